@@ -1,0 +1,72 @@
+"""The three heads, their classes, order, names and colours: the one place that knows them.
+
+Quadrants follow Russell's circumplex (J. A. Russell, "A circumplex model of affect", 1980): arousal
+is the vertical axis, valence the horizontal one, and Q1 to Q4 run counter-clockwise from the top
+right. Binary heads put the negative class first, so column 1 is the probability of "positive".
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["AROUSAL", "HEADS", "QUADRANT", "VALENCE", "Head", "quadrant_of"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of the network: a distribution over `classes`, in this order."""
+
+    name: str
+    classes: tuple[str, ...]
+    titles: tuple[str, ...]
+    """What a person reads for each class."""
+    colours: tuple[str, ...]
+    """One colour a class, from Okabe and Ito's palette, which colour-blind readers can tell."""
+
+
+QUADRANT = Head(
+    "quadrant",
+    ("Q1", "Q2", "Q3", "Q4"),
+    (
+        "Quadrant 1 (positive arousal, positive valence)",
+        "Quadrant 2 (positive arousal, negative valence)",
+        "Quadrant 3 (negative arousal, negative valence)",
+        "Quadrant 4 (negative arousal, positive valence)",
+    ),
+    ("#E69F00", "#D55E00", "#0072B2", "#009E73"),
+)
+AROUSAL = Head(
+    "arousal",
+    ("negative", "positive"),
+    ("Negative arousal", "Positive arousal"),
+    ("#56B4E9", "#D55E00"),
+)
+VALENCE = Head(
+    "valence",
+    ("negative", "positive"),
+    ("Negative valence", "Positive valence"),
+    ("#0072B2", "#E69F00"),
+)
+HEADS = (QUADRANT, AROUSAL, VALENCE)
+
+_SIGNS = {(1, 1): "Q1", (1, 0): "Q2", (0, 0): "Q3", (0, 1): "Q4"}
+
+
+def quadrant_of(arousal: bool, valence: bool) -> str:
+    """Name the quadrant with these signs; `True` is positive.
+
+    >>> quadrant_of(arousal=True, valence=False)
+    'Q2'
+    """
+    return _SIGNS[int(arousal), int(valence)]
+
+
+def signs_of(quadrant: str) -> tuple[bool, bool]:
+    """Return (arousal, valence) of a quadrant, `True` for positive.
+
+    >>> signs_of("Q4")
+    (False, True)
+    """
+    return next(
+        (bool(arousal), bool(valence))
+        for (arousal, valence), name in _SIGNS.items()
+        if name == quadrant
+    )

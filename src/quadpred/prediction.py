@@ -1,0 +1,101 @@
+"""What a model says of one clip, second by second."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quadpred.labels import HEADS, QUADRANT, Head
+
+__all__ = ["Origin", "Prediction"]
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The model that made a prediction.
+
+    `speech` and `music` are the languages of its training ("english", "mandarin", "mixed");
+    `sha256` identifies the model file; `experimental` is one line on why it is not to be trusted,
+    or empty.
+    """
+
+    name: str
+    speech: str
+    music: str
+    sha256: str
+    experimental: str = ""
+
+    @property
+    def case(self) -> str:
+        """How the two languages relate: intra-linguistic, cross-linguistic or mixed."""
+        if self.speech == "mixed":
+            return "mixed"
+        return "intra-linguistic" if self.speech == self.music else "cross-linguistic"
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Perceived emotion of a clip; row k speaks of the second [k, k + 1).
+
+    Attributes:
+        quadrant: probabilities of Q1..Q4, shape (rows, 4), float32; each row sums to 1.
+        arousal: probabilities of negative and positive arousal, shape (rows, 2).
+        valence: probabilities of negative and positive valence, shape (rows, 2).
+        silent: seconds with nothing to hear, shape (rows,), bool. Their probabilities are valid
+            numbers and mean nothing.
+        duration: length of the audio in seconds.
+        source: name of the file, or empty for samples.
+        model: what made the prediction.
+
+    """
+
+    quadrant: Array
+    arousal: Array
+    valence: Array
+    silent: NDArray[np.bool_]
+    duration: float
+    model: Origin
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.quadrant)
+
+    @property
+    def times(self) -> Array:
+        """Start of each row in seconds, shape (rows,)."""
+        return np.arange(len(self), dtype=np.float32)
+
+    def head(self, head: Head) -> Array:
+        """Rows of one head, shape (rows, classes)."""
+        return {"quadrant": self.quadrant, "arousal": self.arousal, "valence": self.valence}[
+            head.name
+        ]
+
+    def mean(self, head: Head) -> Array:
+        """Clip probabilities of a head, shape (classes,): the mean over the seconds that sound.
+
+        A clip that is silent throughout has no such second; then all of them count.
+        """
+        counted = ~self.silent if not self.silent.all() else np.ones(len(self), bool)
+        rows = self.head(head)[counted]
+        return np.asarray(rows.mean(axis=0, dtype=np.float64), np.float32)
+
+    @cached_property
+    def winner(self) -> str:
+        """The clip's most probable quadrant."""
+        return QUADRANT.classes[int(self.mean(QUADRANT).argmax())]
+
+    def winners(self, head: Head = QUADRANT) -> Array:
+        """Rows with 1 for the most probable class and 0 elsewhere, shape (rows, classes)."""
+        rows = self.head(head)
+        return np.eye(rows.shape[1], dtype=np.float32)[rows.argmax(axis=1)]
+
+    def means(self) -> dict[str, dict[str, float]]:
+        """Clip probabilities by head and class."""
+        return {
+            head.name: dict(zip(head.classes, map(float, self.mean(head)), strict=True))
+            for head in HEADS
+        }

@@ -1,0 +1,1 @@
+"""Training: speech encoders, their transfer to music, evaluation and export (extra `train`)."""

@@ -1,0 +1,203 @@
+"""Clips to cached log-mels, and log-mels to batches of augmented crops."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+from torch import Tensor
+
+from quadpred.features import FeatureConfig, file_log_mel
+from quadpred.labels import HEADS, QUADRANT, signs_of
+from quadpred.train.corpora import Clip
+from quadpred.train.recipe import AugmentConfig
+
+__all__ = ["Batch", "CropSampler", "LogMels", "Targets", "augment", "mix", "tag_vocabulary"]
+
+Half = NDArray[np.float16]
+
+
+class LogMels:
+    """Log-mels of clips, computed once and kept as half-precision files in the user's cache folder.
+
+    A file's name depends on the front end and on the recording's path, size and time, so a changed
+    recording or front end is computed anew. `QUADPRED_CACHE` moves the folder.
+    """
+
+    def __init__(self, config: FeatureConfig, folder: Path | None = None):
+        root = folder or os.environ.get("QUADPRED_CACHE") or user_cache_path("quadpred")
+        self.config = config
+        self.folder = Path(root) / "log-mel" / _digest(config.as_dict())
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def load(
+        self, clips: Sequence[Clip], progress: Callable[[], None] = lambda: None
+    ) -> list[Half]:
+        """Return one array of shape (frames, mels) a clip, memory-mapped.
+
+        Raises:
+            AudioError: a recording that cannot be read.
+
+        """
+
+        def one(clip: Clip) -> Half:
+            frames = self._one(clip.path)
+            progress()
+            return frames
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(one, clips))
+
+    def _one(self, path: Path) -> Half:
+        try:
+            stat = path.stat()
+            key = _digest([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+        except OSError:
+            key = ""  # reading it will say what is wrong
+        cached = self.folder / f"{key}.npy"
+        if not cached.is_file():
+            frames = np.concatenate(list(file_log_mel(path, self.config))).astype(np.float16)
+            part = cached.with_suffix(f".{os.getpid()}.part")
+            with part.open("wb") as file:
+                np.save(file, frames)
+            part.replace(cached)
+        frames = np.load(cached, mmap_mode="r")
+        return frames
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def tag_vocabulary(clips: Sequence[Clip], least: int = 10) -> tuple[str, ...]:
+    """Tags that at least `least` clips carry, sorted."""
+    names, counts = np.unique([tag for clip in clips for tag in set(clip.tags)], return_counts=True)
+    return tuple(str(name) for name, count in zip(names, counts, strict=True) if count >= least)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the heads should say, a row a clip or crop.
+
+    `heads` holds one float tensor of shape (clips, classes) a head, `tags` one of (clips, tags).
+    """
+
+    heads: tuple[Tensor, ...]
+    tags: Tensor
+
+    @classmethod
+    def of(cls, clips: Sequence[Clip], vocabulary: Sequence[str] = ()) -> "Targets":
+        """One-hot targets of labelled clips; arousal and valence follow from the quadrant."""
+        quadrants = torch.tensor([QUADRANT.classes.index(clip.quadrant) for clip in clips])
+        signs = torch.tensor([signs_of(name) for name in QUADRANT.classes]).long()[quadrants]
+        indices = (quadrants, signs[:, 0], signs[:, 1])
+        return cls(
+            tuple(
+                torch.nn.functional.one_hot(index, len(head.classes)).float()
+                for head, index in zip(HEADS, indices, strict=True)
+            ),
+            torch.tensor([[float(tag in clip.tags) for tag in vocabulary] for clip in clips]),
+        )
+
+    def __getitem__(self, index: Tensor) -> "Targets":
+        return Targets(tuple(head[index] for head in self.heads), self.tags[index])
+
+    def mixed(self, other: Tensor, share: Tensor) -> "Targets":
+        """Blend with the rows `other`, keeping `share` (rows, 1) of these."""
+        blend = [share * t + (1 - share) * t[other] for t in (*self.heads, self.tags)]
+        return Targets(tuple(blend[:-1]), blend[-1])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops of log-mels, shape (crops, frames, mels), and the index of the clip each is from."""
+
+    frames: Tensor
+    clips: Tensor
+
+
+class CropSampler:
+    """Random crops of fixed length from every clip, in proportion to its length.
+
+    An epoch is determined by its seed alone, so a resumed run repeats what was interrupted.
+    """
+
+    def __init__(self, clips: Sequence[Half], crop: int, batch: int, coverage: float):
+        self.clips = [
+            c if len(c) >= crop else np.pad(c, ((0, crop - len(c)), (0, 0)), "wrap") for c in clips
+        ]
+        self.crop, self.batch = crop, batch
+        self.shares = np.array([coverage * len(c) / crop for c in self.clips])
+
+    def __len__(self) -> int:
+        """Batches an epoch, about."""
+        return max(1, round(float(self.shares.sum()) / self.batch))
+
+    def epoch(self, seed: Sequence[int]) -> Iterator[Batch]:
+        """Yield `len(self)` batches."""
+        rng = np.random.default_rng(list(seed))
+        wanted = len(self) * self.batch
+        # Each clip has the whole part of its share, and chance decides on the rest.
+        counts = np.floor(self.shares + rng.random(len(self.shares))).astype(int)
+        order = rng.permutation(np.repeat(np.arange(len(self.clips)), counts))
+        if len(order) < wanted:
+            share = self.shares / self.shares.sum()
+            order = np.append(order, rng.choice(len(self.clips), wanted - len(order), p=share))
+        for first in range(0, wanted, self.batch):
+            chosen = order[first : first + self.batch]
+            crops = []
+            for index in chosen:
+                start = rng.integers(len(self.clips[index]) - self.crop + 1)
+                crops.append(self.clips[index][start : start + self.crop])
+            yield Batch(torch.from_numpy(np.stack(crops)).float(), torch.from_numpy(chosen))
+
+
+def augment(frames: Tensor, config: AugmentConfig, silence: float, rng: torch.Generator) -> Tensor:
+    """Change gain, tilt and bandwidth of each crop, and mask stretches of time and bands.
+
+    `silence` is the log-mel of digital silence, below which nothing falls.
+    """
+    crops, steps, mels = frames.shape
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=rng)
+
+    nepers = np.log(10) / 20
+    if config.gain or config.tilt:
+        slope = torch.linspace(-0.5, 0.5, mels)
+        offset = (2 * uniform(crops, 1, 1) - 1) * config.gain
+        tilt = (2 * uniform(crops, 1, 1) - 1) * config.tilt * slope
+        frames = (frames + nepers * (offset + tilt)).clamp_min(silence)
+    if config.band_limit:
+        # A codec or a telephone: nothing above some band, from the middle of the scale upwards.
+        edge = torch.where(
+            uniform(crops, 1, 1) < config.band_limit, 0.5 + 0.5 * uniform(crops, 1, 1), 1.0
+        )
+        cut = torch.arange(mels) >= edge * mels
+        frames = torch.where(cut, frames.clamp_max(silence + 4), frames)
+    floor = frames.mean((1, 2), keepdim=True)
+    for _ in range(config.masks):
+        for axis, size, longest in ((1, steps, steps // 6), (2, mels, mels // 8)):
+            width = uniform(crops, 1, 1) * longest
+            start = uniform(crops, 1, 1) * (size - width)
+            places = torch.arange(size).view([1, -1, 1] if axis == 1 else [1, 1, -1])
+            frames = torch.where((places >= start) & (places < start + width), floor, frames)
+    return frames
+
+
+def mix(
+    frames: Tensor, targets: Targets, alpha: float, rng: np.random.Generator
+) -> tuple[Tensor, Targets]:
+    """Blend each crop with another and their targets alike (mixup, Zhang et al. 2018)."""
+    shares = rng.beta(alpha, alpha, len(frames))
+    share = torch.from_numpy(np.maximum(shares, 1 - shares)).float()
+    other = torch.from_numpy(rng.permutation(len(frames)))
+    blended = share.view(-1, 1, 1) * frames + (1 - share).view(-1, 1, 1) * frames[other]
+    return blended, targets.mixed(other, share.view(-1, 1))

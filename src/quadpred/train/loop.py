@@ -1,0 +1,257 @@
+"""What pre-training and transfer share: a run's folder, epochs, schedules, checkpoints, the log."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+__all__ = ["Run", "RunError", "Stage", "autocast", "device", "fit", "progress_bar"]
+
+AVERAGE_DECAY = 0.99  # of the running average of weights: about the last hundred steps
+
+
+class RunError(ValueError):
+    """A run's folder that cannot be used. One line: the folder and the reason."""
+
+
+def device() -> torch.device:
+    """Return the GPU when PyTorch sees one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(precision: str) -> torch.autocast:
+    """Context in which the network computes in a recipe's precision."""
+    return torch.autocast(device().type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def progress_bar() -> Progress:
+    """Progress on a terminal's standard error, nothing in a pipe."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with one learning rate schedule over some of the parameters."""
+
+    name: str
+    epochs: int
+    learning_rate: float
+    schedule: Literal["constant", "plateau", "one-cycle"]
+    parameters: tuple[nn.Parameter, ...]
+    weight_decay: float = 0.0
+
+
+class Run:
+    """A folder with `run.json` (what was asked), `log.jsonl`, `checkpoint.pt` and `model.pt`.
+
+    Opening a folder again continues it, if what is asked is the same.
+    """
+
+    def __init__(self, folder: Path, asked: Mapping[str, Any]):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        told = json.dumps(asked, indent=2, sort_keys=True) + "\n"
+        description = folder / "run.json"
+        if description.is_file() and description.read_text() != told:
+            raise RunError(f"{folder}: holds another run; choose a new folder or remove this one")
+        description.write_text(told)
+
+    @staticmethod
+    def describe(folder: Path) -> dict[str, Any]:
+        """Return what a run was asked to do.
+
+        Raises:
+            RunError: the folder holds no run.
+
+        """
+        try:
+            described: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        except OSError:
+            raise RunError(f"{folder}: holds no run") from None
+        return described
+
+    @staticmethod
+    def result(folder: Path) -> dict[str, Any]:
+        """Return what a finished run saved.
+
+        Raises:
+            RunError: the folder holds no finished run.
+
+        """
+        try:
+            saved: dict[str, Any] = torch.load(
+                folder / "model.pt", map_location="cpu", weights_only=True
+            )
+        except FileNotFoundError:
+            raise RunError(f"{folder}: holds no finished run") from None
+        return saved
+
+    @property
+    def finished(self) -> bool:
+        """Whether the final weights are there."""
+        return (self.folder / "model.pt").is_file()
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Save the final weights, and drop the checkpoint."""
+        self._save("model.pt", result)
+        (self.folder / "checkpoint.pt").unlink(missing_ok=True)
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """Return the state to continue from, if there is one."""
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            return None
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint, atomically."""
+        self._save("checkpoint.pt", state)
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Append one line to the log."""
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def _save(self, name: str, state: Mapping[str, Any]) -> None:
+        part = self.folder / f"{name}.part"
+        torch.save(dict(state), part)
+        part.replace(self.folder / name)
+
+
+def fit(
+    run: Run,
+    model: nn.Module,
+    stages: Sequence[Stage],
+    *,
+    steps: int,
+    losses: Callable[[tuple[int, int]], Iterator[Tensor]],
+    validate: Callable[[nn.Module], dict[str, float]] | None,
+    keep: Literal["best", "average"],
+    seed: int,
+) -> None:
+    """Train `model` in place through `stages`, resuming from the run's checkpoint.
+
+    Args:
+        run: where checkpoints and the log go.
+        model: left with the weights that `keep` asks for.
+        stages: in order.
+        steps: batches an epoch.
+        losses: yields the loss of each batch of an epoch, given (stage, epoch).
+        validate: scores of a model by name; "loss" decides which epoch is best.
+        keep: "best" for each stage's best epoch by validation loss (its last without validation),
+            "average" for a running average of the weights.
+        seed: of dropout and noise; with the epoch it determines everything random.
+
+    Raises:
+        RunError: the loss is not a finite number any more.
+
+    """
+    ema = get_ema_multi_avg_fn(AVERAGE_DECAY)
+    average = AveragedModel(model, multi_avg_fn=ema, use_buffers=True)
+    state = run.checkpoint()
+    first_stage = state["stage"] if state else 0
+    if state:
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+    with progress_bar() as bar:
+        for index, stage in enumerate(stages[first_stage:], first_stage):
+            for parameter in model.parameters():
+                parameter.requires_grad_(False)
+            for parameter in stage.parameters:
+                parameter.requires_grad_(True)
+            optimiser = torch.optim.AdamW(
+                stage.parameters, stage.learning_rate, weight_decay=stage.weight_decay
+            )
+            schedule = _schedule(optimiser, stage, steps)
+            best: dict[str, Any] = {"loss": float("inf"), "model": None}
+            first_epoch = 0
+            if state and state["stage"] == index:
+                first_epoch = state["epoch"]
+                optimiser.load_state_dict(state["optimiser"])
+                if schedule:
+                    schedule.load_state_dict(state["schedule"])
+                best = state["best"]
+            task = bar.add_task(
+                stage.name, total=stage.epochs * steps, completed=first_epoch * steps, note=""
+            )
+            for epoch in range(first_epoch, stage.epochs):
+                started, total = time.monotonic(), 0.0
+                torch.manual_seed(
+                    int(np.random.SeedSequence([seed, index, epoch]).generate_state(1)[0])
+                )
+                model.train()
+                for loss in losses((index, epoch)):
+                    optimiser.zero_grad(set_to_none=True)
+                    loss.backward()
+                    nn.utils.clip_grad_norm_(stage.parameters, 5.0)
+                    optimiser.step()
+                    average.update_parameters(model)
+                    if isinstance(schedule, OneCycleLR):
+                        schedule.step()
+                    total += loss.item()
+                    bar.advance(task)
+                if total != total or total == float("inf"):
+                    raise RunError(f"{run.folder}: the loss is no finite number in {stage.name}")
+                kept = average.module if keep == "average" else model
+                kept.eval()
+                scores = validate(kept) if validate else {}
+                train_loss = total / steps
+                if isinstance(schedule, ReduceLROnPlateau):
+                    schedule.step(scores.get("loss", train_loss))
+                if keep == "best" and (not scores or scores["loss"] < best["loss"]):
+                    weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+                    best = {"loss": scores.get("loss", float("inf")), "model": weights}
+                record = {
+                    "stage": stage.name,
+                    "epoch": epoch,
+                    "loss": train_loss,
+                    **{f"validation_{name}": value for name, value in scores.items()},
+                    "learning_rate": optimiser.param_groups[0]["lr"],
+                    "seconds": round(time.monotonic() - started, 2),
+                }
+                run.log(record)
+                bar.update(task, note=f"loss {train_loss:.4f}")
+                run.save_checkpoint(
+                    {
+                        "stage": index,
+                        "epoch": epoch + 1,
+                        "model": model.state_dict(),
+                        "average": average.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "schedule": schedule.state_dict() if schedule else None,
+                        "best": best,
+                    }
+                )
+            if best["model"] is not None:
+                model.load_state_dict(best["model"])
+    if keep == "average":
+        model.load_state_dict(average.module.state_dict())
+
+
+def _schedule(optimiser: torch.optim.Optimizer, stage: Stage, steps: int) -> LRScheduler | None:
+    match stage.schedule:
+        case "one-cycle":
+            total = stage.epochs * steps
+            return OneCycleLR(optimiser, stage.learning_rate, total_steps=total, pct_start=0.25)
+        case "plateau":
+            return ReduceLROnPlateau(optimiser, factor=0.5, patience=3)
+        case "constant":
+            return None
