@@ -32,7 +32,8 @@ SOUNDFONTS = (
 SAMPLE_RATE = 44_100
 TICKS_PER_BEAT = 480
 TAIL_BEATS = 6  # room for the last notes and the reverb to die away before the trimming
-SILENCE = 0.003  # of the peak, -50 dB: what lies below at either end is trimmed
+CEILING = 0.9  # amplitude that the loudest drum strokes are bent to stay below
+SILENCE = 0.01  # of the peak, -40 dB: what lies below at either end is trimmed
 FADE_IN = 0.005  # seconds, against a click where the trimming cuts
 COMPRESSION = 0.9  # of soundfile's 0 to 1
 DRUM_CHANNEL = 9  # General MIDI's
@@ -133,7 +134,7 @@ def parse(voice: Voice, piece: Piece) -> tuple[list[Note], Fraction]:
                         for name in names
                     ]
                 now += value
-                held = notes[-len(names) :] if match["tie"] else []
+                held = notes[-len(names) :] if names and match["tie"] else []
         else:
             raise ValueError(f"{voice.instrument}: cannot read {token!r}")
 
@@ -206,10 +207,12 @@ def synthesize(midi: mido.MidiFile, fluidsynth: str, soundfont: Path) -> np.ndar
 
 
 def finish(samples: np.ndarray, piece: Piece) -> np.ndarray:
-    """Trim the silence at both ends, fade and set the level."""
+    """Trim the silence at both ends, set the level and fade."""
     envelope = np.abs(samples).max(axis=1)
     loud = np.flatnonzero(envelope > SILENCE * envelope.max())
-    samples = samples[loud[0] : loud[-1] + 1] * (piece.peak / envelope.max())
+    samples = samples[loud[0] : loud[-1] + 1]
+    samples *= 10 ** (piece.loudness / 20) / np.sqrt(np.mean(samples**2))
+    samples = CEILING * np.tanh(samples / CEILING)
     for ramp, seconds in ((slice(None), FADE_IN), (slice(None, None, -1), piece.fade)):
         length = round(seconds * SAMPLE_RATE)
         samples[ramp][:length] *= np.sin(np.linspace(0, np.pi / 2, length))[:, None] ** 2

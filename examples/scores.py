@@ -40,8 +40,8 @@ class Piece:
     beats_per_bar: int = 4
     pickup: float = 0.0
     """Beats before the first full bar."""
-    peak: float = 0.9
-    """Greatest amplitude, so that a lullaby stays softer than a march."""
+    loudness: float = -18.0
+    """Root mean square in decibels of full scale, so that a lullaby stays softer than a march."""
     fade: float = 0.5
     """Seconds faded out at the end; long where the excerpt stops inside a phrase."""
 
@@ -61,8 +61,8 @@ A3+D4+F#4*4 A3+C#4+G4*2 A3+D4+F#4*2 |
 A3+D4+F#4*2 A3+C#4+G4*2 A3+D4+F#4*2 A3+C#4+E4*2 |
 A3+D4+F#4*2 B3+D4+F#4*2 A3+C#4+E4*2 A3+D4+F#4*2 | < A3+C#4+G4*3 A3+D4+F#4*5 |"""
 ODE_CHORDS_FULL = """
-f e A3+C#4+E4*4 A3+D4+F#4*4 | A3+C#4+E4*2 A3+C#4+G4*2 A3+D4+F#4*4 |
-A3+C#4+E4*2 A3+C#4+G4*2 A#3+C#4+F#4*4 | B3+D4+F#4*2 G#3+D4+E4*2 A3+C#4+E4*4 |
+f e A3+C#4+E4*4 A3+D4+F#4*4 | A3+C#4+E4*3 A3+C#4+G4 A3+D4+F#4*4 |
+A3+C#4+E4*3 A3+C#4+G4 A#3+C#4+F#4*4 | B3+D4+F#4*2 G#3+D4+E4*2 A3+C#4+E4*4 |
 ff A3+D4+F#4*4 A3+C#4+G4*2 A3+D4+F#4*2 |
 A3+D4+F#4*2 A3+C#4+G4*2 A3+D4+F#4*2 A3+C#4+E4*2 |
 A3+D4+F#4*2 B3+D4+F#4*2 A3+C#4+E4*2 A3+D4+F#4*2 | A3+C#4+G4*3 A3+D4+F#4*5 |"""
@@ -161,8 +161,8 @@ SPRING = Piece(
             e G#3+B3+E4*2 A3+C#4+F#4 A#3+C#4+E4 q B3+D#4+F#4 e R mp G#3+B3+E4 |
             q G#3+B3+E4*4 | G#3+B3+E4*4 |
             e G#3+B3+E4*2 A3+C#4+F#4 A#3+C#4+E4 q B3+D#4+F#4 e R mf G#3+B3+E4 |
-            q G#3+B3+E4*2 e A3+C#4+E4 G#3+B3+E4 q G#3+B3+E4 |
-            q G#3+B3+E4*2 e A3+C#4+E4 G#3+B3+E4 q G#3+B3+E4 |
+            q G#3+B3+E4 R e A3+C#4+E4 G#3+B3+E4 q G#3+B3+E4 |
+            q G#3+B3+E4 R e A3+C#4+E4 G#3+B3+E4 q G#3+B3+E4 |
             e A3+C#4+E4 q G#3+B3+E4 e A3+B3+D#4+F#4 q G#3+B3+E4 F#3+A3+B3+D#4 |
             h E3+G#3+B3+E4! R |""",
             volume=80,
@@ -192,7 +192,7 @@ q R D4+E#4+G#4+B4! h R | q R D4+E#4+G#4+B4! h R | q R D4+G4+B4 R D4+F#4+B4 |
 R C#4+F#4+A#4 R D4+F#4+B4 | w R | q R D4+F#4+B4! h R |"""
 KING_BASS = (
     """
-    mf q B1 F#2 B1 F#2 | B1 F#2 B1 F#2 | B1 F#2 B1 F#2 | < D2 A2 D2 A2 |
+    mf < q B1 F#2 B1 F#2 | B1 F#2 B1 F#2 | B1 F#2 B1 F#2 | D2 A2 D2 A2 |
     f B1! F#2 B1! F#2 | B1! F#2 B1! F#2 | B1! F#2 B1! F#2 | D2! A2 D2! A2 |
     ff e F#1+F#2! E2 D2 C#2 F#1+F#2! E2 D2 C#2 | D2! C#2 D2 E2 F#1+F#2! E2 D2 C#2 |
     F#1+F#2! E2 D2 C#2 F#1+F#2! E2 D2 C#2 | D2! C#2 D2 E2 F#1+F#2! E2 D2 C#2 |"""
@@ -204,31 +204,23 @@ KING_BASS = (
 
 MOUNTAIN_KING = Piece(
     tempo={1: 160, 9: 180, 17: 212, 22: 228},
+    loudness=-15.0,
     voices=(
         Voice(
             "bassoon",
-            f"mf {KING_THEME} < A5 F#5 D5 F#5 h A5! | f {KING_A} ff"
-            + KING_DOMINANT
-            + KING_LAST
-            + KING_CODA,
+            f"mf < {KING_A} f {KING_A} ff" + KING_DOMINANT + KING_LAST + KING_CODA,
             transpose=-24,
             gate=0.6,
             pan=74,
         ),
-        Voice("pizzicato", f"mf {KING_A}", transpose=-12, volume=110, pan=50),
+        Voice("pizzicato", f"mf < {KING_A} f", transpose=-12, volume=115, pan=50),
         Voice("oboe", f"w R*4 | f {KING_A}", gate=0.6, volume=90, pan=70),
         Voice(
-            "violin",
-            f"w R*4 | f {KING_A} ff {KING_DOMINANT + KING_LAST + KING_CODA}",
-            gate=0.6,
-            volume=110,
-            pan=44,
-        ),
-        Voice(
             "strings",
-            f"w R*8 | ff {KING_DOMINANT + KING_LAST + KING_CODA}",
-            gate=0.7,
-            pan=52,
+            f"w R*4 | f {KING_A} ff {KING_DOMINANT + KING_LAST + KING_CODA}",
+            gate=0.8,
+            volume=120,
+            pan=48,
         ),
         Voice(
             "piccolo",
@@ -300,13 +292,15 @@ A3*12 | A3*12 | Bb3! D4*3 G4*4 Bb4*4 | D5! D5*3 G5*4 Bb5*4 | G5! G5*3 D5*4 Bb4*4
 SUMMER_STORM = Piece(
     tempo={1: 156, 22: 156, 23: 140},
     beats_per_bar=3,
+    loudness=-16.0,
     voices=(
-        Voice("violin", STORM_VIOLIN_1, gate=0.9, volume=105, pan=40),
-        Voice("violin", STORM_VIOLIN_2, gate=0.9, volume=100, pan=56),
-        Voice("strings", STORM_VIOLIN_1, gate=0.9, volume=85, pan=48),
-        Voice("viola", STORM_VIOLA, gate=0.9, pan=74),
-        Voice("cello", STORM_BASS, gate=0.85, volume=105, pan=84),
-        Voice("contrabass", STORM_BASS, transpose=-12, gate=0.85, volume=100, pan=88),
+        # The ensemble speaks fast enough for sixteenths, the solo instruments only tint it.
+        Voice("strings", STORM_VIOLIN_1, volume=115, pan=40),
+        Voice("violin", STORM_VIOLIN_1, volume=75, pan=40),
+        Voice("strings", STORM_VIOLIN_2, volume=105, pan=54),
+        Voice("strings", STORM_VIOLA, volume=95, pan=74),
+        Voice("strings", STORM_BASS, volume=110, pan=84),
+        Voice("contrabass", STORM_BASS, transpose=-12, volume=110, pan=88),
         Voice(
             "harpsichord",
             """
@@ -329,7 +323,7 @@ h. A4 q B4 | < h. A4 e. B4 p s A4 |"""
 PRELUDE = Piece(
     tempo={0: 62, 7: 60},
     pickup=1,
-    peak=0.55,
+    loudness=-24.0,
     fade=3.0,
     voices=(
         Voice("piano", PRELUDE_MELODY, volume=115, pan=72),
@@ -362,7 +356,7 @@ mf q E5 D5 C#5 e D5 E5 | < q A#4 p h B4 q R |"""
 
 AASES_DEATH = Piece(
     tempo={1: 54, 6: 50, 7: 42},
-    peak=0.6,
+    loudness=-24.0,
     fade=1.0,
     voices=(
         Voice("slow strings", AASE_VIOLIN, volume=110, pan=40),
@@ -408,7 +402,7 @@ h. R | R | p q R < F#5 A5 | mp G5 F#5 C#5 | B4 < C#5 mf D5 | < h. A4 | mp F#4~ |
 GYMNOPEDIE = Piece(
     tempo={1: 72, 8: 70, 10: 64},
     beats_per_bar=3,
-    peak=0.5,
+    loudness=-25.0,
     fade=1.5,
     voices=(
         Voice("flute", GYMNOPEDIE_MELODY, volume=95, pan=72),
@@ -429,7 +423,7 @@ LULLABY_DOMINANT = "Bb2 F3 Ab3 D4 Ab3 F3 |"
 LULLABY = Piece(
     tempo={1: 74, 9: 72, 10: 56},
     beats_per_bar=3,
-    peak=0.5,
+    loudness=-25.0,
     fade=1.5,
     voices=(
         Voice("flute", LULLABY_MELODY, volume=95, pan=70),
@@ -437,8 +431,8 @@ LULLABY = Piece(
         Voice(
             "harp",
             "p e "
-            + LULLABY_TONIC * 5
-            + "Eb3 Bb3 Eb4 G4 Bb2 F3 |"
+            + LULLABY_TONIC * 4
+            + "Eb3 Bb3 Bb2 F3 Ab3 D4 | Eb3 Bb3 Eb4 G4 Bb2 F3 |"
             + LULLABY_DOMINANT * 3
             + "Eb3 Bb3 Eb4 G4 Bb4 Eb5 |",
             volume=110,
@@ -455,8 +449,8 @@ LULLABY = Piece(
         Voice(
             "slow strings",
             "pp h. R |"
-            + "G3+Bb3+Eb4 |" * 4
-            + "h G3+Bb3+Eb4 q Ab3+D4 |"
+            + "G3+Bb3+Eb4 |" * 3
+            + "q G3+Bb3+Eb4 h F3+Ab3+D4 | G3+Bb3+Eb4 q Ab3+D4 |"
             + "h. F3+Ab3+D4 |" * 3
             + "G3+Bb3+Eb4 |",
             volume=85,
@@ -464,7 +458,7 @@ LULLABY = Piece(
         ),
         Voice(
             "cello",
-            "p h. Eb2 |" + "Eb2 |" * 4 + "h Eb2 q Bb2 |" + "h. Bb2 |" * 3 + "Eb2 |",
+            "p h. Eb2 |" * 4 + "q Eb2 h Bb2 | Eb2 q Bb2 |" + "h. Bb2 |" * 3 + "Eb2 |",
             volume=75,
             pan=84,
         ),

@@ -35,11 +35,16 @@ def manifest(
     language: Annotated[str, typer.Option(help="english, mandarin, …")] = "",
     licence: Annotated[str, typer.Option(help="Terms of the recordings.")] = "unknown",
     note: Annotated[str, typer.Option(help="What a model card must say of the corpus.")] = "",
+    teacher: Annotated[
+        Path | None, typer.Option(help="Archive (.npz) of another network's values for each clip.")
+    ] = None,
 ) -> None:
     """Make a manifest, split by group, of a folder of recordings."""
     from quadpred.train.corpora import DataSheet, from_folder
 
-    sheet = DataSheet(name or folder.name, language, licence, note)
+    sheet = DataSheet(
+        name or folder.name, language, licence, note, str(teacher.resolve()) if teacher else ""
+    )
     made = from_folder(folder, sheet, labels=labels, group=group, tags=tags or (), folds=folds)
     made.save(output)
     groups = len({clip.group for clip in made.clips})
@@ -65,7 +70,7 @@ def pretrain(
 
 @app.command()
 def transfer(
-    manifest: Annotated[Path, typer.Argument(help="Manifest of labelled music.")],
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests of labelled music.")],
     output: Output,
     recipe: Recipe = "base",
     start: Annotated[
@@ -82,13 +87,89 @@ def transfer(
 
     run(
         _recipe(recipe, seed),
-        Manifest.load(manifest),
+        [Manifest.load(path) for path in manifests],
         output,
         start=start,
         validation=validation or (),
         test=test or (),
         cache=cache,
     )
+
+
+@app.command()
+def evaluate(
+    runs: Annotated[list[Path], typer.Argument(help="Finished transfers, such as all folds.")],
+    manifest: Annotated[Path, typer.Option(help="Manifest of the music they were tested on.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="JSON file for every score.")
+    ] = None,
+    split: Annotated[
+        Splits | None, typer.Option(help="Instead of the split each run kept for testing.")
+    ] = None,
+    cache: Cache = None,
+) -> None:
+    """Score runs on groups they have not heard, with bootstrap intervals."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from quadpred.labels import HEADS
+    from quadpred.train.corpora import Manifest
+    from quadpred.train.evaluate import evaluate as run
+
+    result = run(runs, Manifest.load(manifest), splits=split or (), cache=cache)
+    table = Table("macro F1", "clips", "windows", "accuracy, clips")
+    for head in HEADS:
+        cells = []
+        for unit in ("clip", "window"):
+            f1 = result[head.name][unit]["macro_f1"]
+            cells.append(f"{f1['value']:.3f} ({f1['low']:.3f} to {f1['high']:.3f})")
+        table.add_row(head.name, *cells, f"{result[head.name]['clip']['accuracy']:.3f}")
+    Console().print(table)
+    typer.echo(f"{result['clips']} clips, {result['groups']} groups")
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(result, indent=1) + "\n")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A finished transfer.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The ONNX file.")],
+    speech: Annotated[str, typer.Option("-s", "--speech", help="Language of the speech.")],
+    music: Annotated[str, typer.Option("-m", "--music", help="Language of the music.")],
+    scores: Annotated[
+        list[Path] | None, typer.Option(help="JSON of `evaluate`, for the card; repeatable.")
+    ] = None,
+    experimental: Annotated[str, typer.Option(help="Why it is not to be trusted.")] = "",
+    note: Annotated[list[str] | None, typer.Option(help="What else it is bad at.")] = None,
+) -> None:
+    """Write a model file (ONNX) and its card beside it."""
+    import hashlib
+    import json
+
+    from quadpred.registry import language
+    from quadpred.train.card import card
+    from quadpred.train.export import export as write
+    from quadpred.train.loop import Run
+
+    about = {"name": output.stem, "speech": language(speech), "music": language(music)}
+    exported = write(run, output, **about, experimental=experimental)
+    results = [json.loads(path.read_text()) for path in scores or ()]
+    text = card(
+        Run.describe(run),
+        exported,
+        **about,
+        sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
+        scores=[(f"{result['corpus']['name']}", result) for result in results],
+        experimental=experimental,
+        notes=note or (),
+    )
+    output.with_suffix(".md").write_text(text)
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+    typer.echo(f"largest difference from PyTorch: {exported.float32:.1e}, with halved weights")
+    typer.echo(f"{exported.float16:.1e}; card: {output.with_suffix('.md')}")
 
 
 def _recipe(name: str, seed: int | None):

@@ -40,12 +40,17 @@ class Clip:
 
 @dataclass(frozen=True)
 class DataSheet:
-    """What a model card must say of a corpus."""
+    """What a model card must say of a corpus.
+
+    `teacher` is a NumPy archive with what another network says of each clip: under the clip's file
+    name without ending, an array of shape (patches, values).
+    """
 
     name: str
     language: str = ""
     licence: str = "unknown"
     note: str = ""
+    teacher: str = ""
 
 
 @dataclass(frozen=True)

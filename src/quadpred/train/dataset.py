@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,23 @@ import torch
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from quadpred.features import FeatureConfig, file_log_mel
 from quadpred.labels import HEADS, QUADRANT, signs_of
-from quadpred.train.corpora import Clip
+from quadpred.train.corpora import Clip, Manifest
 from quadpred.train.recipe import AugmentConfig
 
-__all__ = ["Batch", "CropSampler", "LogMels", "Targets", "augment", "mix", "tag_vocabulary"]
+__all__ = [
+    "Batch",
+    "CropSampler",
+    "LogMels",
+    "Targets",
+    "augment",
+    "mix",
+    "tag_vocabulary",
+    "teacher_values",
+]
 
 Half = NDArray[np.float16]
 
@@ -82,37 +92,92 @@ def tag_vocabulary(clips: Sequence[Clip], least: int = 10) -> tuple[str, ...]:
     return tuple(str(name) for name, count in zip(names, counts, strict=True) if count >= least)
 
 
+def teacher_values(manifests: Sequence[Manifest]) -> dict[Path, NDArray[np.float32]]:
+    """Return what the teachers say of each clip: means over time, standardised over the clips.
+
+    Returns:
+        Arrays of shape (values,) by the clip's path; empty where no corpus has a teacher.
+    """
+    means = {}
+    for manifest in manifests:
+        if manifest.sheet.teacher:
+            with np.load(manifest.sheet.teacher) as archive:
+                for clip in manifest.clips:
+                    if clip.path.stem in archive:
+                        means[clip.path] = archive[clip.path.stem].mean(0, dtype=np.float32)
+    if not means:
+        return {}
+    values = np.stack(list(means.values()))
+    values = (values - values.mean(0)) / np.maximum(values.std(0), 1e-6)
+    return dict(zip(means, values, strict=True))
+
+
 @dataclass(frozen=True)
 class Targets:
-    """What the heads should say, a row a clip or crop.
+    """What the outputs should say, a row a clip or crop; an unknown target is all zeros.
 
-    `heads` holds one float tensor of shape (clips, classes) a head, `tags` one of (clips, tags).
+    Attributes:
+        heads: one float tensor of shape (clips, classes) a head.
+        extras: float tensors of shape (clips, width), by the output's name.
+        known: 1 where an extra output's target is known, shape (clips, 1), by name.
     """
 
     heads: tuple[Tensor, ...]
-    tags: Tensor
+    extras: dict[str, Tensor]
+    known: dict[str, Tensor]
 
     @classmethod
-    def of(cls, clips: Sequence[Clip], vocabulary: Sequence[str] = ()) -> "Targets":
-        """One-hot targets of labelled clips; arousal and valence follow from the quadrant."""
-        quadrants = torch.tensor([QUADRANT.classes.index(clip.quadrant) for clip in clips])
-        signs = torch.tensor([signs_of(name) for name in QUADRANT.classes]).long()[quadrants]
-        indices = (quadrants, signs[:, 0], signs[:, 1])
-        return cls(
-            tuple(
-                torch.nn.functional.one_hot(index, len(head.classes)).float()
-                for head, index in zip(HEADS, indices, strict=True)
-            ),
-            torch.tensor([[float(tag in clip.tags) for tag in vocabulary] for clip in clips]),
+    def of(
+        cls,
+        clips: Sequence[Clip],
+        vocabulary: Sequence[str] = (),
+        teacher: Mapping[Path, NDArray[np.float32]] | None = None,
+    ) -> "Targets":
+        """Targets of clips; arousal and valence follow from the quadrant.
+
+        Args:
+            clips: with or without a quadrant.
+            vocabulary: tags to predict.
+            teacher: values by the clip's path, each of shape (width,).
+        """
+        signs = [signs_of(clip.quadrant) if clip.quadrant else (False, False) for clip in clips]
+        quadrants = [QUADRANT.classes.index(clip.quadrant or "Q1") for clip in clips]
+        labelled = torch.tensor([[float(bool(clip.quadrant))] for clip in clips])
+        indices = (quadrants, [int(arousal) for arousal, _ in signs], [int(v) for _, v in signs])
+        heads = tuple(
+            one_hot(torch.tensor(index), len(head.classes)).float() * labelled
+            for head, index in zip(HEADS, indices, strict=True)
         )
+        extras, known = {}, {}
+        if vocabulary:
+            words = [[float(tag in clip.tags) for tag in vocabulary] for clip in clips]
+            extras["tags"] = torch.tensor(words)
+            known["tags"] = torch.tensor([[float(bool(clip.tags))] for clip in clips])
+        if teacher:
+            nothing = np.zeros_like(next(iter(teacher.values())))
+            values = [teacher.get(clip.path, nothing) for clip in clips]
+            extras["teacher"] = torch.from_numpy(np.stack(values))
+            known["teacher"] = torch.tensor([[float(clip.path in teacher)] for clip in clips])
+        return cls(heads, extras, known)
 
     def __getitem__(self, index: Tensor) -> "Targets":
-        return Targets(tuple(head[index] for head in self.heads), self.tags[index])
+        return self._map(lambda rows: rows[index])
 
     def mixed(self, other: Tensor, share: Tensor) -> "Targets":
-        """Blend with the rows `other`, keeping `share` (rows, 1) of these."""
-        blend = [share * t + (1 - share) * t[other] for t in (*self.heads, self.tags)]
-        return Targets(tuple(blend[:-1]), blend[-1])
+        """Blend with the rows `other`, keeping `share` (rows, 1) of these.
+
+        An extra target counts only where both are known.
+        """
+        blended = self._map(lambda rows: share * rows + (1 - share) * rows[other])
+        known = {name: both * both[other] for name, both in self.known.items()}
+        return Targets(blended.heads, blended.extras, known)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Targets":
+        return Targets(
+            tuple(change(head) for head in self.heads),
+            {name: change(rows) for name, rows in self.extras.items()},
+            {name: change(rows) for name, rows in self.known.items()},
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ convolutional over time, so one network serves crops of any number of rows.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -167,10 +167,17 @@ def _dense(widths: Sequence[int], dropout: float) -> list[nn.Module]:
 class Classifier(nn.Module):
     """Encoder and heads: log-mels (batch, frames, mels) to logits (batch, rows, classes) a head.
 
-    `tags` further binary outputs share the trunk while training, and are left behind at export.
+    `extras` are further outputs and their widths (words about the clip, a teacher's values); they
+    share the trunk while training and are left behind at export.
     """
 
-    def __init__(self, config: NetworkConfig, mels: int, frames_per_row: int, tags: int = 0):
+    def __init__(
+        self,
+        config: NetworkConfig,
+        mels: int,
+        frames_per_row: int,
+        extras: Mapping[str, int] | None = None,
+    ):
         super().__init__()
         self.encoder = Encoder(config, mels)
         head: HeadConfig = config.head
@@ -189,7 +196,9 @@ class Classifier(nn.Module):
                 for h in HEADS
             }
         )
-        self.tags = nn.Linear(head.trunk[-1], tags) if tags else None
+        self.extras = nn.ModuleDict(
+            {name: nn.Linear(head.trunk[-1], width) for name, width in (extras or {}).items()}
+        )
         margin = math.ceil(self.encoder.reach(config) / frames_per_row)
         self.context = head.context + margin if head.pooling == "statistics" else 0
         """Rows on either side that a row depends on, 0 where each row stands alone."""

@@ -113,7 +113,7 @@ class TransferConfig:
 
     `crop` in rows; `coverage` is the share of the audio heard in an epoch. `keep` chooses the
     weights that remain: those of the epoch with the lowest validation loss, or a running average.
-    `tags` weighs the auxiliary loss of a manifest's tags.
+    `tags` and `teacher` weigh the auxiliary losses of a manifest's tags and of its teacher.
     """
 
     stages: tuple[StageConfig, ...]
@@ -123,6 +123,7 @@ class TransferConfig:
     keep: Literal["best", "average"] = "best"
     weight_decay: float = 0.0
     tags: float = 0.0
+    teacher: float = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 

@@ -1,7 +1,8 @@
 """Stage two: the speech encoder, with new heads, learns the emotion of music."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,31 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from quadpred.labels import HEADS
-from quadpred.train.corpora import Clip, Manifest, ManifestError
-from quadpred.train.dataset import CropSampler, LogMels, Targets, augment, mix, tag_vocabulary
+from quadpred.train.corpora import Manifest, ManifestError
+from quadpred.train.dataset import (
+    CropSampler,
+    LogMels,
+    Targets,
+    augment,
+    mix,
+    tag_vocabulary,
+    teacher_values,
+)
 from quadpred.train.loop import Run, RunError, Stage, autocast, device, fit, progress_bar
 from quadpred.train.network import Classifier
 from quadpred.train.recipe import Recipe
+
+EXTRA_LOSSES = {
+    "tags": partial(F.binary_cross_entropy_with_logits, reduction="none"),
+    "teacher": partial(F.smooth_l1_loss, reduction="none"),
+}
 
 __all__ = ["clip_logits", "load_classifier", "transfer"]
 
 
 def transfer(
     recipe: Recipe,
-    manifest: Manifest,
+    manifests: Sequence[Manifest],
     folder: Path,
     *,
     start: Path | None = None,
@@ -34,7 +48,7 @@ def transfer(
 
     Args:
         recipe: front end, network and schedule.
-        manifest: labelled music.
+        manifests: labelled music; clips without a quadrant serve the auxiliary targets alone.
         folder: of the run.
         start: a run to start from: a pre-trained encoder, or a whole classifier, whose heads are
             then kept; without one the network starts from random weights.
@@ -52,7 +66,7 @@ def transfer(
     asked = {
         "kind": "transfer",
         "recipe": asdict(recipe),
-        "corpora": [asdict(manifest.sheet)],
+        "corpora": [asdict(manifest.sheet) for manifest in manifests],
         "validation": list(validation),
         "test": list(test),
         "start": origin,
@@ -61,11 +75,19 @@ def transfer(
     if run.finished:
         return
     config = recipe.transfer
-    clips = _labelled(manifest.without([*validation, *test]))
-    kept = _labelled(manifest.subset(validation))
-    if len({clip.quadrant for clip in clips}) < 2:
-        raise ManifestError(f"{manifest.sheet.name}: fewer than two quadrants to learn from")
+    teacher = teacher_values(manifests) if config.teacher else {}
+    clips = [
+        clip
+        for manifest in manifests
+        for clip in manifest.without([*validation, *test])
+        if clip.quadrant or clip.path in teacher
+    ]
+    kept = [c for manifest in manifests for c in manifest.subset(validation) if c.quadrant]
+    if len({clip.quadrant for clip in clips} - {""}) < 2:
+        raise ManifestError(f"{manifests[0].sheet.name}: fewer than two quadrants to learn from")
     vocabulary = tag_vocabulary(clips) if config.tags else ()
+    targets = Targets.of(clips, vocabulary, teacher)
+    weights = [_balanced(head) for head in targets.heads]
     log_mels = LogMels(recipe.features, cache)
     with progress_bar() as bar:
         task = bar.add_task("log-mels", total=len(clips) + len(kept), note="")
@@ -77,12 +99,12 @@ def transfer(
         )
         held = log_mels.load(kept, lambda: bar.advance(task))
     torch.manual_seed(recipe.seed)
-    model = _classifier(recipe, len(vocabulary))
+    widths = {name: rows.shape[1] for name, rows in targets.extras.items()}
+    model = _classifier(recipe, widths)
     if start:
         _begin_from(model, start)
     model.to(device(), memory_format=torch.channels_last)
-    targets = Targets.of(clips, vocabulary)
-    weights = [_balanced(head) for head in targets.heads]
+    extra_weights = {"tags": config.tags, "teacher": config.teacher}
 
     def losses(position: tuple[int, int]) -> Iterator[Tensor]:
         seed = (recipe.seed, *position)
@@ -96,18 +118,18 @@ def transfer(
             with autocast(recipe.precision):
                 trunk = model.shared(frames.to(device()))
                 logits = [model.heads[head.name](trunk) for head in HEADS]
-                words = model.tags(trunk) if model.tags is not None else None
+                extras = {name: layer(trunk) for name, layer in model.extras.items()}
             loss = torch.stack(
                 [
                     _cross_entropy(rows, target.to(device()), weight)
                     for rows, target, weight in zip(logits, wanted.heads, weights, strict=True)
                 ]
             ).sum()
-            if words is not None:
-                # Words describe the clip as a whole, so it is the clip's mean that answers.
-                loss = loss + config.tags * F.binary_cross_entropy_with_logits(
-                    words.float().mean(1), wanted.tags.to(device())
-                )
+            for name, rows in extras.items():
+                # These describe the clip as a whole, so it is the crop's mean that answers.
+                said, truth = rows.float().mean(1), wanted.extras[name].to(device())
+                known = wanted.known[name].to(device())
+                loss = loss + extra_weights[name] * (EXTRA_LOSSES[name](said, truth) * known).mean()
             yield loss
 
     def validate(candidate: torch.nn.Module) -> dict[str, float]:
@@ -144,7 +166,7 @@ def transfer(
         keep=config.keep,
         seed=recipe.seed,
     )
-    run.finish({"classifier": model.state_dict(), "tags": list(vocabulary)})
+    run.finish({"classifier": model.state_dict(), "extras": widths})
 
 
 def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
@@ -159,7 +181,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
         raise RunError(f"{folder}: holds an encoder, not a model of music")
     recipe = Recipe.from_dict(described["recipe"], str(folder))
     saved = Run.result(folder)
-    model = _classifier(recipe, len(saved["tags"]))
+    model = _classifier(recipe, saved["extras"])
     model.load_state_dict(saved["classifier"])
     return model.eval(), recipe
 
@@ -183,9 +205,9 @@ def clip_logits(
     return tuple(head.flatten(0, 1).float().cpu() for head in logits)
 
 
-def _classifier(recipe: Recipe, tags: int) -> Classifier:
+def _classifier(recipe: Recipe, extras: Mapping[str, int]) -> Classifier:
     features = recipe.features
-    return Classifier(recipe.network, features.mels, features.frames_per_row, tags)
+    return Classifier(recipe.network, features.mels, features.frames_per_row, extras)
 
 
 def _begin_from(model: Classifier, start: Path) -> None:
@@ -194,21 +216,17 @@ def _begin_from(model: Classifier, start: Path) -> None:
         if "encoder" in saved:
             model.encoder.load_state_dict(saved["encoder"])
         else:
-            # Tags differ between corpora; everything else is kept.
-            weights = {k: v for k, v in saved["classifier"].items() if not k.startswith("tags.")}
-            model.load_state_dict(weights, strict=model.tags is None)
+            own = {k: v for k, v in model.state_dict().items() if k.startswith("extras.")}
+            kept = {k: v for k, v in saved["classifier"].items() if not k.startswith("extras.")}
+            model.load_state_dict(kept | own)
     except RuntimeError:
         raise RunError(f"{start}: its network is not the recipe's") from None
 
 
-def _labelled(clips: Sequence[Clip]) -> tuple[Clip, ...]:
-    return tuple(clip for clip in clips if clip.quadrant)
-
-
 def _balanced(one_hot: Tensor) -> Tensor:
-    """Weights inverse to the classes' frequency, 1 on average over the clips."""
+    """Weights inverse to the classes' frequency, 1 on average over the labelled clips."""
     counts = one_hot.sum(0)
-    return len(one_hot) / (counts.clamp_min(1) * (counts > 0).sum())
+    return counts.sum() / (counts.clamp_min(1) * (counts > 0).sum())
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:

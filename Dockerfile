@@ -1,0 +1,45 @@
+# quadpred in a container, with ffmpeg for the formats that libsndfile does not read.
+#
+#   docker build -t quadpred .
+#   mkdir -p out
+#   docker run --rm --user "$(id -u):$(id -g)" \
+#     -v "$PWD/song.mp3:/audio.mp3:ro" -v "$PWD/out:/outdir" \
+#     quadpred -s e -m e -i /audio.mp3 -o /outdir/
+#
+# --user makes the results yours and lets the container write to your folder; without it, it runs
+# as user 1000. Make the folder first: Docker would create a missing one for root alone.
+
+FROM python:3.12-slim AS build
+WORKDIR /src
+# The dependencies' names apart, so that their layer below outlives every other change.
+COPY pyproject.toml ./
+RUN python -c "import tomllib; \
+print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+    > /requirements.txt
+COPY README.md LICENSE ./
+COPY src ./src
+RUN pip install --no-cache-dir --no-deps --prefix=/install .
+
+FROM python:3.12-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ffmpeg \
+    && rm -rf /var/lib/apt/lists/*
+# The base image ships the standard library without bytecode, and the unprivileged user could not
+# keep any: compiled here once, not at each start. pip compiles what it installs.
+RUN python -m compileall -q -x 'site-packages|lib2to3|idlelib|/tests?/' /usr/local/lib/python3.12
+COPY --from=build /requirements.txt /tmp/requirements.txt
+RUN pip install --no-cache-dir --root-user-action=ignore -r /tmp/requirements.txt \
+    && rm /tmp/requirements.txt
+
+# matplotlib keeps its font list where it may write: found once here, open to any --user.
+ENV MPLCONFIGDIR=/tmp/matplotlib
+RUN python -c "import matplotlib.font_manager" && chmod -R a+rwX "$MPLCONFIGDIR"
+
+COPY --from=build /install /usr/local
+
+RUN useradd --uid 1000 quadpred && install -d -m 1777 /data
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+USER quadpred
+WORKDIR /data
+ENTRYPOINT ["quadpred"]
+CMD ["--help"]

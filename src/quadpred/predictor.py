@@ -1,0 +1,202 @@
+"""Audio to a `Prediction`, through a model file.
+
+The file says everything that is needed to use it: front end, context, languages and classes are
+read from its metadata.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quadpred import registry
+from quadpred.audio import SecondLevels, read_blocks, sample_blocks
+from quadpred.features import FeatureConfig, log_mel_stream, scaled
+from quadpred.prediction import Origin, Prediction
+
+__all__ = ["METADATA_KEY", "ModelError", "Predictor"]
+
+Array = NDArray[np.float32]
+
+METADATA_KEY = "quadpred"
+"""Where a model file keeps its description, as JSON."""
+
+_BLOCK_ROWS = 180
+"""Rows a call of a network with context: most songs in one or two, and 100 MB of activations."""
+
+
+class ModelError(ValueError):
+    """A model file that cannot be used. One line: the file and the reason."""
+
+
+class Predictor:
+    """A model, ready to predict; keeps its session, so many files cost one start.
+
+    Enter where your data is: `predict` takes a file, `predict_samples` an array, `predict_frames`
+    log-mels.
+
+    Args:
+        model: an ONNX file that `quadpred train export` wrote.
+        sha256: the checksum it must have, if known.
+
+    Raises:
+        ModelError: missing, not a model of this package, or not the one expected.
+    """
+
+    def __init__(self, model: str | os.PathLike[str], *, sha256: str | None = None):
+        import onnxruntime  # a fifth of a second, which only predicting should cost
+
+        path = Path(model)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"{path}: {error.strerror}") from None
+        checksum = hashlib.sha256(content).hexdigest()
+        if sha256 not in (None, checksum):
+            raise ModelError(f"{path}: damaged: its checksum is not the one on record")
+        options = onnxruntime.SessionOptions()
+        # The network is a small part of the whole; one thread leaves the cores to other files,
+        # and sums in one order, whatever the machine.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+            described = json.loads(self._session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+            self.features = FeatureConfig(**described["features"])
+            self.context = int(described["context"])
+            self.origin = Origin(**described["origin"], sha256=checksum)
+        except Exception as error:  # ONNX Runtime raises classes of its own that share no base
+            raise ModelError(f"{path}: not a quadpred model ({type(error).__name__})") from None
+
+    @classmethod
+    def of_languages(cls, speech: str = "english", music: str = "english") -> "Predictor":
+        """Load the model on board for these languages, given as names or one-letter codes.
+
+        Raises:
+            ValueError: an unknown language, or no model on board for the pair.
+        """
+        model = registry.find(speech, music)
+        return cls(model.path, sha256=model.sha256)
+
+    def predict(self, path: str | os.PathLike[str]) -> Prediction:
+        """Predict a file, streamed: memory does not grow with its length.
+
+        Raises:
+            AudioError: the file cannot be read.
+        """
+
+        def read() -> Iterator[Array]:
+            return read_blocks(path, self.features.sample_rate)
+
+        return self._predict(read, os.fspath(path))
+
+    def predict_samples(self, samples: ArrayLike, sample_rate: int) -> Prediction:
+        """Predict samples of shape (samples,) or (samples, channels), at `sample_rate` Hz.
+
+        Raises:
+            ValueError: empty, of another shape, or not finite.
+        """
+
+        def read() -> Iterator[Array]:
+            return sample_blocks(samples, sample_rate, self.features.sample_rate)
+
+        return self._predict(read, "")
+
+    def predict_frames(
+        self, frames: Iterable[Array], rows: Callable[[], int] | None = None
+    ) -> tuple[Array, ...]:
+        """Predict log-mel frames.
+
+        Args:
+            frames: consecutive float32 arrays of shape (frames, mels).
+            rows: says, once `frames` are exhausted, how many rows the clip has; by default as many
+                as there are whole seconds of frames, and at least one.
+
+        Returns:
+            Probabilities of shape (rows, classes), one array a head, in the order of `HEADS`.
+        """
+        parts = list(self._blocks(iter(frames), rows))
+        return tuple(np.concatenate(head) for head in zip(*parts, strict=True))
+
+    def _predict(self, read: Callable[[], Iterator[Array]], source: str) -> Prediction:
+        levels = SecondLevels(self.features.sample_rate)
+        blocks = scaled(levels.watch(read()), read, self.features)
+
+        def rows() -> int:
+            # A last second counts when at least half of it is there.
+            return max(1, math.floor(levels.samples / self.features.sample_rate + 0.5))
+
+        heads = self.predict_frames(log_mel_stream(blocks, self.features), rows)
+        return Prediction(
+            *heads,
+            silent=levels.silent(len(heads[0])),
+            duration=levels.samples / self.features.sample_rate,
+            model=self.origin,
+            source=source,
+        )
+
+    def _blocks(
+        self, frames: Iterator[Array], rows: Callable[[], int] | None
+    ) -> Iterator[tuple[Array, ...]]:
+        """Run the network over blocks of rows, each with its context on both sides."""
+        start, context = self.features.row_start, self.context
+        size = self.features.frames_per_row
+        first, held_from = 0, 0  # next row to predict; row at which `held` begins
+        held = np.empty((0, self.features.mels), np.float32)
+        pending: list[Array] = []
+        count = 0
+        while True:
+            chunk = next(frames, None)
+            if chunk is not None:
+                pending.append(chunk)
+                count += len(chunk)
+                if start(held_from) + len(held) + count < start(first + _BLOCK_ROWS + context + 1):
+                    continue
+            held = np.concatenate([held, *pending])
+            pending, count = [], 0
+            if chunk is None:
+                break
+            last = first + _BLOCK_ROWS
+            yield self._run(held, held_from, first, last, last + context)
+            first = last
+            keep = max(0, first - context)
+            held, held_from = held[start(keep) - start(held_from) :], keep
+        whole = start(held_from) + len(held)
+        total = rows() if rows else max(1, whole * self.features.hop // self.features.sample_rate)
+        if not len(held):
+            return
+        missing = start(total - 1) + size - whole
+        if missing > 0:
+            # The part of the last second that is not there sounds as its last frame does.
+            held = np.pad(held, ((0, missing), (0, 0)), "edge")
+        while first < total:
+            last = min(first + _BLOCK_ROWS, total)
+            yield self._run(held, held_from, first, last, min(last + context, total))
+            first = last
+
+    def _run(
+        self, held: Array, held_from: int, first: int, last: int, until: int
+    ) -> tuple[Array, ...]:
+        """Probabilities of rows first..last, of frames that begin at row `held_from`.
+
+        A network with context reads one stretch, from its context before `first` to row `until`; one
+        without reads each row by itself.
+        """
+        start, size = self.features.row_start, self.features.frames_per_row
+        origin = start(held_from)
+        if self.context:
+            begin = max(0, first - self.context)
+            stretch = held[start(begin) - origin : start(until) - origin]
+            heads = self._session.run(None, {"log_mel": stretch[None]})
+            rows = slice(first - begin, last - begin)
+            return tuple(head[0, rows] for head in heads)
+        starts = [start(row) - origin for row in range(first, last)]
+        windows = np.stack([held[at : at + size] for at in starts])
+        return tuple(head[:, 0] for head in self._session.run(None, {"log_mel": windows}))

@@ -1,0 +1,119 @@
+"""Model cards: what a model was trained on, under which terms, how well it does, what it is not."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quadpred.labels import HEADS
+from quadpred.train.export import Exported
+
+__all__ = ["card"]
+
+_LIMITS = (
+    "It names the emotion that listeners perceive in music, not what one listener feels.",
+    "Its labels are of whole clips of 30 s; that single seconds differ is learned, not annotated.",
+    "Probabilities are those of the network, not calibrated yet.",
+    "It has heard music only: on speech, noise or silence its rows are numbers without meaning.",
+)
+
+
+def card(
+    described: Mapping[str, Any],
+    exported: Exported,
+    *,
+    name: str,
+    speech: str,
+    music: str,
+    sha256: str,
+    scores: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    experimental: str = "",
+    notes: Sequence[str] = (),
+) -> str:
+    """Write the card of an exported model in Markdown.
+
+    Args:
+        described: what its run was asked to do, as `Run.describe` returns it.
+        exported: how far the file is from the trained network.
+        name: of the model.
+        speech: language of the speech.
+        music: language of the music.
+        sha256: of the ONNX file.
+        scores: what each evaluation was of, in words, and its result.
+        experimental: why the model is not to be trusted, or empty.
+        notes: further things it is bad at.
+    """
+    recipe = described["recipe"]["name"]
+    lines = [f"# {name}", ""]
+    lines += [
+        f"Perceived emotion of music, a row a second: an encoder pre-trained on {speech} speech,"
+        f" transferred to {music} music (recipe `{recipe}`).",
+        "",
+    ]
+    if experimental:
+        lines += [f"**Experimental.** {experimental}", ""]
+    lines += ["## Training data", "", "| stage | corpus | language | terms | note |"]
+    lines += ["| --- | --- | --- | --- | --- |", *_corpora(described), ""]
+    lines += [
+        "None of these recordings comes with the model. Where a corpus is for research only, so is"
+        " what was learned from it: check its terms before any other use.",
+        "",
+    ]
+    for title, result in scores:
+        lines += [*_scores(title, result), ""]
+    lines += ["## What it is bad at", "", *(f"- {limit}" for limit in (*_LIMITS, *notes)), ""]
+    lines += [
+        "## File",
+        "",
+        f"`{name}.onnx`, SHA-256 `{sha256}`. Largest difference in probability from the trained"
+        f" network: {exported.float32:.1e} as exported, {exported.float16:.1e} with its weights"
+        " stored in half precision.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _corpora(described: Mapping[str, Any]) -> list[str]:
+    """One table row a corpus, earliest stage first."""
+    earlier = _corpora(described["start"]) if described.get("start") else []
+    stage = {"pretrain": "pre-training", "transfer": "transfer"}[described["kind"]]
+    return earlier + [
+        f"| {stage} | {c['name']} | {c['language']} | {c['licence']} | {c['note']} |"
+        for c in described["corpora"]
+    ]
+
+
+def _scores(title: str, result: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"## Scores: {title}",
+        "",
+        f"{result['clips']} clips of {result['groups']} groups (artists or songs), each scored by a"
+        " network that heard none of its group. Macro F1 with the 95 % interval of a bootstrap over"
+        " groups; a window is one second.",
+        "",
+        "| head | clips | windows | accuracy, clips |",
+        "| --- | --- | --- | --- |",
+    ]
+    for head in HEADS:
+        clip, window = result[head.name]["clip"], result[head.name]["window"]
+        cells = (_interval(clip), _interval(window), f"{clip['accuracy']:.3f}")
+        lines.append(f"| {head.name} | {' | '.join(cells)} |")
+    lines += ["", "| class | precision, clips | recall, clips |", "| --- | --- | --- |"]
+    for head in HEADS:
+        clip = result[head.name]["clip"]
+        lines += [
+            f"| {title} | {clip['precision'][name]:.2f} | {clip['recall'][name]:.2f} |"
+            for name, title in zip(head.classes, head.titles, strict=True)
+        ]
+    if len(result["runs"]) > 1:
+        lines += ["", "| fold | clips | quadrant | arousal | valence |"]
+        lines += ["| --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| {k} | {run['clips']} | "
+            + " | ".join(f"{run[head.name]:.3f}" for head in HEADS)
+            + " |"
+            for k, run in enumerate(result["runs"])
+        ]
+    return lines
+
+
+def _interval(report: Mapping[str, Any]) -> str:
+    f1 = report["macro_f1"]
+    return f"{f1['value']:.3f} ({f1['low']:.3f} to {f1['high']:.3f})"

@@ -1,0 +1,183 @@
+"""Scores of finished runs on the groups that each has not heard."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quadpred.labels import HEADS, Head
+from quadpred.train.corpora import Clip, Manifest, ManifestError
+from quadpred.train.dataset import LogMels, Targets
+from quadpred.train.loop import Run, progress_bar
+from quadpred.train.transfer import clip_logits, load_classifier
+
+__all__ = ["Interval", "confusion", "evaluate", "macro_f1", "scores"]
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score with the bounds of its 95 % bootstrap interval over groups."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """Clips with what one head said of them: log-probabilities of every row."""
+
+    groups: NDArray[np.str_]
+    truth: NDArray[np.int64]
+    rows: list[NDArray[np.float32]]
+
+
+def evaluate(
+    runs: Sequence[Path],
+    manifest: Manifest,
+    *,
+    splits: Sequence[str] = (),
+    cache: Path | None = None,
+) -> dict[str, Any]:
+    """Score runs on their test splits, pooled as if they were one model: the folds of one recipe.
+
+    Args:
+        runs: folders of finished transfers.
+        manifest: the music that they were tested on.
+        splits: to score on, instead of those that each run kept for testing.
+        cache: folder of computed log-mels.
+
+    Returns:
+        By head and by "clip" and "window" (a row of one second): macro F1 with its interval,
+        accuracy, precision and recall by class, and the confusion matrix (rows are the truth);
+        for clips also the mean negative log-likelihood.
+
+    Raises:
+        AudioError: a recording that cannot be read.
+        ManifestError: no labelled clips in the test splits.
+        RunError: a folder that holds no finished transfer.
+    """
+    clips: list[Clip] = []
+    said: list[tuple[NDArray[np.float32], ...]] = []
+    by_run = []
+    with progress_bar() as bar:
+        task = bar.add_task("evaluation", total=None, note="")
+        for folder in runs:
+            model, recipe = load_classifier(folder)
+            tested = splits or Run.describe(folder)["test"]
+            heard = [clip for clip in manifest.subset(tested) if clip.quadrant]
+            if not heard:
+                raise ManifestError(f"{folder}: no labelled clips in splits {', '.join(tested)}")
+            for frames in LogMels(recipe.features, cache).load(heard):
+                logits = clip_logits(model, frames, recipe)
+                said.append(tuple(head.log_softmax(-1).numpy() for head in logits))
+                bar.advance(task)
+            clips += heard
+            by_run.append(
+                {
+                    "run": folder.name,
+                    "clips": len(heard),
+                    **{
+                        head.name: macro_f1(confusion(*_clips(part), len(head.classes)))
+                        for head, part in _heads(heard, said[-len(heard) :])
+                    },
+                }
+            )
+    heads = {head.name: scores(part, head) for head, part in _heads(clips, said)}
+    return {
+        "corpus": asdict(manifest.sheet) | {"teacher": ""},
+        "clips": len(clips),
+        "groups": len({clip.group for clip in clips}),
+        "runs": by_run,
+        **heads,
+    }
+
+
+def _heads(
+    clips: Sequence[Clip], said: Sequence[tuple[NDArray[np.float32], ...]]
+) -> list[tuple[Head, _Heard]]:
+    groups = np.array([clip.group for clip in clips])
+    truths = [target.argmax(1).numpy() for target in Targets.of(clips).heads]
+    return [
+        (head, _Heard(groups, truths[index], [rows[index] for rows in said]))
+        for index, head in enumerate(HEADS)
+    ]
+
+
+def _clips(heard: _Heard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Truth and guess of each clip, by the mean of its rows' probabilities."""
+    guesses = np.array([np.exp(rows).mean(0).argmax() for rows in heard.rows])
+    return heard.truth, guesses
+
+
+def _windows(heard: _Heard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    truth = np.repeat(heard.truth, [len(rows) for rows in heard.rows])
+    return truth, np.concatenate(heard.rows).argmax(1)
+
+
+def scores(heard: _Heard, head: Head) -> dict[str, Any]:
+    """Score one head by clip and by window."""
+    lengths = [len(rows) for rows in heard.rows]
+    clip_means = np.stack([np.exp(rows).mean(0) for rows in heard.rows])
+    likelihood = clip_means[np.arange(len(clip_means)), heard.truth]
+    return {
+        "clip": _report(*_clips(heard), heard.groups, head)
+        | {"negative_log_likelihood": float(-np.log(likelihood).mean())},
+        "window": _report(*_windows(heard), np.repeat(heard.groups, lengths), head),
+    }
+
+
+def _report(
+    truth: NDArray[np.int64],
+    guess: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    head: Head,
+) -> dict[str, Any]:
+    classes = len(head.classes)
+    names, member = np.unique(groups, return_inverse=True)
+    # One confusion matrix a group; resampled groups only add theirs up.
+    matrices = np.zeros((len(names), classes, classes), np.int64)
+    np.add.at(matrices, (member, truth, guess), 1)
+    whole = matrices.sum(0)
+    rng = np.random.default_rng(0)
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
+    resampled = [macro_f1(np.tensordot(draw, matrices, 1)) for draw in draws]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    hits = np.diag(whole)
+    return {
+        "macro_f1": asdict(Interval(macro_f1(whole), float(low), float(high))),
+        "accuracy": float(hits.sum() / whole.sum()),
+        "precision": dict(zip(head.classes, _ratio(hits, whole.sum(0)), strict=True)),
+        "recall": dict(zip(head.classes, _ratio(hits, whole.sum(1)), strict=True)),
+        "confusion": whole.tolist(),
+    }
+
+
+def confusion(
+    truth: NDArray[np.int64], guess: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """Counts of shape (classes, classes); rows are the truth."""
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (truth, guess), 1)
+    return counts
+
+
+def macro_f1(counts: NDArray[np.int64]) -> float:
+    """Mean over classes of the harmonic mean of precision and recall, 0 where both are.
+
+    >>> round(macro_f1(np.array([[3, 1], [0, 4]])), 3)
+    0.873
+    """
+    f1 = _ratio(2 * np.diag(counts), counts.sum(0) + counts.sum(1))
+    return float(np.mean(f1))
+
+
+def _ratio(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> list[float]:
+    return [
+        float(part / whole) if whole else 0.0 for part, whole in zip(parts, wholes, strict=True)
+    ]

@@ -1,0 +1,142 @@
+"""A finished run to one ONNX file that says everything needed to use it."""
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from quadpred import __version__
+from quadpred.labels import HEADS
+from quadpred.predictor import METADATA_KEY
+from quadpred.train.network import Classifier
+from quadpred.train.transfer import load_classifier
+
+__all__ = ["ExportError", "Exported", "export"]
+
+TOLERANCE = 1e-5  # between ONNX Runtime and PyTorch, both in float32
+ROWS = 40  # of the log-mels that both are compared on: more than any context
+
+
+class ExportError(RuntimeError):
+    """An exported network that does not compute what the trained one does."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Largest differences in probability from PyTorch: as exported, and with halved weights."""
+
+    float32: float
+    float16: float
+
+
+class _Probabilities(nn.Module):
+    """The classifier as it is shipped: probabilities, and nothing that only training needs."""
+
+    def __init__(self, classifier: Classifier):
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, log_mel: Tensor) -> tuple[Tensor, ...]:
+        return tuple(logits.softmax(-1) for logits in self.classifier(log_mel))
+
+
+def export(
+    run: Path, output: Path, *, name: str, speech: str, music: str, experimental: str = ""
+) -> Exported:
+    """Write a run's network as ONNX, its weights in half precision.
+
+    Weights are stored as float16 and widened when the model is loaded, so every sum is float32.
+
+    Args:
+        run: folder of a finished transfer.
+        output: the ONNX file.
+        name: of the model.
+        speech: language of the speech it was pre-trained on.
+        music: language of the music.
+        experimental: one line for whoever predicts with it, or empty.
+
+    Raises:
+        RunError: the folder holds no finished transfer.
+        ExportError: ONNX Runtime's result differs from PyTorch's by more than 1e-5.
+    """
+    classifier, recipe = load_classifier(run)
+    network = _Probabilities(classifier).eval()
+    features = recipe.features
+    size = features.frames_per_row
+    # A network with context reads one stretch of any length, one without a batch of single rows.
+    torch.manual_seed(0)
+    noise = torch.randn(ROWS, size, features.mels) * 2 - 5
+    log_mel = noise.reshape(1, -1, features.mels) if classifier.context else noise
+    rows = torch.export.Dim("rows", min=2, max=2**16)
+    model = _to_onnx(network, log_mel, {1: size * rows} if classifier.context else {0: rows})
+    described = {
+        "features": features.as_dict(),
+        "context": classifier.context,
+        "labels": {head.name: head.classes for head in HEADS},
+        "origin": {"name": name, "speech": speech, "music": music, "experimental": experimental},
+        "recipe": recipe.name,
+        "quadpred": __version__,
+    }
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(described)})
+    full = _difference(network, model, log_mel)
+    if full > TOLERANCE:
+        raise ExportError(f"{output}: differs from PyTorch by {full:.1e}, more than {TOLERANCE}")
+    _halve_weights(model)
+    part = output.with_name(output.name + ".part")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(model.SerializeToString())
+    part.replace(output)
+    return Exported(full, _difference(network, model, log_mel))
+
+
+def _to_onnx(network: nn.Module, log_mel: Tensor, dynamic: dict[int, object]) -> onnx.ModelProto:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's, on its own internals
+        program = torch.onnx.export(
+            network,
+            (log_mel,),
+            input_names=["log_mel"],
+            output_names=[head.name for head in HEADS],
+            dynamic_shapes=(dynamic,),
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    # Names of modules and lines of code: half a megabyte that no one needs to predict.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    return model
+
+
+def _halve_weights(model: onnx.ModelProto) -> None:
+    """Store large float32 constants as float16, each behind a cast that loading folds away."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= 64:
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            stored = f"{tensor.name}.half"
+            casts.append(helper.make_node("Cast", [stored], [tensor.name], to=TensorProto.FLOAT))
+            tensor.CopyFrom(numpy_helper.from_array(values, stored))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _difference(network: nn.Module, model: onnx.ModelProto, log_mel: Tensor) -> float:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    got = session.run(None, {"log_mel": log_mel.numpy()})
+    with torch.inference_mode():
+        wanted = network(log_mel)
+    return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(got, wanted, strict=True))
