@@ -1,160 +1,44 @@
-"""Any audio file or array to mono float32 blocks at one sample rate, streamed; what is refused, and why.
+"""Any audio file or array to mono float32 blocks at one sample rate.
 
-libsndfile reads wav, flac, ogg (vorbis, opus), mp3 and their kin; anything else is handed to an
-installed ffmpeg. Neither ever holds more than one block of the file.
+Streamed: nothing here holds more than one block of a file.
 """
 
 import os
-import re
-import shutil
-import stat
-import threading
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
-from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen
-from typing import Any, BinaryIO
+from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from quadpred.mpeg import find_frames
+from quadpred.sources import AudioError, Source, open_source, printable
 
-__all__ = ["AudioError", "AudioWarning", "Loudness", "read_blocks", "resample", "sample_blocks"]
+__all__ = ["AudioError", "AudioWarning", "SecondLevels", "read_blocks", "resample", "sample_blocks"]
 
 Array = NDArray[np.float32]
 
-_BLOCK = 1 << 18  # samples of all channels decoded at once
-_RATES = range(1_000, 1_000_001)  # Hz; beyond, a header is damaged
-_CHANNELS = 256  # an array with more is one with its axes exchanged
-_UNKNOWN = 1 << 40  # frames; as many are announced by a stream of unknown length
+_BLOCK = 1 << 18  # samples, of all channels together, that are decoded at once
+_RATES = range(1_000, 1_000_001)  # Hz; a header that says otherwise is damaged
+_CHANNELS = 256  # an array with more has its axes exchanged
 _SLACK = 0.25  # seconds, more than the delay and padding that an encoder adds and a decoder cuts
+_SAMPLES = "samples"  # in place of a path
 
-# RMS of a second, with full scale at 1. 60 dB below a full-scale peak lie the noise of tape and vinyl
-# and the last second of a fade-out; a quiet passage of music, 40 to 50 dB down, lies above.
+# -60 dBFS, as RMS of a second: below lie the noise of tape and the very end of a fade-out, above it
+# the quiet passages of music, which are 40 to 50 dB under its loudest.
 _SILENCE = 1e-3
-
-# What libsndfile logs of a chunk that claims more bytes than the file has.
-_CUT_CHUNK = re.compile(r"(?:data|SSND) *: (\d+) \(should be (\d+)\)")
-_CUT_OGG = "lacks an end-of-stream bit"
-
-
-def _printable(text: str) -> str:
-    """Escape what would break a line or could not be encoded."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-class AudioError(ValueError):
-    """Audio that cannot be read. `str(error)` is one line: the file and the reason."""
-
-    def __init__(self, path: str | os.PathLike[str], reason: str):
-        super().__init__(path, reason)  # what a copy in another process is made from
-        self.path = Path(path)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return _printable(f"{os.fspath(self.path)}: {self.reason}")
 
 
 class AudioWarning(UserWarning):
     """A file that could be read in part only."""
 
 
-class _Sound(soundfile.SoundFile):
-    """An open file read from start to end.
-
-    soundfile seeks to where it already is after every read. A pipe cannot, and an mp3 loses the bits
-    that its next frames borrow from earlier ones: up to a tenth of a second of noise after each read.
-    """
-
-    def seekable(self) -> bool:
-        return False
-
-
-def _open_regular(path: str) -> BinaryIO:
-    """Open a file for reading without a buffer, so that its descriptor is where the object is."""
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise AudioError(path, "is a folder")
-        if not stat.S_ISREG(status.st_mode):
-            raise AudioError(path, "is a pipe, a socket or a device, not a file")
-        if not status.st_size:
-            raise AudioError(path, "is empty")
-        return open(path, "rb", buffering=0)
-    except FileNotFoundError:
-        raise AudioError(path, "no such file") from None
-    except PermissionError:
-        raise AudioError(path, "no permission to read it") from None
-    except OSError as error:
-        raise AudioError(path, f"cannot be opened: {error.strerror}") from None
-
-
-def _fill(descriptor: int, pieces: Iterable[bytes]) -> None:
-    with suppress(OSError), open(descriptor, "wb") as pipe:  # OSError: the reader has gone
-        pipe.writelines(pieces)
-
-
-def _pipe(pieces: Iterable[bytes], stack: ExitStack) -> int:
-    """Return a descriptor from which the pieces can be read; a thread writes them."""
-    reading, writing = os.pipe()
-    thread = threading.Thread(target=_fill, args=(writing, pieces), daemon=True)
-    stack.callback(thread.join)
-    stack.callback(os.close, reading)
-    thread.start()
-    return reading
-
-
-def _open_sndfile(path: str, stack: ExitStack) -> tuple[_Sound, Callable[[], bool]] | None:
-    """Open what libsndfile can read. The second value tells, after the end, whether parts were lost."""
-    # By descriptor, for libsndfile would take any file for the format that its name ends in.
-    file = stack.enter_context(_open_regular(path))
-    frames = find_frames(file)
-    source = _pipe(frames, stack) if frames else file.fileno()
-    file.seek(0)
-    with suppress(soundfile.LibsndfileError):
-        sound = stack.enter_context(_Sound(source, closefd=False))
-        if frames:
-            return sound, lambda: frames.lost > 0
-        if sound.format != "MP3":  # or else it is a guess from two bytes
-            return sound, lambda: _CUT_OGG in sound.extra_info
-    return None
-
-
-def _open_ffmpeg(path: str, stack: ExitStack) -> tuple[_Sound, Callable[[], bool]]:
-    """Decode the first audio track with ffmpeg; the second value is as above."""
-    program = shutil.which("ffmpeg")
-    if not program:
-        reason = "libsndfile cannot read this format: it needs ffmpeg, which is not installed"
-        raise AudioError(path, reason)
-    command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"]
-    command += ["-i", f"file:{path}", "-map", "0:a:0"]
-    # Sun's au is the one container that libsndfile reads from a pipe at any length.
-    command += ["-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
-    process = stack.enter_context(Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE))
-    assert process.stdout and process.stderr
-    said: deque[bytes] = deque(maxlen=20)
-    listener = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
-    stack.callback(listener.join)
-    stack.callback(process.kill)
-    listener.start()
-
-    def complained() -> bool:
-        listener.join()
-        return bool(process.wait() or said)
-
-    try:
-        return stack.enter_context(_Sound(process.stdout.fileno(), closefd=False)), complained
-    except soundfile.LibsndfileError:
-        process.stdout.close()
-        complained()
-        silent = b"matches no streams" in b"".join(said)
-        reason = "has no audio track" if silent else "not audio that libsndfile or ffmpeg can read"
-        raise AudioError(path, reason) from None
+def _check_rate(path: str, rate: int) -> None:
+    if rate not in _RATES:
+        raise AudioError(path, f"a sample rate of {rate} Hz is not supported")
 
 
 def _mono(block: NDArray[Any], path: str) -> Array:
@@ -168,8 +52,8 @@ def _mono(block: NDArray[Any], path: str) -> Array:
     return mono
 
 
-def _read(sound: _Sound, buffer: Array) -> tuple[Array, bool]:
-    """Fill the buffer as far as possible; the second value is whether the file is damaged there."""
+def _read(sound: soundfile.SoundFile, buffer: Array) -> tuple[Array, bool]:
+    """Fill the buffer as far as possible; the second value is whether damage ended it."""
     buffer.fill(np.nan)
     try:
         return sound.read(out=buffer), False
@@ -178,30 +62,140 @@ def _read(sound: _Sound, buffer: Array) -> tuple[Array, bool]:
         return buffer[: np.isnan(buffer[:, 0]).argmax()], True
 
 
-def _announced(sound: _Sound) -> float | None:
-    """Return the length in frames that the header speaks of, if it is known."""
-    cut = _CUT_CHUNK.search(sound.extra_info)
-    claimed, present = map(int, cut.groups()) if cut else (1, 1)
-    if sound.frames >= _UNKNOWN or claimed >= 0x7FFFFFFF - 44:  # the last: a header never completed
-        return None
-    return float(sound.frames * claimed / max(present, 1))
-
-
-def _decode(path: str, sound: _Sound, lossy: Callable[[], bool]) -> Iterator[Array]:
+def _decode(path: str, source: Source) -> Iterator[Array]:
     """Yield mono blocks at the file's own rate, and warn of what is missing."""
-    announced, rate = _announced(sound), sound.samplerate
-    buffer = np.empty((max(1, _BLOCK // sound.channels), sound.channels), np.float32)
-    done, broken = 0, False
+    announced, rate = source.announced, source.sound.samplerate
+    channels = source.sound.channels
+    buffer = np.empty((_BLOCK // channels, channels), np.float32)
+    samples, broken = 0, False
     while not broken:
-        block, broken = _read(sound, buffer)
+        block, broken = _read(source.sound, buffer)
         if not len(block):
             break
-        done += len(block)
+        samples += len(block)
         yield _mono(block, path)
-    if not done:
+    if not samples:
         raise AudioError(path, "holds no samples")
-    short = announced is not None and announced - done > _SLACK * rate
-    if broken or lossy() or short:
-        whole = f" of {announced / rate:.1f}" if announced and short else ""
-        text = f"{_printable(path)}: {done / rate:.1f}{whole} seconds decoded, the rest is damaged or missing"
-        warnings.warn(text, AudioWarning, stacklevel=2)
+    seconds = samples / rate
+    short = announced is not None and announced - seconds > _SLACK
+    if broken or short or source.lossy():
+        what = f"{seconds:.1f} of {announced:.1f} seconds" if short else f"{seconds:.1f} seconds"
+        text = f"{printable(path)}: decoded {what}, others are damaged or missing"
+        warnings.warn(text, AudioWarning, stacklevel=4)
+
+
+def resample(blocks: Iterable[Array], rate: int, target: int) -> Iterator[Array]:
+    """Resample consecutive mono blocks of shape (samples,) from `rate` to `target`, both in Hz."""
+    if rate == target:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(rate, target, 1, dtype="float32")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def read_blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[Array]:
+    """Decode a file to mono at `sample_rate` Hz.
+
+    Of a damaged file, what can be decoded is decoded, and an `AudioWarning` says how much that was.
+
+    Yields:
+        float32 arrays of shape (samples,).
+
+    Raises:
+        AudioError: the file cannot be read, holds no audio, or holds samples that are not finite.
+    """
+    path = os.fspath(path)
+    with ExitStack() as stack:
+        source = open_source(path, stack)
+        _check_rate(path, source.sound.samplerate)
+        yield from resample(_decode(path, source), source.sound.samplerate, sample_rate)
+
+
+def _scale(block: NDArray[Any]) -> NDArray[Any]:
+    """Scale integers of any width to [-1, 1); leave floats."""
+    if block.dtype.kind == "f":
+        return block
+    half = 2.0 ** (8 * block.dtype.itemsize - 1)
+    return block / half - (block.dtype.kind == "u")
+
+
+def sample_blocks(samples: ArrayLike, rate: int, sample_rate: int) -> Iterator[Array]:
+    """Turn samples at `rate` Hz into mono blocks at `sample_rate` Hz.
+
+    Args:
+        samples: shape (samples,) or (samples, channels); floats, or integers, which are scaled from
+            their full range to [-1, 1).
+        rate: in Hz.
+        sample_rate: in Hz.
+
+    Yields:
+        float32 arrays of shape (samples,).
+
+    Raises:
+        AudioError: no samples, another shape or type, or samples that are not finite.
+    """
+    data = np.asarray(samples)
+    if data.dtype.kind not in "fiu":
+        raise AudioError(_SAMPLES, f"must be floats or integers, not {data.dtype}")
+    if data.ndim not in (1, 2) or data.shape[1:] > (_CHANNELS,):
+        expected = "(samples,) or (samples, channels)"
+        raise AudioError(_SAMPLES, f"must have the shape {expected}, not {data.shape}")
+    if not data.size:
+        raise AudioError(_SAMPLES, "there are none")
+    _check_rate(_SAMPLES, rate)
+    data = data.reshape(len(data), -1)
+    step = _BLOCK // data.shape[1]
+    pieces = (data[start : start + step] for start in range(0, len(data), step))
+    yield from resample((_mono(_scale(piece), _SAMPLES) for piece in pieces), rate, sample_rate)
+
+
+class SecondLevels:
+    """How loud every second is of the blocks that pass by.
+
+    >>> levels = SecondLevels(8_000)
+    >>> sum(len(block) for block in levels.watch([np.zeros(8_000, np.float32)] * 3))
+    24000
+    >>> levels.silent(3)
+    array([ True,  True,  True])
+
+    Attributes:
+        samples: how many have passed.
+    """
+
+    def __init__(self, sample_rate: int):
+        self.samples = 0
+        self._rate = sample_rate
+        self._moments = np.zeros(3)  # count, sum, sum of squares of the current second
+        self._power = array("d")  # mean square around the mean, a second
+
+    def watch(self, blocks: Iterable[Array]) -> Iterator[Array]:
+        """Pass consecutive mono blocks of shape (samples,) through."""
+        for block in blocks:
+            self._add(block)
+            yield block
+
+    def _add(self, block: Array) -> None:
+        start = 0
+        while start < len(block):
+            past = self.samples % self._rate
+            if not past:
+                self._moments = np.zeros(3)
+                self._power.append(0)
+            piece = block[start : start + self._rate - past].astype(np.float64)
+            self._moments += np.array([len(piece), piece.sum(), piece @ piece])
+            _, mean, square = self._moments / self._moments[0]
+            self._power[-1] = square - mean**2
+            start += len(piece)
+            self.samples += len(piece)
+
+    def silent(self, rows: int) -> NDArray[np.bool_]:
+        """Tell for each second [k, k + 1) whether there is nothing to hear, shape (rows,).
+
+        A second counts by its RMS around its mean, for an offset is not heard. The last one counts
+        by the samples it has; what lies after the end is silent.
+        """
+        power = np.zeros(rows)
+        power[: len(self._power)] = self._power[:rows]
+        return power < _SILENCE**2

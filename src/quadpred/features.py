@@ -4,7 +4,7 @@ Equal to librosa's `log(melspectrogram(power=1) + eps)` with centred frames and 
 but computed in short chunks, so memory does not grow with the length of the audio.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from os import PathLike
@@ -19,7 +19,8 @@ __all__ = ["FeatureConfig", "file_log_mel", "log_mel", "log_mel_stream"]
 
 Array = NDArray[np.float32]
 
-_CHUNK = 64  # frames an FFT call: the fastest measured, its workspace stays in the L2 cache
+_CHUNK = 64  # frames transformed at once
+_GROUP = 16  # mel bands multiplied at once
 _EPS = float(np.finfo(np.float32).eps)
 
 
@@ -27,8 +28,8 @@ _EPS = float(np.finfo(np.float32).eps)
 class FeatureConfig:
     """How samples become log-mel frames; stored in every model file and read back to predict.
 
-    `sample_rate`, `fmin`, `fmax` are in Hz; `n_fft`, `window` and `hop` in samples. `normalise_peak`
-    divides a clip by its largest absolute sample, which takes a second reading of the file.
+    `sample_rate`, `fmin` and `fmax` are in Hz; `n_fft`, `window` and `hop` in samples.
+    `normalise_peak` divides a clip by its largest absolute sample, for which it is read twice.
     """
 
     sample_rate: int = 16_000
@@ -96,20 +97,52 @@ def mel_filters(config: FeatureConfig) -> Array:
 
 
 @lru_cache(maxsize=8)
-def _hann(length: int) -> Array:
-    """Periodic Hann window."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
+def _bands(config: FeatureConfig) -> list[tuple[slice, slice, Array]]:
+    """Cut the filters into groups of bands, each with the few bins that it covers.
+
+    Returns:
+        Bins, bands, and the filters between them, a group.
+    """
+    groups = []
+    for first in range(0, config.mels, _GROUP):
+        bands = slice(first, first + _GROUP)
+        filters = mel_filters(config)[:, bands]
+        used = np.flatnonzero(filters.any(axis=1))
+        bins = slice(used[0], used[-1] + 1) if len(used) else slice(0)
+        groups.append((bins, bands, np.ascontiguousarray(filters[bins])))
+    return groups
 
 
-def _frames(samples: Array, config: FeatureConfig, count: int) -> Array:
-    """Log-mel of the first `count` windows of `samples`, shape (count, mels)."""
-    windows = np.lib.stride_tricks.sliding_window_view(samples, config.window)[:: config.hop]
-    # The window sits in the middle of n_fft samples in librosa; at the start, as here, the
-    # magnitude is the same, since a shift only turns the phase.
-    spectrum = np.fft.rfft(windows[:count] * _hann(config.window), config.n_fft)
-    # One square root of |z|^2 is several times faster than np.abs, which guards against overflow.
-    magnitude = np.sqrt(spectrum.real**2 + spectrum.imag**2)
-    return np.log(magnitude @ mel_filters(config) + np.float32(_EPS))
+class _FrontEnd:
+    """Turn up to `_CHUNK` windows at a time into log-mel, in memory that is allocated once.
+
+    numpy transforms float32 in double precision, and allocates, faults in and frees megabytes to
+    convert it, which can take four times as long as the transform. Hence double throughout.
+    """
+
+    def __init__(self, config: FeatureConfig):
+        self._config = config
+        turns = np.arange(config.window) / config.window
+        self._hann = 0.5 - 0.5 * np.cos(2 * np.pi * turns)  # periodic
+        bins = config.n_fft // 2 + 1
+        self._padded = np.zeros((_CHUNK, config.n_fft))
+        self._spectrum = np.empty((_CHUNK, bins), np.complex128)
+        self._magnitude = np.empty((_CHUNK, bins), np.float32)
+
+    def __call__(self, samples: Array, count: int) -> Array:
+        """Log-mel of the first `count` windows of `samples`, shape (count, mels)."""
+        config, magnitude = self._config, self._magnitude[:count]
+        windows = np.lib.stride_tricks.sliding_window_view(samples, config.window)[:: config.hop]
+        # librosa puts the window in the middle of n_fft samples. At their start, as here, it gives
+        # the same magnitude, since a shift only turns the phase.
+        np.multiply(windows[:count], self._hann, out=self._padded[:count, : config.window])
+        np.fft.rfft(self._padded[:count], out=self._spectrum[:count])
+        np.abs(self._spectrum[:count], out=magnitude)
+        mel = np.empty((count, config.mels), np.float32)
+        for bins, bands, filters in _bands(config):
+            np.matmul(magnitude[:, bins], filters, out=mel[:, bands])
+        mel += np.float32(_EPS)
+        return np.log(mel, out=mel)
 
 
 def log_mel_stream(blocks: Iterable[Array], config: FeatureConfig) -> Iterator[Array]:
@@ -126,10 +159,12 @@ def log_mel_stream(blocks: Iterable[Array], config: FeatureConfig) -> Iterator[A
         float32 arrays of shape (frames, mels), at most 64 frames each.
 
     """
+    front_end = _FrontEnd(config)
     span = config.window + (_CHUNK - 1) * config.hop  # samples that a chunk of frames covers
     step = _CHUNK * config.hop
-    pending = [np.zeros(config.window // 2, np.float32)]
-    held, total = config.window // 2, 0
+    before = config.n_fft // 2 - (config.n_fft - config.window) // 2  # samples of a frame
+    pending = [np.zeros(before, np.float32)]
+    held, total = before, 0
     for block in blocks:
         pending.append(block)
         held += len(block)
@@ -139,19 +174,19 @@ def log_mel_stream(blocks: Iterable[Array], config: FeatureConfig) -> Iterator[A
         samples = np.concatenate(pending)
         start = 0
         while len(samples) - start >= span:
-            yield _frames(samples[start : start + span], config, _CHUNK)
+            yield front_end(samples[start : start + span], _CHUNK)
             start += step
         pending, held = [samples[start:].copy()], len(samples) - start
     if not total:
         return
     samples = np.concatenate([*pending, np.zeros(config.window, np.float32)])
-    left = (held - config.window // 2) // config.hop + 1
+    left = (held - before) // config.hop + 1
     for first in range(0, left, _CHUNK):
-        yield _frames(samples[first * config.hop :], config, min(_CHUNK, left - first))
+        yield front_end(samples[first * config.hop :], min(_CHUNK, left - first))
 
 
 def log_mel(samples: Array, config: FeatureConfig | None = None) -> Array:
-    """Log-mel spectrogram of mono samples at `config.sample_rate`, shape (1 + samples // hop, mels).
+    """Log-mel of mono samples at `config.sample_rate`, shape (1 + samples // hop, mels).
 
     >>> log_mel(np.zeros(16_000, np.float32)).shape
     (33, 128)
@@ -168,17 +203,18 @@ def file_log_mel(path: str | PathLike[str], config: FeatureConfig) -> Iterator[A
         AudioError: the file cannot be read.
 
     """
-    blocks = read_blocks(path, config.sample_rate)
-    if config.normalise_peak:
-        blocks = at_peak(blocks, peak(read_blocks(path, config.sample_rate)))
-    return log_mel_stream(blocks, config)
+
+    def read() -> Iterator[Array]:
+        return read_blocks(path, config.sample_rate)
+
+    return log_mel_stream(scaled(read(), read, config), config)
 
 
-def peak(blocks: Iterable[Array]) -> float:
-    """Largest absolute sample of a stream, 0 if it has none."""
-    return max((float(np.abs(block).max()) for block in blocks if len(block)), default=0.0)
-
-
-def at_peak(blocks: Iterable[Array], peak: float) -> Iterator[Array]:
-    """Divide a stream by its peak; silence stays as it is."""
+def scaled(
+    blocks: Iterable[Array], again: Callable[[], Iterable[Array]], config: FeatureConfig
+) -> Iterable[Array]:
+    """Divide a stream by its peak if the front end asks for it, read `again` to find it."""
+    if not config.normalise_peak:
+        return blocks
+    peak = max((float(np.abs(block).max()) for block in again() if len(block)), default=0.0)
     return (block / np.float32(peak or 1.0) for block in blocks)

@@ -19,8 +19,8 @@ _SYNC = re.compile(rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd]")  # MPEG 1, 2 or 2.5, l
 _TAGS = (b"ID3", b"TAG", b"APET", b"LYRI")
 _XING_BYTES = re.compile(rb"(?:Xing|Info)\0\0\0[\x03\x07\x0b\x0f].{4}(.{4})", re.DOTALL)
 
-# ISO/IEC 11172-3, 2.4.2.3 and 13818-3, 2.4.2.3: kbit/s by layer in MPEG 1, and (0) for both layers in
-# the others, where 0 is a rate left free or forbidden; Hz by the header's two bits of version.
+# ISO/IEC 11172-3 and 13818-3, 2.4.2.3: kbit/s by layer in MPEG 1, and under 0 by either layer in
+# the others (a rate of 0 is left free, or forbidden); Hz by the two bits that tell the version.
 _KBITS = {
     3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
     2: (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 0),
@@ -114,7 +114,7 @@ def _starts_here(head: bytes, at: int) -> _Header | None:
 
 
 def find_frames(file: BinaryIO) -> Frames | None:
-    """Find where MPEG audio begins in an unbuffered file; None if it does not begin near the start."""
+    """Find where MPEG audio begins in an unbuffered file; None if not near its start."""
     position = _skip_tags(file)
     file.seek(position)
     head = file.read(_CHUNK)
@@ -125,7 +125,7 @@ def find_frames(file: BinaryIO) -> Frames | None:
             after = at + first.size
             xing = _XING_BYTES.search(head, at, after)
             length = file.seek(0, 2) - position - at
-            # Joined files: the Xing header speaks of the first alone, and would end the stream there.
+            # Of joined files, a Xing header knows the first alone, and would end the stream there.
             joined = xing and length > int.from_bytes(xing[1], "big") + _TAIL
             return Frames(file, position + (after if joined else at), first.kind)
     return None

@@ -91,7 +91,8 @@ class Prediction:
     def winners(self, head: Head = QUADRANT) -> Array:
         """Rows with 1 for the most probable class and 0 elsewhere, shape (rows, classes)."""
         rows = self.head(head)
-        return np.eye(rows.shape[1], dtype=np.float32)[rows.argmax(axis=1)]
+        one_hot: Array = np.eye(rows.shape[1], dtype=np.float32)[rows.argmax(axis=1)]
+        return one_hot
 
     def means(self) -> dict[str, dict[str, float]]:
         """Clip probabilities by head and class."""

@@ -133,10 +133,14 @@ class Predictor:
             # A last second counts when at least half of it is there.
             return max(1, math.floor(levels.samples / self.features.sample_rate + 0.5))
 
-        heads = self.predict_frames(log_mel_stream(blocks, self.features), rows)
+        quadrant, arousal, valence = self.predict_frames(
+            log_mel_stream(blocks, self.features), rows
+        )
         return Prediction(
-            *heads,
-            silent=levels.silent(len(heads[0])),
+            quadrant=quadrant,
+            arousal=arousal,
+            valence=valence,
+            silent=levels.silent(len(quadrant)),
             duration=levels.samples / self.features.sample_rate,
             model=self.origin,
             source=source,
@@ -186,8 +190,8 @@ class Predictor:
     ) -> tuple[Array, ...]:
         """Probabilities of rows first..last, of frames that begin at row `held_from`.
 
-        A network with context reads one stretch, from its context before `first` to row `until`; one
-        without reads each row by itself.
+        A network with context reads one stretch, from its context before `first` to row `until`;
+        one without reads each row by itself.
         """
         start, size = self.features.row_start, self.features.frames_per_row
         origin = start(held_from)

@@ -1,13 +1,16 @@
 """`quadpred train …`: thin commands; PyTorch is imported when one runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 app = typer.Typer(no_args_is_help=True, help="Train speech encoders and models of music.")
 
-Recipe = Annotated[str, typer.Option(help="A recipe's name (base, seed) or a TOML file.")]
+if TYPE_CHECKING:
+    from quadpred.train import recipe as recipes
+
+RecipeName = Annotated[str, typer.Option(help="A recipe's name (base, seed) or a TOML file.")]
 Splits = list[str]
 Cache = Annotated[
     Path | None, typer.Option(help="Folder of computed log-mels [default: the user's cache].")
@@ -55,7 +58,7 @@ def manifest(
 def pretrain(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of speech.")],
     output: Output,
-    recipe: Recipe = "base",
+    recipe: RecipeName = "base",
     validation: Annotated[Splits | None, typer.Option(help="Split to validate on.")] = None,
     cache: Cache = None,
     seed: Seed = None,
@@ -72,7 +75,7 @@ def pretrain(
 def transfer(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of labelled music.")],
     output: Output,
-    recipe: Recipe = "base",
+    recipe: RecipeName = "base",
     start: Annotated[
         Path | None, typer.Option("--from", help="Run to start from; without, random weights.")
     ] = None,
@@ -172,7 +175,7 @@ def export(
     typer.echo(f"{exported.float16:.1e}; card: {output.with_suffix('.md')}")
 
 
-def _recipe(name: str, seed: int | None):
+def _recipe(name: str, seed: int | None) -> "recipes.Recipe":
     from dataclasses import replace
 
     from quadpred.train.recipe import Recipe

@@ -78,8 +78,8 @@ class LogMels:
             with part.open("wb") as file:
                 np.save(file, frames)
             part.replace(cached)
-        frames = np.load(cached, mmap_mode="r")
-        return frames
+        loaded: Half = np.load(cached, mmap_mode="r")
+        return loaded
 
 
 def _digest(value: object) -> str:

@@ -1,21 +1,25 @@
 """What pre-training and transfer share: a run's folder, epochs, schedules, checkpoints, the log."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
-__all__ = ["Run", "RunError", "Stage", "autocast", "device", "fit", "progress_bar"]
+__all__ = ["Run", "RunError", "Stage", "autocast", "device", "fit", "placed", "progress_bar"]
+
+M = TypeVar("M", bound=nn.Module)
+Validate = Callable[[nn.Module], dict[str, float]] | None
 
 AVERAGE_DECAY = 0.99  # of the running average of weights: about the last hundred steps
 
@@ -27,6 +31,12 @@ class RunError(ValueError):
 def device() -> torch.device:
     """Return the GPU when PyTorch sees one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def placed(model: M) -> M:
+    """Move a network to the device, in the memory layout in which convolutions are fastest."""
+    moved = model.to(device())
+    return moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def autocast(precision: str) -> torch.autocast:
@@ -136,6 +146,46 @@ class Run:
         part.replace(self.folder / name)
 
 
+class _Keeper:
+    """Decides which weights remain: a running average, or those that validate best."""
+
+    def __init__(self, model: nn.Module, keep: Literal["best", "average"], validate: Validate):
+        self.model, self.validate = model, validate
+        self.average: AveragedModel | None = None
+        if keep == "average":
+            self.average = AveragedModel(model, avg_fn=_average, use_buffers=True)
+        self.best: dict[str, Any] = {"loss": float("inf"), "weights": None}
+
+    def scores(self) -> dict[str, float]:
+        """Validate the weights that would be kept now, and remember the best."""
+        candidate = self.average.module if self.average else self.model
+        candidate.eval()
+        scores = self.validate(candidate) if self.validate else {}
+        if scores and not self.average and scores["loss"] < self.best["loss"]:
+            weights = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+            self.best = {"loss": scores["loss"], "weights": weights}
+        return scores
+
+    def step(self) -> None:
+        """Account for a step of the optimiser."""
+        if self.average:
+            self.average.update_parameters(self.model)
+
+    def restore_best(self) -> None:
+        """Go back to the best weights seen, if any were."""
+        if self.best["weights"] is not None:
+            self.model.load_state_dict(self.best["weights"])
+
+    def state_dict(self) -> dict[str, Any]:
+        average = self.average.state_dict() if self.average else None
+        return {"best": self.best, "average": average}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.best = state["best"]
+        if self.average:
+            self.average.load_state_dict(state["average"])
+
+
 def fit(
     run: Run,
     model: nn.Module,
@@ -143,7 +193,7 @@ def fit(
     *,
     steps: int,
     losses: Callable[[tuple[int, int]], Iterator[Tensor]],
-    validate: Callable[[nn.Module], dict[str, float]] | None,
+    validate: Validate,
     keep: Literal["best", "average"],
     seed: int,
 ) -> None:
@@ -155,24 +205,25 @@ def fit(
         stages: in order.
         steps: batches an epoch.
         losses: yields the loss of each batch of an epoch, given (stage, epoch).
-        validate: scores of a model by name; "loss" decides which epoch is best.
-        keep: "best" for each stage's best epoch by validation loss (its last without validation),
-            "average" for a running average of the weights.
+        validate: scores of a model by name, of which "loss" decides what is best.
+        keep: "best" for the weights with the lowest validation loss, those at the start among them
+            (without validation, the last), "average" for a running average.
         seed: of dropout and noise; with the epoch it determines everything random.
 
     Raises:
         RunError: the loss is not a finite number any more.
-
     """
-    ema = get_ema_multi_avg_fn(AVERAGE_DECAY)
-    average = AveragedModel(model, multi_avg_fn=ema, use_buffers=True)
-    state = run.checkpoint()
-    first_stage = state["stage"] if state else 0
-    if state:
+    keeper = _Keeper(model, keep, validate)
+    state = run.checkpoint() or {"stage": 0, "epoch": 0}
+    if "model" in state:
         model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
+        keeper.load_state_dict(state["keeper"])
+    else:
+        run.log({"stage": "start", **_prefixed(keeper.scores())})
     with progress_bar() as bar:
-        for index, stage in enumerate(stages[first_stage:], first_stage):
+        for index, stage in enumerate(stages):
+            if index < state["stage"]:
+                continue
             for parameter in model.parameters():
                 parameter.requires_grad_(False)
             for parameter in stage.parameters:
@@ -181,69 +232,71 @@ def fit(
                 stage.parameters, stage.learning_rate, weight_decay=stage.weight_decay
             )
             schedule = _schedule(optimiser, stage, steps)
-            best: dict[str, Any] = {"loss": float("inf"), "model": None}
-            first_epoch = 0
-            if state and state["stage"] == index:
-                first_epoch = state["epoch"]
+            done = state["epoch"] if index == state["stage"] else 0
+            if done:
                 optimiser.load_state_dict(state["optimiser"])
                 if schedule:
                     schedule.load_state_dict(state["schedule"])
-                best = state["best"]
-            task = bar.add_task(
-                stage.name, total=stage.epochs * steps, completed=first_epoch * steps, note=""
-            )
-            for epoch in range(first_epoch, stage.epochs):
-                started, total = time.monotonic(), 0.0
-                torch.manual_seed(
-                    int(np.random.SeedSequence([seed, index, epoch]).generate_state(1)[0])
-                )
+            total = stage.epochs * steps
+            task = bar.add_task(stage.name, total=total, completed=done * steps, note="")
+            for epoch in range(done, stage.epochs):
+                started, loss_sum = time.monotonic(), 0.0
+                torch.manual_seed(_entropy(seed, index, epoch))
                 model.train()
                 for loss in losses((index, epoch)):
                     optimiser.zero_grad(set_to_none=True)
-                    loss.backward()
+                    loss.backward()  # type: ignore[no-untyped-call]
                     nn.utils.clip_grad_norm_(stage.parameters, 5.0)
                     optimiser.step()
-                    average.update_parameters(model)
+                    keeper.step()
                     if isinstance(schedule, OneCycleLR):
                         schedule.step()
-                    total += loss.item()
+                    loss_sum += loss.item()
                     bar.advance(task)
-                if total != total or total == float("inf"):
+                train_loss = loss_sum / steps
+                if not math.isfinite(train_loss):
                     raise RunError(f"{run.folder}: the loss is no finite number in {stage.name}")
-                kept = average.module if keep == "average" else model
-                kept.eval()
-                scores = validate(kept) if validate else {}
-                train_loss = total / steps
+                scores = keeper.scores()
                 if isinstance(schedule, ReduceLROnPlateau):
                     schedule.step(scores.get("loss", train_loss))
-                if keep == "best" and (not scores or scores["loss"] < best["loss"]):
-                    weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
-                    best = {"loss": scores.get("loss", float("inf")), "model": weights}
-                record = {
-                    "stage": stage.name,
-                    "epoch": epoch,
-                    "loss": train_loss,
-                    **{f"validation_{name}": value for name, value in scores.items()},
-                    "learning_rate": optimiser.param_groups[0]["lr"],
-                    "seconds": round(time.monotonic() - started, 2),
-                }
-                run.log(record)
                 bar.update(task, note=f"loss {train_loss:.4f}")
+                run.log(
+                    {
+                        "stage": stage.name,
+                        "epoch": epoch,
+                        "loss": train_loss,
+                        **_prefixed(scores),
+                        "learning_rate": optimiser.param_groups[0]["lr"],
+                        "seconds": round(time.monotonic() - started, 2),
+                    }
+                )
                 run.save_checkpoint(
                     {
                         "stage": index,
                         "epoch": epoch + 1,
                         "model": model.state_dict(),
-                        "average": average.state_dict(),
+                        "keeper": keeper.state_dict(),
                         "optimiser": optimiser.state_dict(),
                         "schedule": schedule.state_dict() if schedule else None,
-                        "best": best,
                     }
                 )
-            if best["model"] is not None:
-                model.load_state_dict(best["model"])
-    if keep == "average":
-        model.load_state_dict(average.module.state_dict())
+            keeper.restore_best()
+    if keeper.average:
+        model.load_state_dict(keeper.average.module.state_dict())
+
+
+def _average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+    """Exponential average that first forgets where it began."""
+    decay = min(AVERAGE_DECAY, (1 + float(count)) / (10 + float(count)))
+    return decay * averaged + (1 - decay) * current
+
+
+def _prefixed(scores: Mapping[str, float]) -> dict[str, float]:
+    return {f"validation_{name}": value for name, value in scores.items()}
+
+
+def _entropy(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _schedule(optimiser: torch.optim.Optimizer, stage: Stage, steps: int) -> LRScheduler | None:

@@ -139,11 +139,11 @@ class _Statistics(nn.Module):
             )
         self.steps = frames_per_row // encoder.time_pool
         self.context = context
-        self.width = 4 * 2 * encoder.channels
+        self.width = 4 * encoder.channels * encoder.latent_mels
 
     def forward(self, latent: Tensor) -> Tensor:
-        # Mean and maximum over what is left of the mel axis: register, and its strongest part.
-        series = torch.cat([latent.mean(3), latent.amax(3)], 1).float()
+        # What is left of the mel axis stays apart: register tells emotions from each other.
+        series = latent.transpose(2, 3).flatten(1, 2).float()
         steps, pad = self.steps, self.steps * self.context
         size = steps + 2 * pad
 

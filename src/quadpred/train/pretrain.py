@@ -9,7 +9,7 @@ from torch import Tensor
 
 from quadpred.train.corpora import Manifest
 from quadpred.train.dataset import CropSampler, LogMels
-from quadpred.train.loop import Run, Stage, autocast, device, fit, progress_bar
+from quadpred.train.loop import Run, Stage, autocast, device, fit, placed, progress_bar
 from quadpred.train.network import Autoencoder
 from quadpred.train.recipe import Recipe
 
@@ -59,8 +59,7 @@ def pretrain(
         )
         held = log_mels.load(kept, lambda: bar.advance(task))
     torch.manual_seed(recipe.seed)
-    model = Autoencoder(recipe.network, recipe.features.mels, config.noise)
-    model.to(device(), memory_format=torch.channels_last)
+    model = placed(Autoencoder(recipe.network, recipe.features.mels, config.noise))
 
     def losses(position: tuple[int, int]) -> Iterator[Tensor]:
         for batch in train.epoch((recipe.seed, *position)):

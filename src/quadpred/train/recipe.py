@@ -191,14 +191,13 @@ def _merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
 
 def _build(kind: Any, value: Any) -> Any:
     """Turn plain TOML values into the dataclass, tuple or scalar that the type hint asks for."""
-    if is_dataclass(kind):
+    if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
         known = {f.name for f in fields(kind)}
         if not isinstance(value, Mapping):
             raise TypeError(f"expected a table, found {value!r}")
         if unknown := sorted(set(value) - known):
             raise KeyError(f"unknown key {unknown[0]!r} in {kind.__name__}")
-        assert isinstance(kind, type)
         return kind(**{key: _build(hints[key], item) for key, item in value.items()})
     if get_origin(kind) is tuple:
         of = get_args(kind)

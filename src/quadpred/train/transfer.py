@@ -22,7 +22,7 @@ from quadpred.train.dataset import (
     tag_vocabulary,
     teacher_values,
 )
-from quadpred.train.loop import Run, RunError, Stage, autocast, device, fit, progress_bar
+from quadpred.train.loop import Run, RunError, Stage, autocast, device, fit, placed, progress_bar
 from quadpred.train.network import Classifier
 from quadpred.train.recipe import Recipe
 
@@ -103,7 +103,7 @@ def transfer(
     model = _classifier(recipe, widths)
     if start:
         _begin_from(model, start)
-    model.to(device(), memory_format=torch.channels_last)
+    model = placed(model)
     extra_weights = {"tags": config.tags, "teacher": config.teacher}
 
     def losses(position: tuple[int, int]) -> Iterator[Tensor]:

@@ -1,0 +1,192 @@
+"""Train, score and export the six models on board, from the development recordings.
+
+    python scripts/ship.py DATA RUNS [SPEECH ...]
+
+DATA holds the recordings, RUNS takes manifests, runs and scores (a few hundred MB). What is
+finished is not done again, so the script continues where it was stopped. It fills
+src/quadpred/weights. Naming languages of speech makes the models of these alone: on two cores, two
+such processes of one thread each (OMP_NUM_THREADS=1) are faster than one of two.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from quadpred.registry import WEIGHTS
+from quadpred.train.card import card
+from quadpred.train.corpora import DataSheet, Manifest, from_folder
+from quadpred.train.evaluate import evaluate
+from quadpred.train.export import export
+from quadpred.train.loop import Run
+from quadpred.train.pretrain import pretrain
+from quadpred.train.recipe import Recipe
+from quadpred.train.transfer import transfer
+
+FOLDS = 5
+# English speech is scored on every fold; the others on three, to spare hours of two cores.
+SCORED = {"english": FOLDS, "mandarin": 3, "mixed": 3}
+SPEECH = {
+    "english": ("speechocean762",),
+    "mandarin": ("audio_cmn", "hsk_sentences"),
+    "mixed": ("speechocean762", "audio_cmn", "hsk_sentences"),
+}
+RESEARCH_ONLY = "excerpts of commercial music: research only"
+WEAK = (
+    "Its labels were read from annotators' words by a lexicon and barely relate to its audio, which"
+    " is rendered from scores, without a voice."
+)
+NOTES = (
+    "The English and the Mandarin speech differ in more than language (many speakers and sentences"
+    " against two voices, words and synthetic speech): no difference between these models shows an"
+    " effect of language by itself.",
+    "Valence is weaker than arousal: where it is about even, so are the quadrants.",
+)
+
+
+def manifests(data: Path, runs: Path) -> dict[str, Manifest]:
+    """Make a manifest of each corpus, split by speaker, artist or song."""
+    folder = data / "speech_english/speechocean762"
+    made = {
+        "speechocean762": from_folder(
+            folder,
+            DataSheet(
+                "speechocean762",
+                "english",
+                "CC BY 4.0",
+                "4.1 h of read sentences; the speakers' first language is Mandarin",
+            ),
+            group=r"speaker\d+",
+        ),
+        "audio_cmn": from_folder(
+            data / "speech_mandarin/audio_cmn",
+            DataSheet("audio-cmn", "mandarin", "CC BY-SA", "2.8 h of single words, one woman"),
+        ),
+        "hsk_sentences": from_folder(
+            data / "speech_mandarin/hsk_sentences",
+            DataSheet(
+                "HSK sentences",
+                "mandarin",
+                "CC BY-SA 4.0",
+                "1.2 h of synthetic speech (CosyVoice2), one voice",
+            ),
+        ),
+    }
+    folder = data / "music_english/4qaed"
+    made["4q"] = from_folder(
+        folder / "audio",
+        DataSheet(
+            "4Q-Emotion, development part",
+            "english",
+            RESEARCH_ONLY,
+            "Panda et al. 2018: 628 clips of 30 s, 157 a quadrant, mostly sung in English",
+            str((folder / "teacher.npz").resolve()),
+        ),
+        labels=folder / "labels.csv",
+        group="artist_group",
+        tags=("moods", "genres"),
+        folds=FOLDS,
+    )
+    folder = data / "music_mandarin/pop909_muchin"
+    made["muchin"] = from_folder(
+        folder / "audio",
+        DataSheet("POP909 with MuChin's words", "mandarin", RESEARCH_ONLY, WEAK),
+        labels=folder / "labels.csv",
+        group="song",
+        folds=FOLDS,
+    )
+    for name, manifest in made.items():
+        manifest.save(runs / "manifests" / f"{name}.csv")
+    return made
+
+
+def english_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, object]:
+    """Transfer to English music: the folds, whose pooled scores are returned, then all clips."""
+    recipe = Recipe.load("base")
+    music = [made["4q"]]
+    start = runs / f"speech-{speech}"
+    folds = [runs / f"{speech}-to-english-{k}" for k in range(SCORED[speech])]
+    for k, folder in enumerate(folds):
+        transfer(recipe, music, folder, start=start, test=[str(k)])
+    transfer(recipe, music, runs / f"{speech}-to-english", start=start)
+    return scored(runs / f"{speech}-to-english.json", folds, made["4q"])
+
+
+def mandarin_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, object]:
+    """Transfer on to Mandarin music, as far as songs kept for validation allow."""
+    recipe = Recipe.load("gentle")
+    start = runs / f"{speech}-to-english"
+    folds = [runs / f"{speech}-to-mandarin-{k}" for k in range(FOLDS)]
+    music = [made["muchin"]]
+    for k, folder in enumerate(folds):
+        held = str((k + 1) % FOLDS)
+        transfer(recipe, music, folder, start=start, validation=[held], test=[str(k)])
+    transfer(recipe, music, runs / f"{speech}-to-mandarin", start=start, validation=["0"])
+    return scored(runs / f"{speech}-to-mandarin.json", folds, made["muchin"])
+
+
+def scored(
+    path: Path, folds: Iterable[Path], manifest: Manifest, splits: Iterable[str] = ()
+) -> dict[str, object]:
+    """Evaluate runs, save the scores and print what matters."""
+    result = evaluate(list(folds), manifest, splits=list(splits))
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    for head in ("quadrant", "arousal", "valence"):
+        f1 = result[head]["clip"]["macro_f1"]
+        print(f"{path.stem}: {head} {f1['value']:.3f} ({f1['low']:.3f} to {f1['high']:.3f})")
+    return result
+
+
+def ship(
+    run: Path, speech: str, music: str, scores: list[tuple[str, dict[str, object]]], weak: str = ""
+) -> None:
+    """Export a run with its card, and enter it in the registry."""
+    about = {"name": f"{speech}-to-{music}", "speech": speech, "music": music}
+    output = WEIGHTS / f"{about['name']}.onnx"
+    exported = export(run, output, **about, experimental=weak)
+    sha256 = hashlib.sha256(output.read_bytes()).hexdigest()
+    text = card(
+        Run.describe(run),
+        exported,
+        **about,
+        sha256=sha256,
+        scores=scores,
+        experimental=weak,
+        notes=NOTES,
+    )
+    output.with_suffix(".md").write_text(text)
+    registry = WEIGHTS / "models.json"
+    board = json.loads(registry.read_text()) if registry.is_file() else {}
+    board[about["name"]] = {"speech": speech, "music": music, "sha256": sha256}
+    registry.write_text(json.dumps(dict(sorted(board.items())), indent=2) + "\n")
+
+
+def main() -> None:
+    """Make everything that is not there yet."""
+    data, runs, *languages = sys.argv[1:]
+    runs = Path(runs)
+    made = manifests(Path(data), runs)
+    for speech in languages or SPEECH:
+        spoken = [made[name] for name in SPEECH[speech]]
+        pretrain(Recipe.load("base"), spoken, runs / f"speech-{speech}", validation=["0"])
+        result = english_music(made, runs, speech)
+        title = f"English music, {SCORED[speech]} of five folds by artist of the same recipe"
+        ship(runs / f"{speech}-to-english", speech, "english", [(title, result)])
+        result = mandarin_music(made, runs, speech)
+        unmoved = scored(
+            runs / f"{speech}-to-english-on-mandarin.json",
+            [runs / f"{speech}-to-english"],
+            made["muchin"],
+            map(str, range(FOLDS)),
+        )
+        titles = (
+            "Mandarin music, five folds by song of the same recipe",
+            f"the same songs, heard by {speech}-to-english, from which this model started",
+        )
+        scores = list(zip(titles, (result, unmoved), strict=True))
+        ship(runs / f"{speech}-to-mandarin", speech, "mandarin", scores, WEAK)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""A `Prediction` as JSON and as NumPy's npy, and files that appear whole or not at all."""
+
+import errno
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quadpred import __version__
+from quadpred.labels import HEADS
+from quadpred.prediction import Prediction
+
+__all__ = [
+    "SCHEMA",
+    "check_target",
+    "complete",
+    "json_line",
+    "naming",
+    "to_json",
+    "write_json",
+    "write_npy",
+]
+
+SCHEMA = 1
+"""Number of the JSON's layout; it grows when a reader of an older one would be misled."""
+
+_DIGITS = 6  # after the point, more than any model is certain of
+
+
+def to_json(prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction as plain values that JSON can hold.
+
+    Times and the duration are in seconds. Under each head's name are its `classes` and `rows`, one
+    list of probabilities a second, in the order of the classes.
+    """
+    model = prediction.model
+    return {
+        "schema": SCHEMA,
+        "quadpred": __version__,
+        "source": _unicode(prediction.source),
+        "duration": round(prediction.duration, _DIGITS),
+        "model": {
+            "name": _unicode(model.name),
+            "sha256": model.sha256,
+            "speech": model.speech,
+            "music": model.music,
+            "case": model.case,
+            "experimental": model.experimental,
+        },
+        "winner": prediction.winner,
+        "means": {
+            head: {name: round(mean, _DIGITS) for name, mean in means.items()}
+            for head, means in prediction.means().items()
+        },
+        "times": _rounded(prediction.times),
+        "silent": prediction.silent.tolist(),
+        **{
+            head.name: {
+                "classes": list(head.classes),
+                "rows": _rounded(prediction.head(head)),
+            }
+            for head in HEADS
+        },
+    }
+
+
+def json_line(prediction: Prediction) -> bytes:
+    """Return a prediction as one line of UTF-8, with a line feed at its end.
+
+    Raises:
+        ValueError: a number that is not finite, which JSON cannot hold.
+    """
+    text = json.dumps(
+        to_json(prediction), allow_nan=False, ensure_ascii=False, separators=(",", ":")
+    )
+    return f"{text}\n".encode()
+
+
+def write_json(prediction: Prediction, file: BinaryIO) -> None:
+    """Write `json_line` to an open file."""
+    file.write(json_line(prediction))
+
+
+def write_npy(prediction: Prediction, file: BinaryIO, *, winner: bool = False) -> None:
+    """Write the quadrants as npy: float32, shape (seconds, 4), columns Q1 to Q4.
+
+    Args:
+        prediction: of any length.
+        file: open for writing.
+        winner: 1 for each second's most probable quadrant and 0 for the others, instead of
+            probabilities.
+    """
+    content = BytesIO()  # np.save would not write to a pipe, nor say why a disk refused
+    np.save(content, prediction.winners() if winner else prediction.quadrant)
+    file.write(content.getbuffer())
+
+
+@contextmanager
+def complete(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
+    """Open files that appear under their names together, and only when all are complete.
+
+    They are written beside their targets under temporary names and renamed at the end of the
+    `with` block. Whatever ends the block early removes them and leaves the targets as they were. A
+    link stays and its target is replaced. What is not a regular file, such as `/dev/stdout` or a
+    pipe, is written directly.
+
+    Args:
+        paths: the targets. Their folders are made where they are missing.
+
+    Yields:
+        One file open for writing a path.
+
+    Raises:
+        OSError: a target cannot be written.
+    """
+    with ExitStack() as stack:
+        opened = [_open(_real(path), stack) for path in paths]
+        yield tuple(file for file, _, _ in opened)
+        for file, _, target in opened:
+            with naming(target):
+                file.close()  # flushes: on a full disk, nothing has been renamed yet
+        for _, part, target in opened:
+            if part is not None:
+                part.replace(target)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Say which file it was in an `OSError` that does not, as those of `write` do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def check_target(path: Path) -> None:
+    """Find out whether a file could be written, without leaving a trace.
+
+    Raises:
+        OSError: it could not: its name is that of a folder, or its folder is none or read-only.
+    """
+    path = _real(path)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+        if not stat.S_ISREG(mode):
+            return
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is not a folder", str(folder))
+    with ExitStack() as stack:
+        # Permissions alone do not tell of read-only and other special file systems.
+        _open(folder / path.name, stack)
+
+
+def _open(target: Path, stack: ExitStack) -> tuple[BinaryIO, Path | None, Path]:
+    """Open a temporary file beside the target, or the target itself if it is a device or pipe."""
+    if target.exists() and not target.is_file():
+        return stack.enter_context(target.open("wb")), None, target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Of a fixed length: with the target's name in it, it could be too long where that is not.
+    part = target.parent / f".quadpred-{secrets.token_hex(8)}.part"
+    stack.callback(part.unlink, missing_ok=True)
+    return stack.enter_context(part.open("xb")), part, target
+
+
+def _real(path: Path) -> Path:
+    """Follow a link; leave other paths as they were typed, for messages."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _rounded(array: NDArray[np.float32]) -> list[Any]:
+    rounded: list[Any] = array.astype(np.float64).round(_DIGITS).tolist()
+    return rounded
+
+
+def _unicode(name: str) -> str:
+    """Escape the bytes of a file name that are not UTF-8, which JSON cannot hold."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
+from quadpred.prediction import Origin, Prediction
+
+
+def origin(speech="english", music="english"):
+    return Origin("tiny", speech, music, "0" * 64)
+
+
+def predict(quadrant, silent=None):
+    quadrant = np.array(quadrant, np.float32)
+    arousal = np.stack([quadrant[:, 2:].sum(1), quadrant[:, :2].sum(1)], axis=1)
+    valence = np.stack([quadrant[:, 1:3].sum(1), quadrant[:, [0, 3]].sum(1)], axis=1)
+    flags = np.zeros(len(quadrant), bool) if silent is None else np.array(silent)
+    return Prediction(quadrant, arousal, valence, flags, len(quadrant), origin())
+
+
+LOUD, QUIET = [0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.2, 0.6]
+
+
+def test_rows_are_seconds():
+    prediction = predict([LOUD, QUIET, QUIET])
+    assert len(prediction) == 3
+    assert prediction.times.tolist() == [0.0, 1.0, 2.0]
+
+
+def test_head_gives_its_own_rows():
+    prediction = predict([LOUD, QUIET])
+    assert prediction.head(QUADRANT) is prediction.quadrant
+    assert prediction.head(AROUSAL) is prediction.arousal
+    assert prediction.head(VALENCE) is prediction.valence
+
+
+def test_silent_seconds_do_not_count():
+    prediction = predict([LOUD, QUIET, QUIET], [False, True, True])
+    assert prediction.mean(QUADRANT) == pytest.approx(LOUD)
+    assert prediction.winner == "Q1"
+    assert predict([LOUD, QUIET, QUIET]).winner == "Q4"
+
+
+def test_all_seconds_of_a_silent_clip_count():
+    prediction = predict([LOUD, QUIET], [True, True])
+    assert prediction.mean(QUADRANT) == pytest.approx(np.mean([LOUD, QUIET], axis=0))
+
+
+def test_mean_of_many_rows_is_exact():
+    row = [0.1, 0.2, 0.3, 0.4]
+    assert predict([row] * 1_000_000).mean(QUADRANT) == pytest.approx(row, abs=1e-7)
+
+
+def test_means_by_head_and_class():
+    means = predict([LOUD, QUIET]).means()
+    assert list(means) == [head.name for head in HEADS]
+    assert means["quadrant"] == pytest.approx({"Q1": 0.4, "Q2": 0.1, "Q3": 0.15, "Q4": 0.35})
+    assert means["arousal"] == pytest.approx({"negative": 0.5, "positive": 0.5})
+    assert means["valence"] == pytest.approx({"negative": 0.25, "positive": 0.75})
+
+
+def test_winners_are_one_hot():
+    prediction = predict([LOUD, QUIET, [0.25, 0.25, 0.25, 0.25]])
+    rows = prediction.winners()
+    assert rows.dtype == np.float32
+    # Of equals, the first.
+    assert rows.tolist() == [[1, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]
+    assert prediction.winners(VALENCE).tolist() == [[0, 1], [0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("speech", "music", "case"),
+    [
+        ("english", "english", "intra-linguistic"),
+        ("mandarin", "mandarin", "intra-linguistic"),
+        ("english", "mandarin", "cross-linguistic"),
+        ("mandarin", "english", "cross-linguistic"),
+        ("mixed", "english", "mixed"),
+    ],
+)
+def test_case(speech, music, case):
+    assert origin(speech, music).case == case

@@ -1,0 +1,64 @@
+"""A model file made by code: the real format, and a network of one matrix a head."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from quadpred.features import FeatureConfig
+from quadpred.labels import HEADS
+from quadpred.predictor import METADATA_KEY
+
+
+def write_model(
+    path: Path,
+    *,
+    name: str = "tiny",
+    speech: str = "english",
+    music: str = "english",
+    experimental: str = "",
+    seed: int = 0,
+) -> str:
+    """Write a model that reads each second by itself, and return its checksum."""
+    random = np.random.default_rng(seed)
+    config = FeatureConfig()
+    frames = ["batch", config.frames_per_row, config.mels]
+    nodes = [helper.make_node("ReduceMean", ["log_mel"], ["level"], axes=[1], keepdims=1)]
+    weights, outputs = [], []
+    for head in HEADS:
+        classes = len(head.classes)
+        matrix = random.normal(0, 0.03, (config.mels, classes)).astype(np.float32)
+        weights.append(numpy_helper.from_array(matrix, f"{head.name}_weight"))
+        logits = f"{head.name}_logits"
+        nodes.append(helper.make_node("MatMul", ["level", f"{head.name}_weight"], [logits]))
+        nodes.append(helper.make_node("Softmax", [logits], [head.name], axis=-1))
+        shape = ["batch", 1, classes]
+        outputs.append(helper.make_tensor_value_info(head.name, TensorProto.FLOAT, shape))
+    inputs = [helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, frames)]
+    graph = helper.make_graph(nodes, name, inputs, outputs, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    origin = {"name": name, "speech": speech, "music": music, "experimental": experimental}
+    described = {"features": config.as_dict(), "context": 0, "origin": origin}
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(described)})
+    onnx.save(model, path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_weights(folder: Path) -> Path:
+    """Fill a folder as `quadpred/weights` is filled: english→english and an experimental model."""
+    folder.mkdir()
+    listed = {}
+    for seed, (speech, music, experimental) in enumerate(
+        [("english", "english", ""), ("english", "mandarin", "trained on little music")]
+    ):
+        name = f"{speech}-to-{music}"
+        origin = {"speech": speech, "music": music}
+        checksum = write_model(
+            folder / f"{name}.onnx", name=name, experimental=experimental, seed=seed, **origin
+        )
+        listed[name] = {**origin, "sha256": checksum}
+    (folder / "models.json").write_text(json.dumps(listed))
+    return folder

@@ -1,0 +1,121 @@
+"""From recordings to a prediction, by the commands that a person types."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from quadpred.labels import HEADS
+from quadpred.predictor import METADATA_KEY, Predictor
+
+
+def quadpred(*arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "quadpred", *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("recipe", ["base", "seed"])
+def test_pretrain_transfer_evaluate_export_predict(
+    recipe: str, recipes: dict[str, Path], corpora: Path, tmp_path: Path
+) -> None:
+    speech, music = tmp_path / "speech.csv", tmp_path / "music.csv"
+    cache = tmp_path / "cache"
+    quadpred("train", "manifest", corpora / "speech", "--group", r"speaker\d", "-o", speech)
+    labels = corpora / "labels.csv"
+    quadpred(
+        *("train", "manifest", corpora / "music", "--labels", labels, "--group", "artist"),
+        *("--tags", "moods", "--folds", 5, "--licence", "our own", "-o", music),
+    )
+    shared = ("--recipe", recipes[recipe], "--cache", cache)
+    encoder, run = tmp_path / "encoder", tmp_path / "run"
+    quadpred("train", "pretrain", speech, "--validation", 0, "-o", encoder, *shared)
+    transfer = ("--from", encoder, "--validation", 1, "--test", 0, "-o", run, *shared)
+    quadpred("train", "transfer", music, *transfer)
+    scores = tmp_path / "scores.json"
+    quadpred("train", "evaluate", run, "--manifest", music, "-o", scores, "--cache", cache)
+    result = json.loads(scores.read_text())
+    assert result["arousal"]["clip"]["macro_f1"]["value"] > 0.85  # the pace is easy to hear
+
+    model = tmp_path / "tiny.onnx"
+    about = ("-s", "english", "-m", "e", "--scores", scores)
+    quadpred("train", "export", run, "-o", model, *about)
+    card = model.with_suffix(".md").read_text()
+    assert "our own" in card
+    assert f"{result['quadrant']['clip']['macro_f1']['value']:.3f}" in card
+
+    song = corpora / "music" / "Q1_0.flac"
+    said = json.loads(quadpred("predict", "--model", model, "--json", "-", song))
+    assert said["model"]["name"] == "tiny"
+    prediction = Predictor(model).predict(song)
+    assert len(prediction) == 8
+    assert prediction.mean(HEADS[1])[1] > 0.5
+    for head in HEADS:
+        np.testing.assert_allclose(prediction.head(head).sum(1), 1, atol=1e-5)
+
+    described = onnx.load(model)
+    assert {p.key for p in described.metadata_props} == {METADATA_KEY}
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in log} == {"start", "frozen", "full"}
+
+
+def test_row_is_the_same_in_one_piece_and_in_blocks(
+    recipes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = exported(recipes["base"], tmp_path)
+    predictor = Predictor(model)
+    frames = np.random.default_rng(0).normal(-5, 2, (32 * 41, 32)).astype(np.float32)
+    whole = predictor.predict_frames([frames])
+    monkeypatch.setattr("quadpred.predictor._BLOCK_ROWS", 7)
+    pieces = np.array_split(frames, 100)
+    for one, other in zip(whole, predictor.predict_frames(pieces), strict=True):
+        assert one.shape == other.shape
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("recipe", ["base", "seed"])
+def test_exported_network_equals_pytorch_where_only_half_precision_may_differ(
+    recipe: str, recipes: dict[str, Path], tmp_path: Path
+) -> None:
+    from quadpred.train.transfer import load_classifier
+
+    model = exported(recipes[recipe], tmp_path)
+    network, loaded = load_classifier(tmp_path / "run")
+    size = loaded.features.frames_per_row
+    rng = np.random.default_rng(1)
+    rows = rng.normal(-5, 2, (12, size, 32)).astype(np.float32)
+    frames = rows.reshape(1, -1, 32) if network.context else rows
+    with torch.inference_mode():
+        wanted = [logits.softmax(-1).numpy() for logits in network(torch.from_numpy(frames))]
+    got = onnxruntime.InferenceSession(str(model)).run(None, {"log_mel": frames})
+    for a, b in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(a, b, atol=5e-3)
+
+
+def exported(recipe: Path, folder: Path) -> Path:
+    """Export a network of random weights."""
+    from dataclasses import asdict
+
+    from quadpred.train.export import export
+    from quadpred.train.loop import Run
+    from quadpred.train.network import Classifier
+    from quadpred.train.recipe import Recipe
+
+    loaded = Recipe.load(recipe)
+    run = Run(folder / "run", {"kind": "transfer", "recipe": asdict(loaded)})
+    torch.manual_seed(0)
+    size = loaded.features.frames_per_row
+    network = Classifier(loaded.network, loaded.features.mels, size, {"tags": 3})
+    run.finish({"classifier": network.state_dict(), "extras": {"tags": 3}})
+    output = folder / "model.onnx"
+    difference = export(run.folder, output, name="random", speech="english", music="english")
+    assert difference.float32 <= 1e-5
+    return output
