@@ -13,6 +13,7 @@ import soundfile
 from typer.testing import CliRunner
 
 import quadpred
+from full_disk import large_files_refused
 from quadpred import registry
 from quadpred.audio import AudioWarning
 from quadpred.cli import app
@@ -364,7 +365,9 @@ def test_languages_that_are_not_there(refused, clip):
 def test_models_that_cannot_be_used(refused, clip, weights):
     assert refused(clip, "--model", "missing.onnx") == "missing.onnx: No such file or directory"
     assert refused(clip, "--model", clip).startswith(f"{clip}: not a quadpred model")
-    assert refused(clip, "--model", "tiny.onnx", "-s", "e").startswith("tiny.onnx: ")
+    write_model(pathlib.Path("mine.onnx"))
+    assert "leave out -s and -m" in refused(clip, "--model", "mine.onnx", "-s", "e")
+    assert "leave out -s and -m" in refused(clip, "--model", "mine.onnx", "-m", "e")
     (weights / "english-to-english.onnx").write_bytes(b"damaged")
     assert "damaged" in refused(clip)
     (weights / "models.json").unlink()
@@ -432,22 +435,21 @@ def test_a_full_disk(refused, clip):
     assert complaint(clip, "--json", "/dev/full") == "/dev/full: No space left on device"
 
 
-@pytest.fixture
-def small_files():
-    """Have the system refuse files of more than so many bytes, as it does on a full disk."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_disk_that_fills_leaves_the_older_results(clip, small_files):
+def test_a_disk_that_fills_leaves_the_older_results(clip):
     os.makedirs("out")
     pathlib.Path("out/anger_1.npy").write_text("old")  # the picture does not fit, the rows would
-    assert complaint(clip, "-o", "out") == "out/anger_1.png: File too large"
+    with large_files_refused():
+        assert complaint(clip, "-o", "out") == "out/anger_1.png: File too large"
     assert files("out") == ["anger_1.npy"]
     assert pathlib.Path("out/anger_1.npy").read_text() == "old"
+
+
+def test_results_that_do_not_fit_do_not_stop_the_rest(clip):
+    longer = record("longer.wav", seconds=60)
+    with large_files_refused():
+        result = run(longer, clip, "-o", "out", "--no-plot", code=2)
+    assert said(result.stderr) == "out/longer.json: File too large"
+    assert files("out") == ["anger_1.json", "anger_1.npy"]
 
 
 def test_one_broken_file_does_not_stop_the_rest(clip):

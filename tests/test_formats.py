@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import quadpred
+from full_disk import LIMIT, large_files_refused
 from quadpred.formats import check_target, complete, json_line, to_json, write_json, write_npy
 from quadpred.labels import HEADS
 from quadpred.prediction import Origin, Prediction
@@ -111,16 +112,6 @@ def test_npy_of_winners(prediction):
 # Files that appear whole or not at all
 
 
-@pytest.fixture
-def small_files():
-    """Have the system refuse files of more than so many bytes, as it does on a full disk."""
-    resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield 1000
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -157,15 +148,15 @@ def test_one_that_cannot_be_opened_leaves_no_trace(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-def test_a_disk_that_refuses_is_noticed_before_anything_is_renamed(tmp_path, small_files):
+def test_a_disk_that_refuses_is_noticed_before_anything_is_renamed(tmp_path):
     (tmp_path / "a").write_bytes(b"old")
 
     def write():
         with complete(tmp_path / "a", tmp_path / "b") as files:
             files[0].write(b"new")
-            files[1].write(bytes(small_files + 1))  # stays in the buffer until the file is closed
+            files[1].write(bytes(LIMIT + 1))  # stays in the buffer until the file is closed
 
-    with pytest.raises(OSError, match="File too large") as caught:
+    with large_files_refused(), pytest.raises(OSError, match="File too large") as caught:
         write()
     assert caught.value.filename == str(tmp_path / "b")
     assert names(tmp_path) == ["a"]
@@ -178,6 +169,14 @@ def test_complete_files_have_ordinary_permissions(tmp_path):
         pass
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in names(tmp_path)}
     assert len(modes) == 1
+
+
+def test_whoever_reads_the_older_file_reads_it_to_its_end(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with (tmp_path / "a").open("rb") as older:
+        with complete(tmp_path / "a") as (file,):
+            file.write(b"new")
+        assert older.read() == b"old"
 
 
 def test_the_target_of_a_link_is_replaced(tmp_path):

@@ -169,7 +169,15 @@ def test_silence_within_a_long_clip():
     masked = np.ma.getmaskarray(images(taggram(prediction))[0].get_array())[0]
     # Only what is silent throughout is shown so; a column is 31 seconds wide.
     assert np.flatnonzero(masked).tolist() == list(range(20, 39))
-    assert not np.isnan(images(taggram(prediction))[0].get_array()).any()
+
+
+def test_silent_seconds_do_not_count_in_an_average():
+    prediction = predict(36_000, silent=range(0, 36_000, 2))
+    prediction.quadrant[prediction.silent] = [1, 0, 0, 0]
+    prediction.quadrant[~prediction.silent] = [0, 0, 0, 1]
+    image = images(taggram(prediction))[0].get_array()
+    assert not np.ma.getmaskarray(image).any()
+    assert np.array_equal(image, np.broadcast_to([[0], [0], [0], [1]], image.shape))
 
 
 def test_a_silent_clip():
@@ -185,6 +193,7 @@ def test_a_silent_clip():
         ("", "Samples"),
         ("$x^2$ $.mp3", "$x^2$ $.mp3"),
         (r"a\b_{2}%&#.mp3", r"a\b_{2}%&#.mp3"),
+        (r"$\nonsense{$.mp3", r"$\nonsense{$.mp3"),
         ("Ødegård ♫ Шум.mp3", "Ødegård ♫ Шум.mp3"),
         ("a\nb\udcff.mp3", "a□b□.mp3"),
     ],
