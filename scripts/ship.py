@@ -158,7 +158,12 @@ def ship(
     output.with_suffix(".md").write_text(text)
     registry = WEIGHTS / "models.json"
     board = json.loads(registry.read_text()) if registry.is_file() else {}
-    board[about["name"]] = {"speech": speech, "music": music, "sha256": sha256}
+    board[about["name"]] = {
+        "speech": speech,
+        "music": music,
+        "sha256": sha256,
+        "experimental": bool(weak),
+    }
     registry.write_text(json.dumps(dict(sorted(board.items())), indent=2) + "\n")
 
 

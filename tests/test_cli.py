@@ -402,6 +402,7 @@ def test_inputs_are_never_overwritten(refused, clip):
     clip.rename("a.npy")
     os.symlink("a.npy", "link.npy")
     record("b.json")
+    write_model(pathlib.Path("mine.onnx"))
     for args in (
         ["a.npy", "-o", "a.npy"],
         ["a.npy", "-o", "."],
@@ -409,6 +410,7 @@ def test_inputs_are_never_overwritten(refused, clip):
         ["link.npy", "-o", "a.npy"],
         ["b.json", "-o", "."],
         ["a.npy", "--json", "a.npy"],
+        ["a.npy", "--json", "mine.onnx", "--model", "mine.onnx"],
     ):
         assert refused(*args).endswith(": is an input, and would be overwritten")
     assert pathlib.Path("a.npy").read_bytes() == content

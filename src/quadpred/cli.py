@@ -85,7 +85,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show it.")
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
     ] = False,
 ) -> None:
     """Second by second, the emotion perceived in music.
@@ -156,7 +157,10 @@ def predict(
     if not paths:
         _fail("no audio file is given; see quadpred --help")
     targets = _targets(paths, output, plot=not no_plot)
-    _check(paths, targets, json)
+    wanted = [(path, target) for path in paths for target in targets[path]]
+    if json is not None and json != "-":
+        wanted.append(("--json", Path(json)))
+    _check(wanted, [*paths, *([model] if model else [])])
     predictor = _predictor(speech, music, model)
     console = _console(stderr=json == "-")
     _introduce(console, predictor.origin)
@@ -188,7 +192,8 @@ def list_models() -> None:
     for model in known:
         size = f"{model.path.stat().st_size / 1e6:.1f} MB"
         languages = _languages(model.speech, model.music)
-        console.print(f"{model.name:<{width}}  {size:>8}  {languages}  {model.card}")
+        mark = " (experimental)" if model.experimental else ""
+        console.print(f"{model.name:<{width}}  {size:>8}  {languages}{mark}  {model.card}")
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -252,22 +257,23 @@ def _targets(paths: Sequence[str], output: str | None, *, plot: bool) -> dict[st
     }
 
 
-def _check(paths: Sequence[str], targets: dict[str, list[Path]], json: str | None) -> None:
+def _check(wanted: Iterable[tuple[str, Path]], inputs: Iterable[str]) -> None:
     """Refuse, before any work is done, what could not be written or would destroy something.
+
+    Args:
+        wanted: what asks for a file, and the file.
+        inputs: files that must stay as they are.
 
     Raises:
         OSError: a file could not be written.
     """
     from quadpred.formats import check_target
 
-    inputs = {os.path.realpath(path) for path in paths}
-    wanted = [(path, target) for path in paths for target in targets[path]]
-    if json not in (None, "-"):
-        wanted.append(("--json", Path(str(json))))
+    read = {os.path.realpath(path) for path in inputs}
     writers: dict[str, str] = {}
     for source, target in wanted:
         real = os.path.realpath(target)
-        if real in inputs:
+        if real in read:
             _fail(f"{target}: is an input, and would be overwritten")
         if real in writers:
             _fail(f"{source}: would write {target}, and so would {writers[real]}")

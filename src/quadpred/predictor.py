@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from quadpred import registry
 from quadpred.audio import SecondLevels, read_blocks, sample_blocks
 from quadpred.features import FeatureConfig, log_mel_stream, scaled
+from quadpred.labels import HEADS
 from quadpred.prediction import Origin, Prediction
 
 __all__ = ["METADATA_KEY", "ModelError", "Predictor"]
@@ -72,6 +73,8 @@ class Predictor:
             self.features = FeatureConfig(**described["features"])
             self.context = int(described["context"])
             self.origin = Origin(**described["origin"], sha256=checksum)
+            if [output.name for output in self._session.get_outputs()] != [h.name for h in HEADS]:
+                raise ValueError("other outputs than the three heads")
         except Exception as error:  # ONNX Runtime raises classes of its own that share no base
             raise ModelError(f"{path}: not a quadpred model ({type(error).__name__})") from None
 

@@ -16,12 +16,17 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class Model:
-    """A model file; `speech` and `music` are the languages of its training."""
+    """A model file.
+
+    `speech` and `music` are the languages of its training; of an `experimental` one, the card says
+    why it is not to be trusted.
+    """
 
     name: str
     speech: str
     music: str
     sha256: str
+    experimental: bool = False
 
     @property
     def path(self) -> Path:

@@ -1,6 +1,7 @@
 """A finished run to one ONNX file that says everything needed to use it."""
 
 import json
+import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,8 +98,10 @@ def export(
 
 
 def _to_onnx(network: nn.Module, log_mel: Tensor, dynamic: dict[int, object]) -> onnx.ModelProto:
+    # The exporter speaks of its own internals, and of packages that are not needed here.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's, on its own internals
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
             (log_mel,),
