@@ -99,6 +99,7 @@ def test_libsndfile_reads(sound_file, name, rate, options):
     assert_tone(read(sound_file(name, stereo, rate, **options)), 3, tolerance=5e-3, slack=0.06)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -114,6 +115,15 @@ def test_libsndfile_reads(sound_file, name, rate, options):
 def test_ffmpeg_reads(sound_file, ffmpeg, name, options):
     wav = sound_file("a.wav", tone(3, 44_100), 44_100)
     assert_tone(read(ffmpeg(wav, name, *options)), 3, tolerance=1e-2, slack=0.1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_times_of_packets_are_no_damage(sound_file, ffmpeg):
+    """ffmpeg complains of two packets that begin at the same time, and loses nothing."""
+    ogg = sound_file("a.ogg", np.stack([music(20, 44_100)] * 2, axis=1), 44_100)
+    assert len(read(ffmpeg(ogg, "a.mkv", "-c:a", "libvorbis"))) == pytest.approx(
+        20 * RATE, rel=0.01
+    )
 
 
 def test_film(sound_file, ffmpeg):
