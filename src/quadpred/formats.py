@@ -161,9 +161,19 @@ def check_target(path: Path) -> None:
         folder = folder.parent
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is not a folder", str(folder))
-    with ExitStack() as stack:
+    with ExitStack() as stack, _naming_instead(path):
         # Permissions alone do not tell of read-only and other special file systems.
         _open(folder / path.name, stack)
+
+
+@contextmanager
+def _naming_instead(path: Path) -> Iterator[None]:
+    """Name this file in an `OSError`, for a person knows nothing of the temporary one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _open(target: Path, stack: ExitStack) -> tuple[BinaryIO, Path | None, Path]:
@@ -174,7 +184,8 @@ def _open(target: Path, stack: ExitStack) -> tuple[BinaryIO, Path | None, Path]:
     # Of a fixed length: with the target's name in it, it could be too long where that is not.
     part = target.parent / f".quadpred-{secrets.token_hex(8)}.part"
     stack.callback(part.unlink, missing_ok=True)
-    return stack.enter_context(part.open("xb")), part, target
+    with _naming_instead(target):
+        return stack.enter_context(part.open("xb")), part, target
 
 
 def _real(path: Path) -> Path:
