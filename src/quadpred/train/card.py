@@ -10,7 +10,7 @@ __all__ = ["card"]
 
 _LIMITS = (
     "It names the emotion that listeners perceive in music, not what one listener feels.",
-    "Its labels are of whole clips of 30 s; that single seconds differ is learned, not annotated.",
+    "Its labels are of whole clips; that single seconds differ is learned, not annotated.",
     "Probabilities are those of the network, not calibrated yet.",
     "It has heard music only: on speech, noise or silence its rows are numbers without meaning.",
 )
@@ -42,10 +42,11 @@ def card(
         notes: further things it is bad at.
     """
     recipe = described["recipe"]["name"]
+    spoken = "English and Mandarin" if speech == "mixed" else speech.capitalize()
     lines = [f"# {name}", ""]
     lines += [
-        f"Perceived emotion of music, a row a second: an encoder pre-trained on {speech} speech,"
-        f" transferred to {music} music (recipe `{recipe}`).",
+        f"Perceived emotion of music, a row a second: an encoder pre-trained on {spoken} speech,"
+        f" transferred to {music.capitalize()} music (recipe `{recipe}`).",
         "",
     ]
     if experimental:

@@ -170,9 +170,9 @@ def export(
         notes=note or (),
     )
     output.with_suffix(".md").write_text(text)
-    typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
-    typer.echo(f"largest difference from PyTorch: {exported.float32:.1e}, with halved weights")
-    typer.echo(f"{exported.float16:.1e}; card: {output.with_suffix('.md')}")
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB; card: {output.with_suffix('.md')}")
+    halved = f"{exported.float16:.1e} with weights in half precision"
+    typer.echo(f"largest difference from PyTorch: {exported.float32:.1e}, {halved}")
 
 
 def _recipe(name: str, seed: int | None) -> "recipes.Recipe":
