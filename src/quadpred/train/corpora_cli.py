@@ -50,7 +50,7 @@ def list_corpora(
             corpus.labels,
             corpus.licence,
             f"{corpus.get}\n{corpus.url}".strip(),
-            str(place) if place else "no",
+            place.name if place else "no",
         )
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:

@@ -220,7 +220,7 @@ def read_rows(
     A table that is missing, malformed, or without one of `columns` is warned of and yields nothing
     (more).
     """
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             reader = csv.reader(file, delimiter=delimiter, quoting=quoting, skipinitialspace=True)

@@ -1,7 +1,9 @@
 """Download the archives of a corpus, and unpack them as one unpacks what comes from a stranger."""
 
+import gzip
 import hashlib
 import http.client
+import lzma
 import os
 import shutil
 import stat
@@ -9,6 +11,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
@@ -16,6 +19,7 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from quadpred.formats import naming
 from quadpred.train.corpora.corpus import Archive, Corpus
 
 __all__ = ["FetchError", "Progress", "download", "fetch", "unpack"]
@@ -28,6 +32,14 @@ TIMEOUT = 60.0  # seconds without a byte
 PAUSES = (1, 2, 5, 10, 30)  # seconds before trying again, as long as nothing more arrives
 MOST_TIMES_LARGER = 20  # an unpacked archive; recordings shrink to a third at best
 MOST_FILES = 1_000_000
+DAMAGED = (
+    EOFError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 SPARE = 64 << 20  # bytes allowed beyond what is announced or expected
 
 
@@ -149,7 +161,8 @@ def _receive(archive: Archive, part: Path, progress: Progress) -> None:
                 have += len(block)
                 if have > most:
                     raise FetchError(f"{archive.url}: larger than {most // 1_000_000} MB")
-                file.write(block)
+                with naming(part):
+                    file.write(block)
                 progress(f"download {archive.part}", have, total)
     if have < total:
         raise ConnectionError("the connection was lost")
@@ -187,7 +200,7 @@ def unpack(path: Path, folder: Path, progress: Progress = lambda *_: None) -> No
                 raise FetchError(f"{path}: holds more than {MOST_FILES} files")
             target = folder / _inside(path, name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with source, target.open("wb") as file:
+            with source, naming(target), target.open("wb") as file:
                 while block := source.read(BLOCK):
                     written += len(block)
                     if written > left:
@@ -197,7 +210,7 @@ def unpack(path: Path, folder: Path, progress: Progress = lambda *_: None) -> No
                         )
                     file.write(block)
             progress(f"unpack {path.name}", written, 0)
-    except (tarfile.TarError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as error:
+    except DAMAGED as error:
         raise FetchError(f"{path}: is damaged ({error})") from None
     except (RuntimeError, NotImplementedError) as error:  # an encrypted zip, a rare compression
         raise FetchError(f"{path}: {error}") from None
@@ -222,6 +235,10 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
             if content is None:
                 raise FetchError(f"{path}: {member.name!r} is a link or a device")
             yield member.name, content
+        # tarfile stops at the first header that it does not understand, and before the sum at the
+        # end of a compressed file: reading on tells damage from an end.
+        while tar.fileobj and tar.fileobj.read(BLOCK):
+            pass
 
 
 def _inside(path: Path, name: str) -> PurePosixPath:

@@ -1,4 +1,4 @@
-"""Adapters of music: quadrants as published, or of ratings or words; groups are artists or songs."""
+"""Adapters of music: quadrants as published or of ratings or words, groups are artists or songs."""
 
 import re
 from collections.abc import Iterable, Iterator

@@ -57,7 +57,7 @@ def _common_voice(folder: Path, warn: Warn) -> Iterator[Found]:
             yield Found(table.parent / "clips" / name, row["client_id"], table.stem, tags=tags)
 
 
-_RAVDESS_EMOTIONS = "neutral calm happy sad angry fearful disgust surprised".split()
+_RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 
 def _ravdess(folder: Path, warn: Warn) -> Iterator[Found]:
