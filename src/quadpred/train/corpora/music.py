@@ -50,8 +50,9 @@ def _ch818(folder: Path, warn: Warn) -> Iterator[Found]:
     one here has columns called, in any case, valence and arousal (from -10 to 10), one of song,
     songs, id or file, and perhaps artist.
     Source: Hu and Yang, "Cross-dataset and cross-cultural music mood prediction", IEEE Trans.
-    Affective Computing 8, 2017, for the scale; https://github.com/juansgomez87/lang-sens-mer
-    (generate_dataset.py, settings.py) for the quadrants of the EUSIPCO paper.
+    Affective Computing 8, 2017, and https://github.com/juansgomez87/datasets_emotion for the
+    scale; https://github.com/juansgomez87/lang-sens-mer (generate_dataset.py, models/settings.py)
+    for the quadrants of the EUSIPCO paper.
     """
     songs = _by_stem(folder)
     for table in sorted(folder.rglob("*.csv")):

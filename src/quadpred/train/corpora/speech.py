@@ -27,7 +27,7 @@ def _aishell(folder: Path, warn: Warn) -> Iterator[Found]:
     """data_aishell/wav/{train,dev,test}/SPEAKER/BAC009SPEAKERWNUMBER.wav.
 
     The archive holds an archive a speaker (wav/S0002.tar.gz), which unpacks to train/S0002.
-    Source: https://www.openslr.org/33; Kaldi's recipe egs/aishell, which its authors published.
+    Source: https://www.openslr.org/33; PaddleSpeech's reader of it (audio/datasets).
     """
     for path in sorted(folder.rglob("S*.tar.gz")):
         if not any((path.parent / split / path.name[:5]).is_dir() for split in _AISHELL_SPLITS):
