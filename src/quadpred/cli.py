@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from quadpred import __version__
 from quadpred.labels import HEADS, Head
 from quadpred.train.cli import app as train
+from quadpred.train.corpora_cli import app as corpora
 
 if TYPE_CHECKING:
     from quadpred.prediction import Origin, Prediction
@@ -64,6 +65,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(train, name="train")
+app.add_typer(corpora, name="corpora")
 
 
 def main() -> None:

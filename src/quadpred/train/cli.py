@@ -1,7 +1,8 @@
 """`quadpred train …`: thin commands; PyTorch is imported when one runs."""
 
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -9,6 +10,7 @@ app = typer.Typer(no_args_is_help=True, help="Train speech encoders and models o
 
 if TYPE_CHECKING:
     from quadpred.train import recipe as recipes
+    from quadpred.train.corpora import Manifest
 
 RecipeName = Annotated[str, typer.Option(help="A recipe's name (base, seed) or a TOML file.")]
 Splits = list[str]
@@ -23,6 +25,10 @@ Output = Annotated[Path, typer.Option("-o", "--output", help="The run's folder."
 def manifest(
     folder: Annotated[Path, typer.Argument(help="Folder of recordings.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The manifest, a CSV file.")],
+    corpus: Annotated[
+        str | None,
+        typer.Option(help="Read the folder as this data set of `quadpred corpora` is published."),
+    ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="CSV with a column `file`, and `quadrant` for music.")
     ] = None,
@@ -33,25 +39,107 @@ def manifest(
     tags: Annotated[
         list[str] | None, typer.Option(help="Column of the labels with further words; repeatable.")
     ] = None,
-    folds: Annotated[int, typer.Option(min=2, help="Parts to split the groups into.")] = 5,
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Parts to split the groups into [default: as published, else 5]."),
+    ] = None,
+    about: Annotated[
+        Literal["middle", "median"],
+        typer.Option(help="A corpus's ratings: signs about the scale's middle or its medians."),
+    ] = "middle",
+    neutral: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="A corpus's ratings: leave out so wide a band about the centre."
+        ),
+    ] = 0.0,
+    hours: Annotated[
+        float | None, typer.Option(min=0, help="Of a corpus, draw so many hours by chance.")
+    ] = None,
+    soundfont: Annotated[
+        Path | None, typer.Option(help="For a corpus of MIDI files, instead of the system's.")
+    ] = None,
+    cache: Cache = None,
     name: Annotated[str, typer.Option(help="Name of the corpus, for model cards.")] = "",
     language: Annotated[str, typer.Option(help="english, mandarin, …")] = "",
-    licence: Annotated[str, typer.Option(help="Terms of the recordings.")] = "unknown",
+    licence: Annotated[str, typer.Option(help="Terms of the recordings.")] = "",
     note: Annotated[str, typer.Option(help="What a model card must say of the corpus.")] = "",
     teacher: Annotated[
         Path | None, typer.Option(help="Archive (.npz) of another network's values for each clip.")
     ] = None,
 ) -> None:
     """Make a manifest, split by group, of a folder of recordings."""
-    from quadpred.train.corpora import DataSheet, from_folder
+    from dataclasses import replace
 
-    sheet = DataSheet(
-        name or folder.name, language, licence, note, str(teacher.resolve()) if teacher else ""
-    )
-    made = from_folder(folder, sheet, labels=labels, group=group, tags=tags or (), folds=folds)
+    from quadpred.train.corpora import DataSheet, ManifestError, from_folder
+
+    if corpus is None:
+        sheet = DataSheet(folder.name)
+        made = from_folder(
+            folder, sheet, labels=labels, group=group, tags=tags or (), folds=folds or 5
+        )
+    elif labels or group or tags:
+        raise ManifestError("--labels, --group and --tags are for recordings without --corpus")
+    else:
+        made = _of_corpus(
+            corpus, folder, about, neutral, folds, hours, soundfont=soundfont, cache=cache
+        )
+    given = {
+        "name": name,
+        "language": language,
+        "licence": licence,
+        "note": note,
+        "teacher": str(teacher.resolve()) if teacher else "",
+    }
+    sheet = replace(made.sheet, **{key: value for key, value in given.items() if value})
+    made = replace(made, sheet=sheet)
     made.save(output)
     groups = len({clip.group for clip in made.clips})
-    typer.echo(f"{output}: {len(made.clips)} clips, {groups} groups, {folds} folds")
+    splits = Counter(clip.split for clip in made.clips)
+    parts = ", ".join(f"{split} {count}" for split, count in sorted(splits.items()))
+    typer.echo(f"{output}: {len(made.clips)} clips, {groups} groups; {parts}")
+
+
+def _of_corpus(
+    name: str,
+    folder: Path,
+    about: Literal["middle", "median"],
+    neutral: float,
+    folds: int | None,
+    hours: float | None,
+    *,
+    soundfont: Path | None,
+    cache: Path | None,
+) -> "Manifest":
+    """Make a corpus's manifest; say what does not fit in one line each on standard error."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from quadpred.sources import printable
+    from quadpred.train.corpora import CORPORA, ManifestError
+
+    def warn(line: str) -> None:
+        typer.echo(f"quadpred: warning: {printable(line)}", err=True)
+
+    def rendered(paths: list[Path]) -> dict[Path, Path]:
+        from quadpred.train.corpora.render import render
+
+        console = Console(stderr=True)
+        with Progress(console=console, disable=not console.is_terminal) as bar:
+            task = bar.add_task("rendering", total=len(paths))
+            return render(
+                paths,
+                warn=warn,
+                soundfont=soundfont,
+                cache=cache,
+                progress=lambda: bar.advance(task),
+            )
+
+    if name not in CORPORA:
+        raise ManifestError(f"{name}: no corpus of that name; there are {', '.join(CORPORA)}")
+    return CORPORA[name].manifest(
+        folder, warn=warn, about=about, neutral=neutral, folds=folds, hours=hours, render=rendered
+    )
 
 
 @app.command()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from quadpred.labels import QUADRANT
 
-__all__ = ["Clip", "DataSheet", "Manifest", "ManifestError", "from_folder"]
+__all__ = ["SUFFIXES", "Clip", "DataSheet", "Manifest", "ManifestError", "from_folder", "in_folds"]
 
 COLUMNS = ("path", "group", "split", "quadrant", "tags")
 SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"}
@@ -71,14 +71,14 @@ class Manifest:
         return tuple(clip for clip in self.clips if clip.split not in unwanted)
 
     def save(self, path: Path) -> None:
-        """Write the CSV and its data sheet (`.json` beside it)."""
+        """Write the CSV, with absolute paths, and its data sheet (`.json` beside it)."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             for clip in self.clips:
                 tags = "; ".join(clip.tags)
-                writer.writerow([clip.path, clip.group, clip.split, clip.quadrant, tags])
+                writer.writerow([clip.path.absolute(), clip.group, clip.split, clip.quadrant, tags])
         path.with_suffix(".json").write_text(json.dumps(asdict(self.sheet), indent=2) + "\n")
 
     @classmethod
@@ -164,10 +164,10 @@ def from_folder(
             words = tuple(word for column in tags for word in _words(row[column]))
             quadrant = _quadrant(row.get("quadrant", ""), labels, line)
             clips.append(Clip(files[name], row[group] if group else name, "", quadrant, words))
-    return Manifest(_in_folds(clips, folds, seed), sheet)
+    return Manifest(in_folds(clips, folds, seed), sheet)
 
 
-def _in_folds(clips: list[Clip], folds: int, seed: int) -> tuple[Clip, ...]:
+def in_folds(clips: Sequence[Clip], folds: int, seed: int) -> tuple[Clip, ...]:
     """Deal whole groups to folds, largest first, each where its classes are scarcest."""
     members: dict[str, list[Clip]] = {}
     for clip in clips:

@@ -1,0 +1,19 @@
+"""One manifest format, and an adapter a data set from its published folders to a manifest."""
+
+from quadpred.train.corpora.corpus import Archive, Corpus
+from quadpred.train.corpora.manifest import Clip, DataSheet, Manifest, ManifestError, from_folder
+from quadpred.train.corpora.music import MUSIC
+from quadpred.train.corpora.speech import SPEECH
+
+__all__ = [
+    "CORPORA",
+    "Archive",
+    "Clip",
+    "Corpus",
+    "DataSheet",
+    "Manifest",
+    "ManifestError",
+    "from_folder",
+]
+
+CORPORA = {corpus.name: corpus for corpus in (*SPEECH, *MUSIC)}

@@ -1,0 +1,260 @@
+"""Download the archives of a corpus, and unpack them as one unpacks what comes from a stranger."""
+
+import gzip
+import hashlib
+import http.client
+import lzma
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from quadpred.formats import naming
+from quadpred.train.corpora.corpus import Archive, Corpus
+
+__all__ = ["FetchError", "Progress", "download", "fetch", "unpack"]
+
+Progress = Callable[[str, int, int], None]
+"""Takes what is going on, bytes done, and bytes in all (0 if unknown)."""
+
+BLOCK = 1 << 20
+TIMEOUT = 60.0  # seconds without a byte
+PAUSES = (1, 2, 5, 10, 30)  # seconds before trying again, as long as nothing more arrives
+MOST_TIMES_LARGER = 20  # an unpacked archive; recordings shrink to a third at best
+MOST_FILES = 1_000_000
+DAMAGED = (
+    EOFError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+SPARE = 64 << 20  # bytes allowed beyond what is announced or expected
+
+
+class FetchError(ValueError):
+    """A download or archive that cannot be used. One line: what, and the reason."""
+
+
+def fetch(
+    corpus: Corpus,
+    root: Path,
+    *,
+    parts: list[Archive],
+    progress: Progress = lambda *_: None,
+    keep: bool = False,
+) -> Path:
+    """Download and unpack parts of a corpus into a folder of its name.
+
+    What has been unpacked is not fetched again, and a download that was cut off goes on where it
+    stopped.
+
+    Args:
+        corpus: whose name the folder gets.
+        root: folder of corpora.
+        parts: archives of this corpus.
+        progress: is told how far it is.
+        keep: the archives, in `root/.archives`.
+
+    Returns:
+        The corpus's folder.
+
+    Raises:
+        FetchError: no connection, a wrong checksum, or an archive that is not to be trusted.
+        OSError: a file could not be written.
+    """
+    folder = root / corpus.name
+    for archive in parts:
+        done = folder / f".{archive.part}.fetched"
+        if done.exists():
+            continue
+        file = root / ".archives" / f"{corpus.name}-{archive.url.rpartition('/')[2]}"
+        download(archive, file, progress)
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as name:
+            fresh = Path(name)
+            unpack(file, fresh, progress)
+            for inner in sorted(fresh.glob(archive.inner)) if archive.inner else ():
+                unpack(inner, inner.parent, progress)
+                inner.unlink()
+            _merge(fresh, folder)
+        done.touch()
+        if not keep:
+            file.unlink()
+    return folder
+
+
+def download(archive: Archive, target: Path, progress: Progress = lambda *_: None) -> None:
+    """Download a file, beside its target until it is complete and its checksum is right.
+
+    Raises:
+        FetchError: it cannot be had, or is not what its checksum or size promise.
+        OSError: it could not be written.
+    """
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    failures = 0
+    while True:
+        had = part.stat().st_size if part.exists() else 0
+        try:
+            _receive(archive, part, progress)
+            break
+        except HTTPError as error:
+            if error.code not in (408, 429) and error.code < 500:
+                raise FetchError(f"{archive.url}: {error.code} {error.reason}") from None
+            reason = f"{error.code} {error.reason}"
+        except (URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            reason = str(getattr(error, "reason", error))
+        now = part.stat().st_size if part.exists() else 0
+        failures = 1 if now > had else failures + 1
+        if failures > len(PAUSES):
+            raise FetchError(f"{archive.url}: {reason}; what has arrived is kept in {part}")
+        time.sleep(PAUSES[failures - 1])
+    _verify(archive, part, progress)
+    part.replace(target)
+
+
+def _receive(archive: Archive, part: Path, progress: Progress) -> None:
+    """Append what is missing of a download.
+
+    Raises:
+        ConnectionError: the connection ended before the file did.
+    """
+    most = archive.megabytes * 1_500_000 + SPARE
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": "quadpred", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        response = urlopen(Request(archive.url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        if error.headers.get("Content-Range") == f"bytes */{have}":
+            return  # it was complete
+        part.unlink()
+        raise ConnectionError("the file has changed since part of it was downloaded") from None
+    with response:
+        if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+            if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                part.unlink()
+                raise ConnectionError("the server sent another part than asked for")
+        else:
+            have = 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else 0
+        with part.open("ab" if have else "wb") as file:
+            while block := response.read(BLOCK):
+                have += len(block)
+                if have > most:
+                    raise FetchError(f"{archive.url}: larger than {most // 1_000_000} MB")
+                with naming(part):
+                    file.write(block)
+                progress(f"download {archive.part}", have, total)
+    if have < total:
+        raise ConnectionError("the connection was lost")
+
+
+def _verify(archive: Archive, path: Path, progress: Progress) -> None:
+    if not archive.checksum:
+        return
+    method, _, wanted = archive.checksum.partition(":")
+    digest = hashlib.new(method, usedforsecurity=False)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+            progress(f"check {archive.part}", file.tell(), size)
+    if digest.hexdigest() != wanted:
+        path.unlink()
+        raise FetchError(f"{archive.url}: its {method} is {digest.hexdigest()}, not {wanted}")
+
+
+def unpack(path: Path, folder: Path, progress: Progress = lambda *_: None) -> None:
+    """Unpack a tar or zip archive of plain files into a folder.
+
+    Raises:
+        FetchError: damaged; or it holds a link, a device, a name that leads elsewhere, or
+            more than an archive of its size should.
+        OSError: a file could not be written.
+    """
+    size = path.stat().st_size
+    left = min(MOST_TIMES_LARGER * size + SPARE, shutil.disk_usage(folder).free)
+    written = 0
+    try:
+        for count, (name, source) in enumerate(_members(path)):
+            if count >= MOST_FILES:
+                raise FetchError(f"{path}: holds more than {MOST_FILES} files")
+            target = folder / _inside(path, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with source, naming(target), target.open("wb") as file:
+                while block := source.read(BLOCK):
+                    written += len(block)
+                    if written > left:
+                        raise FetchError(
+                            f"{path}: unpacks to more than {left // 1_000_000} MB, which is more"
+                            " than it should or than the disk can take"
+                        )
+                    file.write(block)
+            progress(f"unpack {path.name}", written, 0)
+    except DAMAGED as error:
+        raise FetchError(f"{path}: is damaged ({error})") from None
+    except (RuntimeError, NotImplementedError) as error:  # an encrypted zip, a rare compression
+        raise FetchError(f"{path}: {error}") from None
+
+
+def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield name and content of each file, and refuse an archive with anything but files."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                kind = stat.S_IFMT(info.external_attr >> 16)
+                if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                    raise FetchError(f"{path}: {info.filename!r} is a link or a device")
+                if not info.is_dir():
+                    yield info.filename, archive.open(info)
+        return
+    with closing(tarfile.open(path, "r:*")) as tar:
+        for member in tar:
+            if member.isdir():
+                continue
+            content = tar.extractfile(member) if member.isreg() else None
+            if content is None:
+                raise FetchError(f"{path}: {member.name!r} is a link or a device")
+            yield member.name, content
+        # tarfile stops at the first header that it does not understand, and before the sum at the
+        # end of a compressed file: reading on tells damage from an end.
+        while tar.fileobj and tar.fileobj.read(BLOCK):
+            pass
+
+
+def _inside(path: Path, name: str) -> PurePosixPath:
+    """Return a member's name if it stays below where it is unpacked on every system."""
+    inside = PurePosixPath(name)
+    if inside.is_absolute() or ".." in inside.parts or not inside.parts:
+        raise FetchError(f"{path}: {name!r} leads out of the folder")
+    if any(sign in name for sign in "\\:\0"):
+        raise FetchError(f"{path}: {name!r} is a name that some systems read otherwise")
+    return inside
+
+
+def _merge(fresh: Path, folder: Path) -> None:
+    """Move the files of one tree into another."""
+    for source in sorted(fresh.rglob("*")):
+        if source.is_file():
+            target = folder / source.relative_to(fresh)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, target)

@@ -1,0 +1,330 @@
+"""Fetching from a server of this test that drops connections, and archives of ill will."""
+
+import hashlib
+import io
+import os
+import re
+import stat
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from quadpred.cli import app
+from quadpred.train.corpora import CORPORA, Archive
+from quadpred.train.corpora import fetch as fetching
+from quadpred.train.corpora.fetch import FetchError, download, unpack
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`; after `patience` bytes of a file it drops the connection."""
+
+    files: dict[str, bytes]
+    patience: int
+    ranges: bool
+    asked: list[str]
+    errors: list[int]
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that hang up."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        if self.server.errors:
+            self.send_error(self.server.errors.pop(0))
+            return
+        content = self.server.files.get(self.path)
+        if content is None:
+            self.send_error(404)
+            return
+        asked = self.headers.get("Range", "")
+        self.server.asked.append(asked)
+        start = int(asked[6:-1]) if asked and self.server.ranges else 0
+        if start and start >= len(content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        self.wfile.write(content[start : start + self.server.patience])
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr(fetching, "PAUSES", (0.01, 0.01))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with Server(("127.0.0.1", 0), Handler) as made:
+        made.files, made.asked, made.errors = {}, [], []
+        made.patience, made.ranges = 1 << 30, True
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+def serve(server: Server, content: bytes, name: str = "a.zip", **about: object) -> Archive:
+    server.files[f"/{name}"] = content
+    url = f"http://127.0.0.1:{server.server_address[1]}/{name}"
+    checksum = f"md5:{hashlib.md5(content).hexdigest()}"
+    return Archive(**{"part": "part", "url": url, "megabytes": 1, "checksum": checksum, **about})
+
+
+NOISE = os.urandom(100_000)
+
+
+def test_dropped_connections_are_resumed(server: Server, tmp_path: Path) -> None:
+    server.patience = 30_000
+    archive = serve(server, NOISE)
+    told: list[tuple[str, int, int]] = []
+    download(archive, tmp_path / "file", lambda *step: told.append(step))
+    assert (tmp_path / "file").read_bytes() == NOISE
+    assert server.asked == ["", "bytes=30000-", "bytes=60000-", "bytes=90000-"]
+    assert told[-1] == ("check part", len(NOISE), len(NOISE))
+    assert {total for _, _, total in told} == {len(NOISE)}
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_download_goes_on_in_another_process(server: Server, tmp_path: Path) -> None:
+    archive = serve(server, NOISE)
+    (tmp_path / "file.part").write_bytes(NOISE[:99_999])
+    download(archive, tmp_path / "file")
+    assert server.asked == ["bytes=99999-"]
+    (tmp_path / "file").rename(tmp_path / "file.part")  # killed before the check
+    download(archive, tmp_path / "file")
+    download(archive, tmp_path / "file")  # is there already
+    assert server.asked == ["bytes=99999-", "bytes=100000-"]
+    assert (tmp_path / "file").read_bytes() == NOISE
+
+
+def test_server_without_ranges_starts_again(server: Server, tmp_path: Path) -> None:
+    archive = serve(server, NOISE)
+    server.ranges = False
+    (tmp_path / "file.part").write_bytes(b"something else")
+    download(archive, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == NOISE
+
+
+def test_part_larger_than_the_file_starts_again(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(NOISE * 2)
+    download(serve(server, NOISE), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == NOISE
+
+
+def test_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
+    server.errors = [503, 429]
+    download(serve(server, NOISE), tmp_path / "file")
+    assert (tmp_path / "file").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said", "kept"),
+    [
+        (lambda server: server.files.clear(), "404 Not Found", False),
+        (lambda server: setattr(server, "patience", 0), "the connection was lost; what", True),
+        (lambda server: server.errors.extend([500] * 9), "500 Internal Server Error", False),
+        (lambda server: server.files.update({"/a.zip": NOISE[::-1]}), "its md5 is", False),
+        (lambda server: server.files.update({"/a.zip": bytes(80_000_000)}), "larger than", True),
+    ],
+)
+def test_what_cannot_be_had_is_one_line(
+    spoil: Callable[[Server], object], said: str, kept: bool, server: Server, tmp_path: Path
+) -> None:
+    archive = serve(server, NOISE)
+    spoil(server)
+    with pytest.raises(FetchError, match=said) as caught:
+        download(archive, tmp_path / "file")
+    assert archive.url in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "file").exists()
+    assert (tmp_path / "file.part").exists() == kept
+
+
+def test_no_server(tmp_path: Path, server: Server) -> None:
+    archive = Archive("part", "http://127.0.0.1:9/a.zip", 1)
+    with pytest.raises(FetchError, match="Connection refused"):
+        download(archive, tmp_path / "file")
+
+
+def tar(members: dict[str, bytes | tarfile.TarInfo], mode: str = "w:gz") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, content in members.items():
+            if isinstance(content, tarfile.TarInfo):
+                archive.addfile(content)
+            else:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def special(name: str, kind: bytes, target: str = "") -> dict[str, tarfile.TarInfo]:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return {name: info}
+
+
+def zipped(members: dict[str, bytes], mode: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, content)
+    return buffer.getvalue()
+
+
+def spoilt(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return (
+        content[:middle]
+        + bytes(byte ^ 85 for byte in content[middle : middle + 9])
+        + content[middle + 9 :]
+    )
+
+
+def lying(content: bytes) -> bytes:
+    """A zip whose directory says that its file is smaller than it is."""
+    return content.replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (tar({"../out.wav": b"x"}), "leads out"),
+        (tar({"/tmp/out.wav": b"x"}), "leads out"),
+        (tar({"a/../../out.wav": b"x"}), "leads out"),
+        (tar({"C:\\out.wav": b"x"}), "some systems"),
+        (tar(special("link", tarfile.SYMTYPE, "/etc")), "link or a device"),
+        (tar(special("link", tarfile.SYMTYPE, "inside")), "link or a device"),
+        (tar(special("link", tarfile.LNKTYPE, "/etc/passwd")), "link or a device"),
+        (tar(special("device", tarfile.CHRTYPE)), "link or a device"),
+        (tar(special("pipe", tarfile.FIFOTYPE)), "link or a device"),
+        (tar({"a.wav": NOISE})[:-9_000], "damaged"),
+        (tar({"a.wav": NOISE}, "w")[:-90_000], "damaged"),
+        (tar({"a.wav": bytes(80_000_000)}), "unpacks to more than"),
+        (zipped({"../out.wav": b"x"}), "leads out"),
+        (zipped({"/tmp/out.wav": b"x"}), "leads out"),
+        (zipped({"a\\..\\..\\out.wav": b"x"}), "leads out|some systems"),
+        (zipped({"link": b"/etc"}, stat.S_IFLNK | 0o777), "link or a device"),
+        (zipped({"device": b""}, stat.S_IFCHR), "link or a device"),
+        (zipped({"a.wav": bytes(80_000_000)}), "unpacks to more than"),
+        (lying(zipped({"a.wav": NOISE})), "damaged"),
+        (spoilt(zipped({"a.wav": b"sound" * 9_999})), "damaged"),
+        (spoilt(tar({"a.wav": b"sound" * 9_999})), "damaged"),
+        (spoilt(tar({"a.wav": NOISE}, "w:xz")), "damaged"),
+        (b"<html>sorry</html>", "damaged"),
+        (b"", "damaged"),
+    ],
+)
+def test_archive_of_ill_will_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(content)
+    folder = tmp_path / "deep" / "folder"
+    folder.mkdir(parents=True)
+    with pytest.raises(FetchError, match=said) as caught:
+        unpack(tmp_path / "archive", folder)
+    assert str(tmp_path / "archive") in str(caught.value)
+    assert os.listdir(tmp_path / "deep") == ["folder"]
+    assert not any(path.is_symlink() for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("pack", [tar, zipped])
+def test_plain_files_are_unpacked(pack: Callable[..., bytes], tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(pack({"a b/c.wav": b"one", "./d/é.wav": b"two"}))
+    (tmp_path / "out").mkdir()
+    unpack(tmp_path / "archive", tmp_path / "out")
+    assert (tmp_path / "out" / "a b" / "c.wav").read_bytes() == b"one"
+    assert (tmp_path / "out" / "d" / "é.wav").read_bytes() == b"two"
+
+
+def run(*arguments: object, say: str = "") -> Result:
+    return CliRunner().invoke(app, list(map(str, arguments)), input=say, prog_name="quadpred")
+
+
+@pytest.fixture
+def aishell(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AISHELL-1 as on its server, an archive of archives, with a second part."""
+    inner = tar({"train/S0002/BAC009S0002W0122.wav": b"RIFF"})
+    outer = {"data_aishell/wav/S0002.tar.gz": inner, "data_aishell/transcript/t.txt": b"-"}
+    published = CORPORA["aishell"]
+    inside = published.archives[0].inner
+    archive = serve(server, tar(outer), "data_aishell.tgz", part="data", inner=inside)
+    more = serve(server, tar({"more.txt": b"-"}), "more.tgz", part="more", optional=True)
+    monkeypatch.setitem(CORPORA, "aishell", replace(published, archives=(archive, more)))
+
+
+def test_fetch(aishell: None, server: Server, tmp_path: Path) -> None:
+    server.patience = 200
+    result = run("corpora", "fetch", "aishell", "-o", tmp_path, "--yes")
+    assert result.exit_code == 0, result.output
+    assert result.output.index("Licence: Apache 2.0") < result.output.index("Download: data")
+    assert result.stderr == ""
+    wav = tmp_path / "aishell" / "data_aishell" / "wav"
+    assert (wav / "train" / "S0002" / "BAC009S0002W0122.wav").read_bytes() == b"RIFF"
+    assert not list(wav.glob("*.tar.gz"))
+    assert os.listdir(tmp_path / ".archives") == []
+    assert not list(tmp_path.glob(".unpacking*"))
+    asked = len(server.asked)
+    assert run("corpora", "fetch", "aishell", "-o", tmp_path, "--yes").exit_code == 0
+    assert len(server.asked) == asked
+    result = run("corpora", "fetch", "aishell", "-o", tmp_path, "--yes", "--keep", "--part", "more")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "aishell" / "more.txt").exists()
+    assert os.listdir(tmp_path / ".archives") == ["aishell-more.tgz"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["aishell"], "aishell: agree to its licence with --yes"),
+        (["aishell", "--yes", "--part", "x"], "aishell: no part x; there are data, more"),
+        (["nothing", "--yes"], "nothing: no corpus of that name; there are librispeech, "),
+        (["ch818", "--yes"], "ch818: no plain download (by hand, from its authors"),
+    ],
+)
+def test_fetch_refuses_in_one_line(
+    arguments: list[str], said: str, aishell: None, server: Server, tmp_path: Path
+) -> None:
+    result = run("corpora", "fetch", *arguments, "-o", tmp_path)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert said in result.stderr
+    assert not server.asked
+    assert os.listdir(tmp_path) == []
+
+
+def test_archive_refused_leaves_nothing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = serve(server, tar({"fine.wav": b"x", "../out.wav": b"x"}), part="data")
+    monkeypatch.setitem(CORPORA, "aishell", replace(CORPORA["aishell"], archives=(bad,)))
+    result = run("corpora", "fetch", "aishell", "-o", tmp_path, "--yes")
+    assert result.exit_code == 2
+    assert "leads out of the folder" in result.stderr
+    assert os.listdir(tmp_path) == [".archives"]
+
+
+def test_checksums_and_addresses_are_well_formed() -> None:
+    for corpus in CORPORA.values():
+        for archive in corpus.archives:
+            assert archive.url.startswith("https://")
+            assert re.fullmatch(r"(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})?", archive.checksum)
