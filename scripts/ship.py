@@ -4,8 +4,8 @@
 
 DATA holds the recordings, RUNS takes manifests, runs and scores (a few hundred MB). What is
 finished is not done again, so the script continues where it was stopped. It fills
-src/quadpred/weights. Naming languages of speech makes what starts from these alone: on two cores, two
-such processes of one thread each (OMP_NUM_THREADS=1) are faster than one of two.
+src/quadpred/weights. Naming languages of speech makes what starts from these alone: on two cores,
+two such processes of one thread each (OMP_NUM_THREADS=1) are faster than one of two.
 """
 
 import hashlib
@@ -167,8 +167,9 @@ def ship_encoder(run: Path, speech: str) -> None:
     output = WEIGHTS / f"{name}.npz"
     pack(run, output)
     sha256 = hashlib.sha256(output.read_bytes()).hexdigest()
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    text = encoder_card(Run.describe(run), log, name=name, speech=speech, sha256=sha256)
+    text = encoder_card(
+        Run.describe(run), Run.records(run), name=name, speech=speech, sha256=sha256
+    )
     output.with_suffix(".md").write_text(text)
     enter("encoders.json", name, {"speech": speech, "sha256": sha256})
 

@@ -88,11 +88,12 @@ def encoder_card(
         sha256: of the file.
     """
     recipe = described["recipe"]
+    spoken = speech if speech == "mixed" else speech.capitalize()
     errors = [record["validation_loss"] for record in log if "validation_loss" in record]
     kept = f"; best of {len(errors) - 1} epochs: {min(errors):.4f}" if len(errors) > 1 else ""
     lines = [f"# {name}", ""]
     lines += [
-        f"An encoder of log-mels, pre-trained on {speech} speech as a denoising autoencoder (recipe"
+        f"An encoder of log-mels, pre-trained on {spoken} speech as a denoising autoencoder (recipe"
         f" `{recipe['name']}`). It knows nothing of emotion: `quadpred adapt` and `quadpred train"
         " transfer --from` put heads on it and train these on music.",
         "",

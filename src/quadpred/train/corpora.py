@@ -17,10 +17,19 @@ from pathlib import Path
 
 from quadpred.labels import QUADRANT
 
-__all__ = ["Clip", "DataSheet", "Manifest", "ManifestError", "from_folder"]
+__all__ = [
+    "SUFFIXES",
+    "Clip",
+    "DataSheet",
+    "Manifest",
+    "ManifestError",
+    "from_folder",
+    "in_folds",
+]
 
 COLUMNS = ("path", "group", "split", "quadrant", "tags")
 SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"}
+"""Of the files that a folder is searched for."""
 
 
 class ManifestError(ValueError):
@@ -164,10 +173,10 @@ def from_folder(
             words = tuple(word for column in tags for word in _words(row[column]))
             quadrant = _quadrant(row.get("quadrant", ""), labels, line)
             clips.append(Clip(files[name], row[group] if group else name, "", quadrant, words))
-    return Manifest(_in_folds(clips, folds, seed), sheet)
+    return Manifest(in_folds(clips, folds, seed), sheet)
 
 
-def _in_folds(clips: list[Clip], folds: int, seed: int) -> tuple[Clip, ...]:
+def in_folds(clips: Sequence[Clip], folds: int, seed: int) -> tuple[Clip, ...]:
     """Deal whole groups to folds, largest first, each where its classes are scarcest."""
     members: dict[str, list[Clip]] = {}
     for clip in clips:
