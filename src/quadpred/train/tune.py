@@ -85,7 +85,7 @@ def tune(
     loaded = loaded if seed is None else replace(loaded, seed=seed)
     held = _held(manifest, validation, test)
     Run(folder, _asked(loaded, manifest, start, held, test))
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = _study(folder, loaded)
 
     def objective(trial: optuna.Trial) -> float:
@@ -134,16 +134,23 @@ def _asked(
 
 
 def _study(folder: Path, recipe: Recipe) -> optuna.Study:
-    """Open the study; a trial that was interrupted is put back at the head of the queue."""
+    """Open the study; trials that were interrupted are put at the head of the queue."""
     storage = f"sqlite:///{(folder / 'study.db').resolve()}"
     study = optuna.create_study(
         storage=storage, study_name=_STUDY, load_if_exists=True, direction="minimize"
     )
     if not study.trials:
         study.enqueue_trial(_own_values(recipe))
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):  # killed
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+    known = [trial.params for trial in _concluded(study)]
+    known += [
+        t.system_attrs["fixed_params"] for t in study.get_trials(states=(TrialState.WAITING,))
+    ]
+    for trial in study.get_trials(states=(TrialState.FAIL,)):
+        if trial.params and trial.params not in known:
+            study.enqueue_trial(trial.params)
+            known.append(trial.params)
     # Continued with the same seed, it would draw again what it has drawn before.
     study.sampler = optuna.samplers.TPESampler(seed=recipe.seed + len(study.trials))
     return study
