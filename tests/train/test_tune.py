@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import optuna
@@ -135,3 +137,21 @@ def test_no_split_to_validate_on(recipes: dict[str, Path], music: Manifest, tmp_
     with pytest.raises(ManifestError, match="needs two splits"):
         tune(name, music, tmp_path / "study", test=("0", "1", "2", "3"))
     assert not (tmp_path / "study").exists()
+
+
+def test_command_says_one_line_and_its_recipe_is_accepted(
+    recipes: dict[str, Path], music: Manifest, tmp_path: Path
+) -> None:
+    music.save(tmp_path / "music.csv")
+    folder = tmp_path / "study"
+    asked = [tmp_path / "music.csv", "-o", folder, "--recipe", recipes["base"], "--trials", 1]
+    done = subprocess.run(
+        [sys.executable, "-m", "quadpred", "train", "tune", *map(str, asked), "--cache", tmp_path],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"{folder / 'best.toml'}: validation loss ")
+    own, best = Recipe.load(recipes["base"]), Recipe.load(folder / "best.toml")
+    assert best.transfer.stages == own.transfer.stages
