@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from quadpred import registry
 from quadpred.predictor import Predictor
 from quadpred.train import adapt as module
 from quadpred.train.adapt import AdaptError, adapt
@@ -202,6 +204,13 @@ def test_outputs_that_would_destroy_something(table: Write, tmp_path: Path) -> N
     assert "ends in .onnx" in refusal(songs, tmp_path / "model.npy")
     (tmp_path / "README.md").write_text("# About\n")
     assert "README.md: is no model card" in refusal(songs, tmp_path / "README.onnx")
+
+
+def test_damaged_encoder(table: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = tuple(replace(encoder, sha256="0" * 64) for encoder in registry.encoders())
+    monkeypatch.setattr(registry, "encoders", lambda: damaged)
+    songs = table([["Q1_0.flac", "Q1", "a"]])
+    assert "speech-english.npz: is not the encoder" in refusal(songs, tmp_path / "model.onnx")
 
 
 def test_command_refuses_in_one_line(table: Write, tmp_path: Path) -> None:

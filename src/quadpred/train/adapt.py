@@ -90,7 +90,8 @@ def adapt(
         tell: takes a line on what is done now.
 
     Raises:
-        AdaptError: too little to learn from, or an output that would destroy something.
+        AdaptError: too little to learn from, a damaged encoder, or an output that would destroy
+            something.
         ManifestError: the songs' list cannot be read.
         OSError: the output cannot be written.
         RecipeError: no such recipe.
@@ -101,6 +102,8 @@ def adapt(
     described = output.with_suffix(".md")
     _check_output(output, described)
     encoder = registry.encoder(speech)
+    if hashlib.sha256(encoder.path.read_bytes()).hexdigest() != encoder.sha256:
+        raise AdaptError(f"{encoder.path}: is not the encoder on record; install quadpred again")
     loaded = Recipe.load(recipe)
     manifest = read_own(source)
     _check_labels(manifest, source)

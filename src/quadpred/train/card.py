@@ -35,17 +35,18 @@ def card(
         exported: how far the file is from the trained network.
         name: of the model.
         speech: language of the speech.
-        music: language of the music.
+        music: language of the music, or "own".
         sha256: of the ONNX file.
         scores: what each evaluation was of, in words, and its result.
         experimental: why the model is not to be trusted, or empty.
         notes: further things it is bad at.
     """
     recipe = described["recipe"]["name"]
+    heard = "somebody's own" if music == "own" else music
     lines = [f"# {name}", ""]
     lines += [
         f"Perceived emotion of music, a row a second: an encoder pre-trained on {speech} speech,"
-        f" transferred to {music} music (recipe `{recipe}`).",
+        f" transferred to {heard} music (recipe `{recipe}`).",
         "",
     ]
     if experimental:

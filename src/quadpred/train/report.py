@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -23,7 +22,9 @@ _WIDTH = 100  # of a table that goes to a file or a pipe
 def show(table: Table) -> None:
     """Print a table, as wide as it is where no terminal sets a limit."""
     console = Console()
-    console.print(table, width=None if console.is_terminal else _WIDTH)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print(table)
 
 
 def score_table(scores: Mapping[str, Any]) -> Table:
@@ -47,10 +48,8 @@ def class_table(scores: Mapping[str, Any]) -> Table:
     Args:
         scores: as `evaluate` returns them.
     """
-    columns = [
-        f"{measure}, {title}" for title in UNITS.values() for measure in ("P", "R", "F1", "number")
-    ]
-    table = _table("", "", *columns)
+    columns = ("precision", "recall", "F1", "number")
+    table = _table("", "", *(f"{title}\n{name}" for title in UNITS.values() for name in columns))
     for head in HEADS:
         reports = [scores[head.name][unit] for unit in UNITS]
         for name in head.classes:
@@ -87,11 +86,11 @@ def save_confusion_matrices(scores: Mapping[str, Any], folder: Path) -> list[Pat
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=None, collapse_padding=True, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < 2 else "right", no_wrap=index < 2)
+        table.add_column(column, justify="left" if index < 2 else "right", no_wrap=True)
     return table
 
 
 def _with_interval(interval: Mapping[str, float]) -> str:
-    return f"{interval['value']:.3f} ({interval['low']:.2f} to {interval['high']:.2f})"
+    return f"{interval['value']:.3f} ({interval['low']:.2f}-{interval['high']:.2f})"
