@@ -161,7 +161,7 @@ def save_confusion_matrix(
 
 def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
     """Write a cell's share and count, in what can be read on its colour."""
-    colour = "white" if share > 0.55 else _INK
+    colour = "white" if share > 0.46 else _INK
     weight = "bold" if row == column else "normal"
     place: dict[str, Any] = {"ha": "center", "color": colour}
     axes.text(column, row - 0.06, f"{share:.0%}", va="center", fontweight=weight, **place)
