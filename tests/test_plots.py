@@ -9,8 +9,8 @@ from matplotlib import rc_context
 from matplotlib.image import imread
 
 from quadpred import plots
-from quadpred.labels import HEADS, QUADRANT
-from quadpred.plots import save_taggram, taggram
+from quadpred.labels import AROUSAL, HEADS, QUADRANT
+from quadpred.plots import confusion_matrix, save_taggram, taggram
 from quadpred.prediction import Origin, Prediction
 
 
@@ -276,3 +276,37 @@ def test_pyplot_is_not_imported():
     )
     folder = __file__.rpartition("test_plots")[0]
     subprocess.run([sys.executable, "-c", code, folder], check=True)
+
+
+class TestConfusionMatrix:
+    COUNTS = np.array([[8, 2], [0, 0]])
+
+    def test_shares_of_rows_and_counts(self):
+        figure = confusion_matrix(self.COUNTS, AROUSAL, unit="window")
+        (image,) = images(figure)
+        np.testing.assert_allclose(image.get_array(), [[0.8, 0.2], [0, 0]])
+        written = words(figure)
+        assert {"80%", "8", "20%", "2", "negative", "positive", "true", "guessed"} <= {*written}
+        assert "Arousal by window" in written
+        assert any("10 windows" in text for text in written)
+
+    def test_truth_is_at_the_side(self):
+        figure = confusion_matrix(np.arange(16).reshape(4, 4), QUADRANT)
+        (axes,) = figure.axes
+        (cell,) = (text for text in axes.texts if text.get_text() == "7")
+        column, row = cell.get_position()
+        assert (round(row), column) == (1, 3)  # Q2, taken for Q4
+        assert [label.get_text()[:2] for label in axes.get_yticklabels()] == [*QUADRANT.classes]
+        assert [label.get_text() for label in axes.get_xticklabels()] == [*QUADRANT.classes]
+
+    def test_nothing_is_cut_off_or_overlaps(self):
+        for head in HEADS:
+            counts = np.full((len(head.classes), len(head.classes)), 99_999)
+            figure = confusion_matrix(counts, head)
+            figure.canvas.draw()
+            (axes,) = figure.axes
+            width, height = figure.canvas.get_width_height()
+            for text in [axes.yaxis.label, axes.xaxis.label, *axes.get_yticklabels()]:
+                box = text.get_window_extent()
+                assert 0 <= box.x0 <= box.x1 <= width
+                assert 0 <= box.y0 <= box.y1 <= height

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from quadpred.predictor import Predictor
 
 _FAILED, _INTERRUPTED, _TERMINATED = 2, 130, 143  # exit codes
-_SPOKEN = {"mixed": "English and Mandarin"}
-_TRAIN_EXTRA = {"onnx", "onnxscript", "platformdirs", "torch"}
+_SPOKEN = {"mixed": "English and Mandarin", "own": "your own"}
+_TRAIN_EXTRA = {"onnx", "onnxscript", "optuna", "platformdirs", "torch"}
 _BAR = 20  # terminal cells
 
 
@@ -181,6 +181,66 @@ def predict(
         console.print(Text(f"\n{hint}.", "dim"))
     if done < len(paths):
         raise typer.Exit(_FAILED)
+
+
+@app.command()
+def adapt(
+    songs: Annotated[
+        Path,
+        typer.Argument(help="CSV with columns file, quadrant and group; or folders Q1 to Q4."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.onnx", help="The model file.")
+    ],
+    speech: Annotated[
+        str,
+        typer.Option(
+            "-s",
+            "--speech",
+            metavar="e|m|x",
+            help="Language of the speech to start from: english, mandarin or mixed.",
+        ),
+    ] = "mixed",
+    recipe: Annotated[str, typer.Option(help="A recipe's name or a TOML file.")] = "adapt",
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of computed log-mels [default: the user's cache].")
+    ] = None,
+) -> None:
+    """Make a model of your own labelled songs, and score it on artists it has not heard."""
+    from quadpred.train import report
+    from quadpred.train.adapt import adapt as run
+
+    progress = _console(stderr=True)
+    adapted = run(
+        songs,
+        output,
+        speech=_spoken(speech),
+        recipe=recipe,
+        cache=cache,
+        warn=lambda text: _say(f"warning: {text}"),
+        tell=lambda text: progress.print(text) if progress.is_terminal else None,
+    )
+    scores = adapted.scores
+    size = adapted.model.stat().st_size / 1e6
+    console = _console()
+    heading = f"{scores['clips']} clips of {scores['groups']} groups, none by a network that heard"
+    console.print(f"{heading} its group; 95 % intervals:")
+    report.show(report.score_table(scores))
+    verdict = "no better than chance" if adapted.unsure else "better than chance"
+    console.print(f"Quadrants are {verdict}, a macro F1 of {adapted.chance:.2f}.")
+    console.print(_printable(f"{adapted.model}: {size:.1f} MB; card: {adapted.card}"))
+    console.print(_printable(f"Runs and scores: {adapted.folder}"))
+    console.print(_printable(f"Use it: quadpred predict --model {adapted.model} SONG"))
+
+
+def _spoken(code: str) -> str:
+    """Return the language of a speech encoder on board."""
+    from quadpred import registry
+
+    try:
+        return registry.encoder(code).speech
+    except ValueError as error:
+        _fail(str(error))
 
 
 @app.command("models")

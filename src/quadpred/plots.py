@@ -1,4 +1,4 @@
-"""The tag-gram: what a model says of a clip, second by second, as one picture.
+"""The tag-gram: what a model says of a clip, second by second, as one picture; and how it errs.
 
 matplotlib is used through its objects, without pyplot, which would add state and start-up time.
 """
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from quadpred.labels import HEADS, QUADRANT, Head, signs_of
 from quadpred.prediction import Prediction
 
-__all__ = ["save_taggram", "taggram"]
+__all__ = ["confusion_matrix", "save_confusion_matrix", "save_taggram", "taggram"]
 
 Array = NDArray[np.float32]
 
@@ -36,6 +36,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 2.4, 1.65, 1.25, 0.8
 _MARGIN = 0.35
 _SECOND = 0.2  # width of one, until the widest panel is reached
 _PANELS = 3.9, 7.8  # narrowest and widest
+
+_CELL = 0.85  # side of a confusion matrix's cell
 
 _INK, _GREY, _SILENCE, _HATCH = "#1a1a1a", "#6b6b6b", "#f0f0f0", "#b4b4b4"
 _FONT_LOG = logging.getLogger("matplotlib.font_manager")
@@ -108,6 +110,62 @@ def save_taggram(prediction: Prediction, file: str | Path | IO[bytes]) -> None:
     """
     with _style():  # which the hatching takes when it is drawn
         taggram(prediction).savefig(file, format="png", dpi=_DPI)
+
+
+def confusion_matrix(counts: NDArray[np.int64], head: Head, *, unit: str = "clip") -> Figure:
+    """Draw how often a class was taken for which.
+
+    A row a true class, a column a guess. Colour and the upper number are the share of the row, the
+    lower number is the count.
+
+    Args:
+        counts: shape (classes, classes), in the order of the head's classes.
+        head: whose classes they are.
+        unit: what was counted, "clip" or "window".
+    """
+    classes = len(head.classes)
+    side, names = classes * _CELL, 1.9 if head is QUADRANT else 1.1
+    width, height = names + max(side, 2.6) + 2 * _MARGIN, side + 1.75
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    with _style():
+        figure = Figure((width, height), dpi=_DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        left, bottom = _MARGIN + names, 0.75
+        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        axes.imshow(shares, _colours(), vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            _cell(axes, row, column, share, int(counts[row, column]))
+        axes.set_xticks(range(classes), head.classes)
+        axes.set_yticks(range(classes), [_name(head, index) for index in range(classes)])
+        axes.tick_params(length=0, labelcolor=_INK)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("guessed", labelpad=6)
+        axes.set_ylabel("true", labelpad=6)
+        title = f"{head.name.capitalize()} by {unit}"
+        figure.text(_MARGIN / width, 1 - 0.42 / height, title, weight="bold", fontsize=14)
+        total = f"{counts.sum():,} {unit}s, shares of each row"
+        figure.text(_MARGIN / width, 1 - 0.69 / height, total, color=_GREY)
+        return figure
+
+
+def save_confusion_matrix(
+    counts: NDArray[np.int64], head: Head, file: str | Path | IO[bytes], *, unit: str = "clip"
+) -> None:
+    """Draw a confusion matrix and write it as PNG, to a path or an open file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    confusion_matrix(counts, head, unit=unit).savefig(file, format="png", dpi=_DPI)
+
+
+def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
+    """Write a cell's share and count, in what can be read on its colour."""
+    colour = "white" if share > 0.46 else _INK
+    weight = "bold" if row == column else "normal"
+    place: dict[str, Any] = {"ha": "center", "color": colour}
+    axes.text(column, row - 0.06, f"{share:.0%}", va="center", fontweight=weight, **place)
+    axes.text(column, row + 0.24, f"{count:,}", va="center", fontsize=8, **place)
 
 
 @contextmanager

@@ -30,7 +30,12 @@ class Origin:
 
     @property
     def case(self) -> str:
-        """How the two languages relate: intra-linguistic, cross-linguistic or mixed."""
+        """How the two languages relate: intra-linguistic, cross-linguistic or mixed.
+
+        A model of somebody's own songs (music "own") is adapted.
+        """
+        if self.music == "own":
+            return "adapted"
         if self.speech == "mixed":
             return "mixed"
         return "intra-linguistic" if self.speech == self.music else "cross-linguistic"

@@ -1,4 +1,4 @@
-"""The models on board: which languages they know, their files and their checksums."""
+"""The models and speech encoders on board: their languages, their files and their checksums."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["LANGUAGES", "Model", "find", "language", "models"]
+__all__ = ["LANGUAGES", "Encoder", "Model", "encoder", "encoders", "find", "language", "models"]
 
 LANGUAGES = {"e": "english", "m": "mandarin", "x": "mixed"}
 """The seed's one-letter codes."""
@@ -36,6 +36,25 @@ class Model:
     @property
     def card(self) -> Path:
         """The model card, in Markdown."""
+        return WEIGHTS / f"{self.name}.md"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A pre-trained speech encoder, from which training on music starts."""
+
+    name: str
+    speech: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """The weights, as `quadpred.train.encoders` writes them."""
+        return WEIGHTS / f"{self.name}.npz"
+
+    @property
+    def card(self) -> Path:
+        """What it was trained on, in Markdown."""
         return WEIGHTS / f"{self.name}.md"
 
 
@@ -74,6 +93,28 @@ def find(speech: str, music: str) -> Model:
             return model
     known = ", ".join(_pairs())
     raise ValueError(f"no model for {wanted[0]} speech and {wanted[1]} music; there are: {known}")
+
+
+@cache
+def encoders() -> tuple[Encoder, ...]:
+    """Every speech encoder on board."""
+    listed = WEIGHTS / "encoders.json"
+    entries = json.loads(listed.read_text()) if listed.is_file() else {}
+    return tuple(Encoder(name, **entry) for name, entry in entries.items())
+
+
+def encoder(speech: str) -> Encoder:
+    """Return the encoder pre-trained on this language, given as a code or a name.
+
+    Raises:
+        ValueError: an unknown language, or no encoder on board for it.
+    """
+    wanted = language(speech)
+    for candidate in encoders():
+        if candidate.speech == wanted:
+            return candidate
+    known = ", ".join(candidate.speech for candidate in encoders()) or "none"
+    raise ValueError(f"no encoder of {wanted} speech; there are: {known}")
 
 
 def _pairs() -> Iterator[str]:

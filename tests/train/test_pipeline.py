@@ -41,8 +41,13 @@ def test_pretrain_transfer_evaluate_export_predict(
     transfer = ("--from", encoder, "--validation", 1, "--test", 0, "-o", run, *shared)
     quadpred("train", "transfer", music, *transfer)
     scores = tmp_path / "scores.json"
-    quadpred("train", "evaluate", run, "--manifest", music, "-o", scores, "--cache", cache)
+    pictures = tmp_path / "plots"
+    evaluate = ("--manifest", music, "-o", scores, "--plots", pictures, "--cache", cache)
+    printed = quadpred("train", "evaluate", run, *evaluate)
     result = json.loads(scores.read_text())
+    for measure in ("macro_precision", "macro_recall", "macro_f1"):
+        assert f"{result['quadrant']['window'][measure]['value']:.3f} (" in printed
+    assert len(list(pictures.glob("*-clip.png"))) == len(HEADS)
     assert result["arousal"]["clip"]["macro_f1"]["value"] > 0.85  # the pace is easy to hear
 
     model = tmp_path / "tiny.onnx"

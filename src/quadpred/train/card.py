@@ -6,7 +6,7 @@ from typing import Any
 from quadpred.labels import HEADS
 from quadpred.train.export import Exported
 
-__all__ = ["card"]
+__all__ = ["card", "encoder_card"]
 
 _LIMITS = (
     "It names the emotion that listeners perceive in music, not what one listener feels.",
@@ -35,7 +35,7 @@ def card(
         exported: how far the file is from the trained network.
         name: of the model.
         speech: language of the speech.
-        music: language of the music.
+        music: language of the music, or "own".
         sha256: of the ONNX file.
         scores: what each evaluation was of, in words, and its result.
         experimental: why the model is not to be trusted, or empty.
@@ -43,14 +43,15 @@ def card(
     """
     recipe = described["recipe"]["name"]
     spoken = "English and Mandarin" if speech == "mixed" else speech.capitalize()
+    heard = "somebody's own" if music == "own" else music.capitalize()
     lines = [f"# {name}", ""]
     lines += [
         f"Perceived emotion of music, a row a second: an encoder pre-trained on {spoken} speech,"
-        f" transferred to {music.capitalize()} music (recipe `{recipe}`).",
+        f" transferred to {heard} music (recipe `{recipe}`).",
         "",
     ]
     if experimental:
-        lines += [f"**Experimental.** {experimental}", ""]
+        lines += [f"**Experimental:** {experimental}", ""]
     lines += ["## Training data", "", "| stage | corpus | language | terms | note |"]
     lines += ["| --- | --- | --- | --- | --- |", *_corpora(described), ""]
     lines += [
@@ -67,6 +68,54 @@ def card(
         f"`{name}.onnx`, SHA-256 `{sha256}`. Largest difference in probability from the trained"
         f" network: {exported.float32:.1e} as exported, {exported.float16:.1e} with its weights"
         " stored in half precision.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def encoder_card(
+    described: Mapping[str, Any],
+    log: Sequence[Mapping[str, Any]],
+    *,
+    name: str,
+    speech: str,
+    sha256: str,
+) -> str:
+    """Write the card of a speech encoder in Markdown.
+
+    Args:
+        described: what its run was asked to do, as `Run.describe` returns it.
+        log: the records of its run.
+        name: of the encoder.
+        speech: its language.
+        sha256: of the file.
+    """
+    recipe = described["recipe"]
+    spoken = speech if speech == "mixed" else speech.capitalize()
+    errors = [record["validation_loss"] for record in log if "validation_loss" in record]
+    kept = f"; best of {len(errors) - 1} epochs: {min(errors):.4f}" if len(errors) > 1 else ""
+    lines = [f"# {name}", ""]
+    lines += [
+        f"An encoder of log-mels, pre-trained on {spoken} speech as a denoising autoencoder (recipe"
+        f" `{recipe['name']}`). It knows nothing of emotion: `quadpred adapt` and `quadpred train"
+        " transfer --from` put heads on it and train these on music.",
+        "",
+        "## Training data",
+        "",
+        "| stage | corpus | language | terms | note |",
+        "| --- | --- | --- | --- | --- |",
+        *_corpora(described),
+        "",
+        "None of these recordings comes with the encoder.",
+        "",
+        "## Reconstruction",
+        "",
+        "Mean squared error of standardised log-mels, without noise, on recordings kept for"
+        f" validation (1 is the error of always saying the mean){kept}.",
+        "",
+        "## File",
+        "",
+        f"`{name}.npz`, SHA-256 `{sha256}`: a NumPy archive without objects, convolutions in half"
+        " precision.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -165,7 +165,8 @@ def transfer(
     output: Output,
     recipe: RecipeName = "base",
     start: Annotated[
-        Path | None, typer.Option("--from", help="Run to start from; without, random weights.")
+        Path | None,
+        typer.Option("--from", help="Run or encoder to start from; without, random weights."),
     ] = None,
     validation: Annotated[Splits | None, typer.Option(help="Split to validate on.")] = None,
     test: Annotated[Splits | None, typer.Option(help="Split kept for evaluation.")] = None,
@@ -197,31 +198,66 @@ def evaluate(
     split: Annotated[
         Splits | None, typer.Option(help="Instead of the split each run kept for testing.")
     ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(help="Folder for pictures of the confusion matrices.")
+    ] = None,
     cache: Cache = None,
 ) -> None:
     """Score runs on groups they have not heard, with bootstrap intervals."""
     import json
 
-    from rich.console import Console
-    from rich.table import Table
-
-    from quadpred.labels import HEADS
+    from quadpred.formats import complete
+    from quadpred.train import report
     from quadpred.train.corpora import Manifest
     from quadpred.train.evaluate import evaluate as run
 
     result = run(runs, Manifest.load(manifest), splits=split or (), cache=cache)
-    table = Table("macro F1", "clips", "windows", "accuracy, clips")
-    for head in HEADS:
-        cells = []
-        for unit in ("clip", "window"):
-            f1 = result[head.name][unit]["macro_f1"]
-            cells.append(f"{f1['value']:.3f} ({f1['low']:.3f} to {f1['high']:.3f})")
-        table.add_row(head.name, *cells, f"{result[head.name]['clip']['accuracy']:.3f}")
-    Console().print(table)
-    typer.echo(f"{result['clips']} clips, {result['groups']} groups")
+    report.show(report.score_table(result))
+    report.show(report.class_table(result))
+    typer.echo(f"{result['clips']} clips, {result['groups']} groups; intervals are of 95 %")
     if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(result, indent=1) + "\n")
+        with complete(output) as (file,):
+            file.write((json.dumps(result, indent=1) + "\n").encode())
+    if plots:
+        report.save_confusion_matrices(result, plots)
+
+
+@app.command()
+def tune(
+    manifest: Annotated[Path, typer.Argument(help="Manifest of labelled music.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the trials.")],
+    recipe: RecipeName = "base",
+    start: Annotated[
+        Path | None, typer.Option("--from", help="What to start from, as in `transfer`.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="How many there shall be in all.")] = 20,
+    validation: Annotated[
+        str, typer.Option(help="Split whose loss decides [default: the first].")
+    ] = "",
+    test: Annotated[Splits | None, typer.Option(help="Split kept apart from all this.")] = None,
+    cache: Cache = None,
+    seed: Seed = None,
+) -> None:
+    """Choose learning rates and weight decay by Bayesian optimisation; writes a recipe."""
+    import sys
+
+    from quadpred.train.corpora import Manifest
+    from quadpred.train.tune import tune as run
+
+    tuned = run(
+        recipe,
+        Manifest.load(manifest),
+        output,
+        start=start,
+        trials=trials,
+        validation=validation,
+        test=tuple(test or ()),
+        seed=seed,
+        cache=cache,
+        tell=lambda text: typer.echo(text, err=True) if sys.stderr.isatty() else None,
+    )
+    before = "" if tuned.first is None else f", {tuned.first:.4f} before"
+    typer.echo(f"{tuned.recipe}: validation loss {tuned.loss:.4f}{before}; {tuned.trials} trials")
 
 
 @app.command()

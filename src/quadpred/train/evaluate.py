@@ -1,6 +1,6 @@
 """Scores of finished runs on the groups that each has not heard."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,17 @@ from quadpred.train.dataset import LogMels, Targets
 from quadpred.train.loop import Run, progress_bar
 from quadpred.train.transfer import clip_logits, load_classifier
 
-__all__ = ["Interval", "confusion", "evaluate", "macro_f1", "scores"]
+__all__ = [
+    "Interval",
+    "confusion",
+    "evaluate",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "scores",
+]
+
+Counts = NDArray[np.int64]
 
 RESAMPLES = 1000
 
@@ -53,9 +63,9 @@ def evaluate(
         cache: folder of computed log-mels.
 
     Returns:
-        By head and by "clip" and "window" (a row of one second): macro F1 with its interval,
-        accuracy, precision and recall by class, and the confusion matrix (rows are the truth);
-        for clips also the mean negative log-likelihood.
+        By head and by "clip" and "window" (a row of one second): macro F1, precision and recall,
+        each with its interval; accuracy; F1, precision, recall and number by class; and the
+        confusion matrix (rows are the truth). For clips also the mean negative log-likelihood.
 
     Raises:
         AudioError: a recording that cannot be read.
@@ -146,16 +156,29 @@ def _report(
     whole = matrices.sum(0)
     rng = np.random.default_rng(0)
     draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
-    resampled = [macro_f1(np.tensordot(draw, matrices, 1)) for draw in draws]
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    hits = np.diag(whole)
+    resampled = np.tensordot(draws, matrices, 1)
+
+    def by_class(values: Iterable[float]) -> dict[str, float]:
+        return dict(zip(head.classes, values, strict=True))
+
     return {
-        "macro_f1": asdict(Interval(macro_f1(whole), float(low), float(high))),
-        "accuracy": float(hits.sum() / whole.sum()),
-        "precision": dict(zip(head.classes, _ratio(hits, whole.sum(0)), strict=True)),
-        "recall": dict(zip(head.classes, _ratio(hits, whole.sum(1)), strict=True)),
+        "macro_f1": asdict(_interval(macro_f1, whole, resampled)),
+        "macro_precision": asdict(_interval(macro_precision, whole, resampled)),
+        "macro_recall": asdict(_interval(macro_recall, whole, resampled)),
+        "accuracy": float(np.trace(whole) / whole.sum()),
+        "f1": by_class(_f1(whole)),
+        "precision": by_class(_precision(whole)),
+        "recall": by_class(_recall(whole)),
+        "number": by_class(whole.sum(1).tolist()),
         "confusion": whole.tolist(),
     }
+
+
+def _interval(
+    measure: Callable[[Counts], float], whole: Counts, resampled: Iterable[Counts]
+) -> Interval:
+    low, high = np.quantile([measure(counts) for counts in resampled], [0.025, 0.975])
+    return Interval(measure(whole), float(low), float(high))
 
 
 def confusion(
@@ -167,17 +190,52 @@ def confusion(
     return counts
 
 
-def macro_f1(counts: NDArray[np.int64]) -> float:
+def macro_f1(counts: Counts) -> float:
     """Mean over classes of the harmonic mean of precision and recall, 0 where both are.
+
+    As in scikit-learn, classes that are neither true nor guessed anywhere do not count.
 
     >>> round(macro_f1(np.array([[3, 1], [0, 4]])), 3)
     0.873
     """
-    f1 = _ratio(2 * np.diag(counts), counts.sum(0) + counts.sum(1))
-    return float(np.mean(f1))
+    return _macro(_f1(counts), counts)
 
 
-def _ratio(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> list[float]:
+def macro_precision(counts: Counts) -> float:
+    """Mean over classes of the share of right ones among the guesses, 0 where there are none.
+
+    >>> macro_precision(np.array([[3, 1], [0, 4]]))
+    0.9
+    """
+    return _macro(_precision(counts), counts)
+
+
+def macro_recall(counts: Counts) -> float:
+    """Mean over classes of the share that is found, 0 where there are none.
+
+    >>> macro_recall(np.array([[3, 1], [0, 4]]))
+    0.875
+    """
+    return _macro(_recall(counts), counts)
+
+
+def _macro(values: Sequence[float], counts: Counts) -> float:
+    return float(np.mean(np.array(values)[counts.sum(0) + counts.sum(1) > 0]))
+
+
+def _f1(counts: Counts) -> list[float]:
+    return _ratio(2 * np.diag(counts), counts.sum(0) + counts.sum(1))
+
+
+def _precision(counts: Counts) -> list[float]:
+    return _ratio(np.diag(counts), counts.sum(0))
+
+
+def _recall(counts: Counts) -> list[float]:
+    return _ratio(np.diag(counts), counts.sum(1))
+
+
+def _ratio(parts: Counts, wholes: Counts) -> list[float]:
     return [
         float(part / whole) if whole else 0.0 for part, whole in zip(parts, wholes, strict=True)
     ]

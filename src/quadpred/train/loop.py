@@ -16,7 +16,17 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
-__all__ = ["Run", "RunError", "Stage", "autocast", "device", "fit", "placed", "progress_bar"]
+__all__ = [
+    "DivergedError",
+    "Run",
+    "RunError",
+    "Stage",
+    "autocast",
+    "device",
+    "fit",
+    "placed",
+    "progress_bar",
+]
 
 M = TypeVar("M", bound=nn.Module)
 Validate = Callable[[nn.Module], dict[str, float]] | None
@@ -26,6 +36,10 @@ AVERAGE_DECAY = 0.99  # of the running average of weights: about the last hundre
 
 class RunError(ValueError):
     """A run's folder that cannot be used. One line: the folder and the reason."""
+
+
+class DivergedError(RunError):
+    """A run whose loss is no finite number any more."""
 
 
 def device() -> torch.device:
@@ -140,6 +154,20 @@ class Run:
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps(record) + "\n")
 
+    @staticmethod
+    def records(folder: Path) -> list[dict[str, Any]]:
+        """Return the lines of a run's log.
+
+        Raises:
+            RunError: the folder holds no log.
+
+        """
+        try:
+            lines = (folder / "log.jsonl").read_text().splitlines()
+        except OSError:
+            raise RunError(f"{folder}: holds no log") from None
+        return [json.loads(line) for line in lines]
+
     def _save(self, name: str, state: Mapping[str, Any]) -> None:
         part = self.folder / f"{name}.part"
         torch.save(dict(state), part)
@@ -211,7 +239,7 @@ def fit(
         seed: of dropout and noise; with the epoch it determines everything random.
 
     Raises:
-        RunError: the loss is not a finite number any more.
+        DivergedError: the loss is not a finite number any more.
     """
     keeper = _Keeper(model, keep, validate)
     state = run.checkpoint() or {"stage": 0, "epoch": 0}
@@ -255,7 +283,9 @@ def fit(
                     bar.advance(task)
                 train_loss = loss_sum / steps
                 if not math.isfinite(train_loss):
-                    raise RunError(f"{run.folder}: the loss is no finite number in {stage.name}")
+                    raise DivergedError(
+                        f"{run.folder}: the loss is no finite number in {stage.name}"
+                    )
                 scores = keeper.scores()
                 if isinstance(schedule, ReduceLROnPlateau):
                     schedule.step(scores.get("loss", train_loss))

@@ -22,6 +22,7 @@ from quadpred.train.dataset import (
     tag_vocabulary,
     teacher_values,
 )
+from quadpred.train.encoders import describe, start_weights
 from quadpred.train.loop import Run, RunError, Stage, autocast, device, fit, placed, progress_bar
 from quadpred.train.network import Classifier
 from quadpred.train.recipe import Recipe
@@ -50,8 +51,9 @@ def transfer(
         recipe: front end, network and schedule.
         manifests: labelled music; clips without a quadrant serve the auxiliary targets alone.
         folder: of the run.
-        start: a run to start from: a pre-trained encoder, or a whole classifier, whose heads are
-            then kept; without one the network starts from random weights.
+        start: what to start from: the run or the file (`.npz`) of a pre-trained encoder, or the run
+            of a whole classifier, whose heads are then kept; without one the network starts from
+            random weights.
         validation: splits to validate on after every epoch.
         test: splits kept apart for `evaluate`.
         cache: folder of computed log-mels.
@@ -62,7 +64,7 @@ def transfer(
         RunError: `folder` holds another run, or `start` no finished one that fits the recipe.
 
     """
-    origin = Run.describe(start) if start else None
+    origin = describe(start) if start else None
     asked = {
         "kind": "transfer",
         "recipe": asdict(recipe),
@@ -211,7 +213,7 @@ def _classifier(recipe: Recipe, extras: Mapping[str, int]) -> Classifier:
 
 
 def _begin_from(model: Classifier, start: Path) -> None:
-    saved = Run.result(start)
+    saved = start_weights(start)
     try:
         if "encoder" in saved:
             model.encoder.load_state_dict(saved["encoder"])

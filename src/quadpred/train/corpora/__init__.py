@@ -1,12 +1,21 @@
 """One manifest format, and an adapter a data set from its published folders to a manifest."""
 
 from quadpred.train.corpora.corpus import Archive, Corpus
-from quadpred.train.corpora.manifest import Clip, DataSheet, Manifest, ManifestError, from_folder
+from quadpred.train.corpora.manifest import (
+    SUFFIXES,
+    Clip,
+    DataSheet,
+    Manifest,
+    ManifestError,
+    from_folder,
+    in_folds,
+)
 from quadpred.train.corpora.music import MUSIC
 from quadpred.train.corpora.speech import SPEECH
 
 __all__ = [
     "CORPORA",
+    "SUFFIXES",
     "Archive",
     "Clip",
     "Corpus",
@@ -14,6 +23,7 @@ __all__ = [
     "Manifest",
     "ManifestError",
     "from_folder",
+    "in_folds",
 ]
 
 CORPORA = {corpus.name: corpus for corpus in (*SPEECH, *MUSIC)}

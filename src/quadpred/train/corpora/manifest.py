@@ -21,6 +21,7 @@ __all__ = ["SUFFIXES", "Clip", "DataSheet", "Manifest", "ManifestError", "from_f
 
 COLUMNS = ("path", "group", "split", "quadrant", "tags")
 SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"}
+"""Of the files that a folder is searched for."""
 
 
 class ManifestError(ValueError):

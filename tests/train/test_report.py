@@ -1,0 +1,78 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from rich.console import Console
+
+from quadpred.labels import HEADS
+from quadpred.train.evaluate import _Heard, macro_f1, macro_precision, macro_recall, scores
+from quadpred.train.report import class_table, save_confusion_matrices, score_table
+
+CLIPS, ROWS = 24, 5
+
+
+@pytest.fixture
+def result() -> dict[str, object]:
+    """Scores of networks that are right about every clip but the first."""
+    rng = np.random.default_rng(0)
+    groups = np.array([f"group {k // 2}" for k in range(CLIPS)])
+    result: dict[str, object] = {"clips": CLIPS, "groups": CLIPS // 2}
+    for head in HEADS:
+        classes = len(head.classes)
+        truth = np.arange(CLIPS) % classes
+        said = np.where(np.arange(CLIPS) == 0, (truth + 1) % classes, truth)
+        rows = rng.normal(0, 0.1, (CLIPS, ROWS, classes))
+        rows[np.arange(CLIPS), :, said] += 3
+        logs = rows - np.log(np.exp(rows).sum(-1, keepdims=True))
+        heard = _Heard(groups, truth, list(logs.astype(np.float32)))
+        result[head.name] = scores(heard, head)
+    return result
+
+
+def printed(table) -> str:  # type: ignore[no-untyped-def]
+    console = Console(file=io.StringIO(), width=120)
+    console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_scores_by_class_and_their_means(result) -> None:  # type: ignore[no-untyped-def]
+    quadrant = result["quadrant"]
+    assert quadrant["clip"]["recall"] == pytest.approx({"Q1": 5 / 6, "Q2": 1, "Q3": 1, "Q4": 1})
+    assert quadrant["clip"]["precision"]["Q2"] == pytest.approx(6 / 7)
+    assert quadrant["clip"]["number"] == {"Q1": 6, "Q2": 6, "Q3": 6, "Q4": 6}
+    assert quadrant["window"]["number"]["Q1"] == 6 * ROWS
+    for unit in ("clip", "window"):
+        for measure in ("f1", "precision", "recall"):
+            mean = quadrant[unit][f"macro_{measure}"]
+            assert mean["value"] == pytest.approx(np.mean(list(quadrant[unit][measure].values())))
+            assert mean["low"] < mean["value"] <= mean["high"] <= 1
+
+
+def test_classes_that_never_occur_do_not_count() -> None:
+    counts = np.array([[5, 0, 0], [0, 3, 2], [0, 0, 0]])
+    padded = np.pad(counts, (0, 1))
+    for measure in (macro_f1, macro_precision, macro_recall):
+        assert measure(padded) == measure(counts)
+    assert macro_precision(counts) == pytest.approx(2 / 3)  # the third was guessed, and is wrong
+
+
+def test_tables_hold_every_score(result) -> None:  # type: ignore[no-untyped-def]
+    text = printed(score_table(result))
+    for head in HEADS:
+        for unit in ("clip", "window"):
+            for measure in ("f1", "precision", "recall"):
+                assert f"{result[head.name][unit][f'macro_{measure}']['value']:.3f} (" in text
+    lines = [line.split() for line in printed(class_table(result)).splitlines()]
+    (second,) = (line for line in lines if line[:2] == ["quadrant", "Q2"])
+    assert second[2:6] == ["0.86", "1.00", "0.92", "6"]
+    assert second[-1] == str(6 * ROWS)
+
+
+def test_pictures_of_all_heads_by_clip_and_window(result, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    paths = save_confusion_matrices(result, tmp_path / "plots")
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == sorted(
+        f"{head.name}-{unit}.png" for head in HEADS for unit in ("clip", "window")
+    )
+    assert len({imread(path).tobytes() for path in paths}) == 6
