@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
+
+from quadpred.train.recipe import Recipe
 
 __all__ = ["Run", "RunError", "Stage", "autocast", "device", "fit", "placed", "progress_bar"]
 
@@ -77,25 +79,26 @@ class Run:
     def __init__(self, folder: Path, asked: Mapping[str, Any]):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        told = json.dumps(asked, indent=2, sort_keys=True) + "\n"
         description = folder / "run.json"
-        if description.is_file() and description.read_text() != told:
+        if not description.is_file():
+            description.write_text(_told(asked))
+        elif _told(self.describe(folder)) != _told(asked):
             raise RunError(f"{folder}: holds another run; choose a new folder or remove this one")
-        description.write_text(told)
 
     @staticmethod
     def describe(folder: Path) -> dict[str, Any]:
-        """Return what a run was asked to do.
+        """Return what a run was asked to do, with defaults for what recipes have gained since.
 
         Raises:
+            RecipeError: its recipe has a key or value that recipes no longer have.
             RunError: the folder holds no run.
 
         """
         try:
-            described: dict[str, Any] = json.loads((folder / "run.json").read_text())
+            described = json.loads((folder / "run.json").read_text())
         except OSError:
             raise RunError(f"{folder}: holds no run") from None
-        return described
+        return _completed(described)
 
     @staticmethod
     def result(folder: Path) -> dict[str, Any]:
@@ -283,6 +286,19 @@ def fit(
             keeper.restore_best()
     if keeper.average:
         model.load_state_dict(keeper.average.module.state_dict())
+
+
+def _told(asked: Mapping[str, Any]) -> str:
+    return json.dumps(asked, indent=2, sort_keys=True) + "\n"
+
+
+def _completed(described: dict[str, Any]) -> dict[str, Any]:
+    """A run's description whose recipe, and that of the run it started from, state every key."""
+    if "recipe" in described:
+        described["recipe"] = asdict(Recipe.from_dict(described["recipe"]))
+    if described.get("start"):
+        described["start"] = _completed(described["start"])
+    return described
 
 
 def _average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
