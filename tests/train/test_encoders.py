@@ -11,7 +11,7 @@ import torch
 from quadpred import registry
 from quadpred.train.encoders import describe, pack, start_weights
 from quadpred.train.loop import Run, RunError
-from quadpred.train.network import Autoencoder, Classifier
+from quadpred.train.network import Classifier, Encoder
 from quadpred.train.recipe import Recipe
 
 
@@ -21,7 +21,7 @@ def pretrained(recipes: dict[str, Path], tmp_path: Path) -> Path:
     recipe = Recipe.load(recipes["base"])
     run = Run(tmp_path / "run", {"kind": "pretrain", "recipe": asdict(recipe), "corpora": []})
     torch.manual_seed(0)
-    encoder = Autoencoder(recipe.network, recipe.features.mels, 0.3).encoder
+    encoder = Encoder(recipe.network, recipe.features.mels)
     run.finish({"encoder": encoder.state_dict()})
     return run.folder
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from quadpred.formats import complete
-from quadpred.train.loop import Run, RunError
+from quadpred.train.loop import Run, RunError, completed
 
 __all__ = ["describe", "pack", "start_weights"]
 
@@ -55,8 +55,7 @@ def describe(start: Path) -> dict[str, Any]:
     """
     if start.suffix != SUFFIX:
         return Run.describe(start)
-    described: dict[str, Any] = json.loads(_arrays(start)[_DESCRIBED].tobytes())
-    return described
+    return completed(json.loads(_arrays(start)[_DESCRIBED].tobytes()))
 
 
 def start_weights(start: Path) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -16,12 +16,15 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
+from quadpred.train.recipe import Recipe
+
 __all__ = [
     "DivergedError",
     "Run",
     "RunError",
     "Stage",
     "autocast",
+    "completed",
     "device",
     "fit",
     "placed",
@@ -91,25 +94,26 @@ class Run:
     def __init__(self, folder: Path, asked: Mapping[str, Any]):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        told = json.dumps(asked, indent=2, sort_keys=True) + "\n"
         description = folder / "run.json"
-        if description.is_file() and description.read_text() != told:
+        if not description.is_file():
+            description.write_text(_told(asked))
+        elif _told(self.describe(folder)) != _told(asked):
             raise RunError(f"{folder}: holds another run; choose a new folder or remove this one")
-        description.write_text(told)
 
     @staticmethod
     def describe(folder: Path) -> dict[str, Any]:
-        """Return what a run was asked to do.
+        """Return what a run was asked to do, with defaults for what recipes have gained since.
 
         Raises:
+            RecipeError: its recipe has a key or value that recipes no longer have.
             RunError: the folder holds no run.
 
         """
         try:
-            described: dict[str, Any] = json.loads((folder / "run.json").read_text())
+            described = json.loads((folder / "run.json").read_text())
         except OSError:
             raise RunError(f"{folder}: holds no run") from None
-        return described
+        return completed(described)
 
     @staticmethod
     def result(folder: Path) -> dict[str, Any]:
@@ -313,6 +317,24 @@ def fit(
             keeper.restore_best()
     if keeper.average:
         model.load_state_dict(keeper.average.module.state_dict())
+
+
+def _told(asked: Mapping[str, Any]) -> str:
+    return json.dumps(asked, indent=2, sort_keys=True) + "\n"
+
+
+def completed(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's description with defaults for what recipes have gained since, as JSON has it.
+
+    Raises:
+        RecipeError: its recipe has a key or value that recipes no longer have.
+    """
+    whole = dict(described)
+    if "recipe" in whole:
+        whole["recipe"] = json.loads(json.dumps(asdict(Recipe.from_dict(whole["recipe"]))))
+    if whole.get("start"):
+        whole["start"] = completed(whole["start"])
+    return whole
 
 
 def _average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The networks: an encoder of log-mels, its decoder for pre-training, and the heads for music.
+"""The networks: an encoder of log-mels, its mirror for pre-training, and the heads for music.
 
 Arrays are (batch, frames, mels) outside, (batch, channels, time, mel) inside. Everything is
 convolutional over time, so one network serves crops of any number of rows.
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from quadpred.labels import HEADS
 from quadpred.train.recipe import HeadConfig, NetworkConfig
 
-__all__ = ["Autoencoder", "Classifier", "Decoder", "Encoder"]
+__all__ = ["Classifier", "Decoder", "Encoder"]
 
 
 def _convolution(inputs: int, outputs: int, norm: str) -> list[nn.Module]:
@@ -93,27 +93,6 @@ class Decoder(nn.Module):
         """Decode to standardised log-mels, (batch, 1, time, mels)."""
         decoded: Tensor = self.layers(latent)
         return decoded
-
-
-class Autoencoder(nn.Module):
-    """Sparse convolutional autoencoder (SCAE): denoises standardised log-mels.
-
-    Sparse in the paper's sense: the latent is over-complete, and noise keeps it from copying.
-    """
-
-    def __init__(self, config: NetworkConfig, mels: int, noise: float):
-        super().__init__()
-        self.encoder = Encoder(config, mels)
-        self.decoder = Decoder(config)
-        self.noise = noise
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Mean squared error of the reconstruction, a scalar."""
-        clean = self.encoder.standardised(frames)
-        noisy = clean + self.noise * torch.randn_like(clean) if self.training else clean
-        decoded = self.decoder(self.encoder.layers(noisy))
-        # Pooling may drop frames that its factor does not divide.
-        return F.mse_loss(decoded, clean[:, :, : decoded.shape[2]])
 
 
 class _Flatten(nn.Module):

@@ -1,4 +1,4 @@
-"""Stage one: an autoencoder learns to denoise speech, and its encoder is kept."""
+"""Stage one: an encoder learns from speech, by the objective that the recipe names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from quadpred.train.corpora import Manifest
-from quadpred.train.dataset import CropSampler, LogMels
+from quadpred.train.corpora import Clip, Manifest, ManifestError
+from quadpred.train.dataset import Batch, CropSampler, LogMels, Targets, tag_vocabulary
 from quadpred.train.loop import Run, Stage, autocast, device, fit, placed, progress_bar
-from quadpred.train.network import Autoencoder
+from quadpred.train.objectives import objective_of
 from quadpred.train.recipe import Recipe
 
 __all__ = ["pretrain"]
@@ -27,14 +27,16 @@ def pretrain(
     """Train a speech encoder into a run's folder; continues a run that was interrupted.
 
     Args:
-        recipe: front end, network and schedule.
-        manifests: speech; labels are not used.
+        recipe: front end, network, objective and schedule.
+        manifests: speech; only the objective "emotion" uses labels, the tags.
         folder: of the run.
-        validation: splits kept apart to measure the reconstruction.
+        validation: splits kept apart to measure the loss.
         cache: folder of computed log-mels.
 
     Raises:
         AudioError: a recording that cannot be read.
+        ManifestError: no two tags to tell apart, where that is the objective.
+        RecipeError: crops too short for the objective.
         RunError: the folder holds another run.
 
     """
@@ -48,29 +50,37 @@ def pretrain(
     if run.finished:
         return
     config = recipe.pretrain
+    clips = [clip for m in manifests for clip in m.without(validation)]
+    kept = [clip for m in manifests for clip in m.subset(validation)]
+    vocabulary = tag_vocabulary(clips) if config.objective == "emotion" else ()
+    if config.objective == "emotion" and len(vocabulary) < 2:
+        raise ManifestError(f"{manifests[0].sheet.name}: no two tags to tell apart")
     crop = recipe.features.frames_per_row * config.crop
     log_mels = LogMels(recipe.features, cache)
     with progress_bar() as bar:
-        clips = [clip for m in manifests for clip in m.without(validation)]
-        kept = [clip for m in manifests for clip in m.subset(validation)]
         task = bar.add_task("log-mels", total=len(clips) + len(kept), note="")
         train = CropSampler(
             log_mels.load(clips, lambda: bar.advance(task)), crop, config.batch, config.coverage
         )
         held = log_mels.load(kept, lambda: bar.advance(task))
     torch.manual_seed(recipe.seed)
-    model = placed(Autoencoder(recipe.network, recipe.features.mels, config.noise))
+    model = placed(objective_of(recipe, len(vocabulary)))
+    tags, kept_tags = _tags(clips, vocabulary), _tags(kept, vocabulary)
+
+    def loss_of(model: torch.nn.Module, batch: Batch, tags: Tensor) -> Tensor:
+        loss: Tensor = model(batch.frames.to(device()), tags[batch.clips].to(device()))
+        return loss
 
     def losses(position: tuple[int, int]) -> Iterator[Tensor]:
         for batch in train.epoch((recipe.seed, *position)):
             with autocast(recipe.precision):
-                loss = model(batch.frames.to(device()))
+                loss = loss_of(model, batch, tags)
             yield loss
 
     def validate(candidate: torch.nn.Module) -> dict[str, float]:
         sampler = CropSampler(held, crop, config.batch, config.coverage)
         with torch.inference_mode():
-            values = [candidate(b.frames.to(device())).item() for b in sampler.epoch((0,))]
+            values = [loss_of(candidate, b, kept_tags).item() for b in sampler.epoch((0,))]
         return {"loss": sum(values) / len(values)}
 
     fit(
@@ -92,3 +102,9 @@ def pretrain(
         seed=recipe.seed,
     )
     run.finish({"encoder": model.encoder.state_dict()})
+
+
+def _tags(clips: Sequence[Clip], vocabulary: Sequence[str]) -> Tensor:
+    """Which tags each clip carries, shape (clips, tags)."""
+    nothing = torch.zeros(len(clips), 0)
+    return Targets.of(clips, vocabulary).extras.get("tags", nothing) if clips else nothing

@@ -14,6 +14,7 @@ from quadpred.features import FeatureConfig
 __all__ = [
     "AugmentConfig",
     "BlockConfig",
+    "ContrastConfig",
     "HeadConfig",
     "NetworkConfig",
     "PretrainConfig",
@@ -69,8 +70,24 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
+class ContrastConfig:
+    """Contrastive predictive coding: `ahead` rows predicted from all before them.
+
+    `width` is that of a row's embedding, `context` that of the recurrent network's state.
+    """
+
+    ahead: int = 3
+    width: int = 128
+    context: int = 128
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
-    """The denoising autoencoder. `crop` in rows, `noise` in standard deviations of the input."""
+    """What the encoder learns first: to denoise ("scae"), to predict ("cpc"), or to tell tags.
+
+    The last is "emotion", for speech whose manifest names emotions as tags. `crop` in rows;
+    `noise`, of the autoencoder, in standard deviations of its input.
+    """
 
     epochs: int
     learning_rate: float
@@ -79,6 +96,8 @@ class PretrainConfig:
     coverage: float = 1.0
     noise: float = 0.3
     schedule: Literal["constant", "one-cycle"] = "constant"
+    objective: Literal["scae", "cpc", "emotion"] = "scae"
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""The transfer grid on generated audio: it resumes, shares its cells and logs each once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("scipy")
+
+from transfer_grid import Grid, Pretraining, claimed
+from transfer_table import Cell, read
+
+from quadpred.train.corpora import DataSheet, from_folder
+from quadpred.train.loop import Run
+from quadpred.train.recipe import Recipe
+
+
+@pytest.fixture
+def grid(
+    corpora: Path, recipes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Grid:
+    monkeypatch.setenv("QUADPRED_CACHE", str(tmp_path / "cache"))
+    made = {
+        "spoken": from_folder(corpora / "speech", DataSheet("speech")),
+        "sung": from_folder(
+            corpora / "music",
+            DataSheet("music"),
+            labels=corpora / "labels.csv",
+            group="artist",
+        ),
+    }
+    recipe = Recipe.load(recipes["base"])
+    stages = tuple(replace(stage, epochs=1) for stage in recipe.transfer.stages)
+    return Grid(
+        tmp_path / "runs",
+        made,
+        replace(recipe, transfer=replace(recipe.transfer, stages=stages)),
+        {"none": Pretraining("", ()), "scae": Pretraining(str(recipes["base"]), ("spoken",))},
+        {"english": "sung"},
+        folds=1,
+        seeds=1,
+    )
+
+
+def test_grid_resumes_and_does_each_cell_once(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = Run.finish
+
+    def stop(self: Run, result: dict[str, object]) -> None:
+        if self.folder.name.startswith("none-full"):
+            raise KeyboardInterrupt
+        finish(self, result)
+
+    monkeypatch.setattr(Run, "finish", stop)
+    with pytest.raises(KeyboardInterrupt):
+        grid.run()
+    first = grid.log.read_text()
+    assert len(first.splitlines()) == 2
+    monkeypatch.undo()
+    monkeypatch.setenv("QUADPRED_CACHE", str(grid.runs.parent / "cache"))
+    grid.run()
+    grid.run()
+    assert grid.log.read_text().startswith(first)
+    log = read(grid.log)
+    assert list(log) == list(grid.cells())
+    assert len(grid.log.read_text().splitlines()) == 4
+    assert 0 <= log[Cell("scae", "full", "english", 0, 0)]["arousal"]["window"] <= 1
+    frozen = Run.describe(grid.runs / "cells/scae-frozen-english-0-0")
+    assert all(stage["frozen"] for stage in frozen["recipe"]["transfer"]["stages"])
+    assert Run.describe(grid.runs / "cells/none-full-english-0-0")["start"] is None
+
+
+def test_cell_of_another_process_is_left_to_it(grid: Grid) -> None:
+    blank, encoded, *_ = grid.cells()
+    for folder, cell in ("cells/none-frozen-english-0-0", blank), ("speech-scae", encoded):
+        with claimed(grid.runs / folder) as mine:
+            assert mine
+            assert not grid.attempt(cell)
+    assert not grid.log.exists()
+
+
+def test_stopped_grid_is_balanced(grid: Grid) -> None:
+    cells = list(replace(grid, music={"english": "sung", "mandarin": "sung"}, seeds=2).cells())
+    half = [cell for cell in cells if cell.seed == 0]
+    assert cells[: len(half)] == half
+    assert [cell.music for cell in half] == ["english"] * 4 + ["mandarin"] * 4
+    assert {cell.pretraining for cell in half[:2]} == {"none", "scae"}
