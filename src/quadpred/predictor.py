@@ -27,8 +27,8 @@ Array = NDArray[np.float32]
 METADATA_KEY = "quadpred"
 """Where a model file keeps its description, as JSON."""
 
-_BLOCK_ROWS = 180
-"""Rows a call of a network with context: most songs in one or two, and 100 MB of activations."""
+_BLOCK_ROWS = 30
+"""Rows a call of the network: its memory stays in the cache, and is the same for every length."""
 
 
 class ModelError(ValueError):
