@@ -620,7 +620,9 @@ def test_an_encoding_without_arrows(clip, weights):
 )
 def test_signals_leave_nothing_half_written(clip, weights, sent, code, stderr):
     before = (
-        "import os, quadpred.formats as f;"
+        "import os, signal, quadpred.formats as f;"
+        # A process that was started in the background ignores it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         f"f.json_line = lambda _: os.kill(os.getpid(), {int(sent)})"
     )
     listed = files()

@@ -185,7 +185,7 @@ class SecondLevels:
                 self._power.append(0)
             piece = block[start : start + self._rate - past].astype(np.float64)
             # Not piece @ piece: BLAS would wake its threads for it, which costs ten times the rest.
-            squares = np.square(piece).sum()
+            squares = np.einsum("i,i", piece, piece)
             self._moments += np.array([len(piece), piece.sum(), squares])
             _, mean, square = self._moments / self._moments[0]
             self._power[-1] = square - mean**2
