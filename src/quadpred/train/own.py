@@ -5,12 +5,11 @@ one, `group` (or `artist`); other columns are left alone. Commas, semicolons or 
 as spreadsheets do it. Paths start from the CSV's folder.
 """
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from quadpred.labels import QUADRANT
-from quadpred.train.corpora import SUFFIXES, Clip, DataSheet, Manifest, ManifestError
+from quadpred.train.corpora import SUFFIXES, Clip, DataSheet, Manifest, ManifestError, read_table
 
 __all__ = ["read_own"]
 
@@ -83,18 +82,5 @@ def _column(row: dict[str, str], names: Sequence[str]) -> str | None:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """Rows by the columns' names in lower case; a spreadsheet's byte order mark is dropped."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            separator = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            reader = csv.DictReader(file, restkey="", restval="", delimiter=separator)
-            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-            rows = list(reader)
-    except OSError as error:
-        raise ManifestError(f"{path}: {error.strerror}") from None
-    except csv.Error as error:
-        raise ManifestError(f"{path}: {error}") from None
-    if not rows:
-        raise ManifestError(f"{path}: no rows")
-    return rows
+    """Rows by the columns' names in lower case."""
+    return [{name.lower(): value for name, value in row.items()} for row in read_table(path)]

@@ -9,6 +9,7 @@ from quadpred.train.corpora.manifest import (
     ManifestError,
     from_folder,
     in_folds,
+    read_table,
 )
 from quadpred.train.corpora.music import MUSIC
 from quadpred.train.corpora.speech import SPEECH
@@ -24,6 +25,7 @@ __all__ = [
     "ManifestError",
     "from_folder",
     "in_folds",
+    "read_table",
 ]
 
 CORPORA = {corpus.name: corpus for corpus in (*SPEECH, *MUSIC)}

@@ -17,7 +17,16 @@ from pathlib import Path
 
 from quadpred.labels import QUADRANT
 
-__all__ = ["SUFFIXES", "Clip", "DataSheet", "Manifest", "ManifestError", "from_folder", "in_folds"]
+__all__ = [
+    "SUFFIXES",
+    "Clip",
+    "DataSheet",
+    "Manifest",
+    "ManifestError",
+    "from_folder",
+    "in_folds",
+    "read_table",
+]
 
 COLUMNS = ("path", "group", "split", "quadrant", "tags")
 SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"}
@@ -91,7 +100,7 @@ class Manifest:
                 two splits.
 
         """
-        rows = _read_table(path)
+        rows = read_table(path)
         if missing := set(COLUMNS[:4]) - set(rows[0]):
             raise ManifestError(f"{path}: no column {', '.join(sorted(missing))}")
         clips = tuple(
@@ -153,7 +162,7 @@ def from_folder(
             found = pattern.search(path.relative_to(folder).as_posix())
             clips.append(Clip(path, found.group(0) if found else path.name, ""))
     else:
-        rows = _read_table(labels)
+        rows = read_table(labels)
         wanted = {"file", *tags, *([group] if group else [])}
         if missing := wanted - set(rows[0]):
             raise ManifestError(f"{labels}: no column {', '.join(sorted(missing))}")
@@ -197,10 +206,20 @@ def _quadrant(value: str, path: Path, line: int) -> str:
     return value
 
 
-def _read_table(path: Path) -> list[dict[str, str]]:
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Read a CSV with a header, separated by commas, semicolons or tabs, as spreadsheets do it.
+
+    Raises:
+        ManifestError: it cannot be read, or has no rows.
+    """
     try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-            rows = list(csv.DictReader(file, restval=""))
+        # A spreadsheet's byte order mark is dropped.
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            separator = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            reader = csv.DictReader(file, restkey="", restval="", delimiter=separator)
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            rows = list(reader)
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror}") from None
     except csv.Error as error:
