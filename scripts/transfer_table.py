@@ -220,7 +220,7 @@ def _plain(value: Estimate) -> str:
 def _signed(value: Estimate) -> str:
     if math.isnan(value.mean):
         return "?"
-    text = f"{value.mean:+.3f} ± {value.half:.3f}"
+    text = f"{round(value.mean, 3) + 0.0:+.3f} ± {value.half:.3f}"  # no "-0.000"
     return f"**{text}**" if value.clear else text
 
 
