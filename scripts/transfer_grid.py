@@ -6,7 +6,7 @@
 The first form transfers every pre-training to every music, fold and seed, on the recordings under
 DATA. RUNS takes encoders and runs, and `cells.jsonl`, a line a finished cell. What is finished is
 not done again, and several processes (of one thread each: OMP_NUM_THREADS=1) share the work. An
-encoder that ship.py has made serves as it is: copy RUNS/speech-* from there.
+encoder that ship.py has made serves as it is: copy its speech-english here as speech-scae-english.
 
 The second writes the tables of docs/transfer.md and its picture from such a log alone; that of the
 committed page is docs/transfer.jsonl.
@@ -35,7 +35,6 @@ from quadpred.train.transfer import transfer
 
 PAGE = Path(__file__).parents[1] / "docs/transfer.md"
 MUSIC = {"english": "4q", "mandarin": "muchin"}
-TESTED = 3  # of the five folds, to spare hours of two cores
 SEEDS = 3
 PAUSE = 2.0  # seconds, while other processes hold all that is left
 
@@ -82,7 +81,7 @@ class Grid:
     recipe: Recipe
     pretrainings: Mapping[str, Pretraining]
     music: Mapping[str, str]
-    folds: int = TESTED
+    folds: int = FOLDS
     seeds: int = SEEDS
 
     @property
@@ -91,11 +90,15 @@ class Grid:
         return self.runs / "cells.jsonl"
 
     def cells(self) -> Iterator[Cell]:
-        """All cells, so ordered that a grid stopped early is still balanced."""
-        ways = product(("frozen", "full"), self.pretrainings)
-        rounds = product(range(self.seeds), self.music, range(self.folds), ways)
-        for seed, music, fold, (way, pretraining) in rounds:
-            yield Cell(pretraining, way, music, fold, seed)
+        """All cells in rounds of every way on one fold with one seed.
+
+        Each round has the next fold and the next seed, so a grid stopped early has met as many of
+        both as it could (and all their pairs come, as long as their numbers share no divisor).
+        """
+        ways = list(product(("frozen", "full"), self.pretrainings))
+        for number in range(self.folds * self.seeds):
+            for music, (way, pretraining) in product(self.music, ways):
+                yield Cell(pretraining, way, music, number % self.folds, number % self.seeds)
 
     def run(self) -> None:
         """Do every cell that is not done."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -77,6 +78,15 @@ def read(path: Path) -> dict[Cell, dict[str, Any]]:
     """Read a log: by cell, its scores."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     return {Cell(*(line[name] for name in Cell._fields)): line for line in lines}
+
+
+def balanced(log: Log) -> Log:
+    """Drop the round that a stopped grid has begun: what some ways have not met counts for none."""
+    ways = Counter((cell.music, cell.fold, cell.seed) for cell in log)
+    full = len(PRETRAININGS) * len(TRANSFERS)
+    return {
+        cell: line for cell, line in log.items() if ways[cell.music, cell.fold, cell.seed] == full
+    }
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -169,6 +179,7 @@ def picture(log: Log) -> Figure:
 
 def write(log: Log, page: Path) -> None:
     """Put the tables between the marks of a page, and the picture beside it."""
+    log = balanced(log)
     against_none = [(name, "none") for name in PRETRAININGS if name != "none"]
     lines = [
         *_done(log),
@@ -190,18 +201,14 @@ def write(log: Log, page: Path) -> None:
 
 
 def _done(log: Log) -> list[str]:
-    """One sentence a music: how many folds and seeds every way has."""
+    """One sentence a music: on how many folds and seeds every way was tried."""
     said = []
     for music in MUSIC:
-        counts = [
-            len(scores(log, HEADS[0], "window", name, transfer, music))
-            for name, transfer in product(PRETRAININGS, TRANSFERS)
-        ]
-        seeds = len({cell.seed for cell in log if cell.music == music})
-        folds = len({cell.fold for cell in log if cell.music == music})
-        runs = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+        rounds = {(cell.fold, cell.seed) for cell in log if cell.music == music}
+        folds, seeds = (len(set(numbers)) for numbers in zip(*rounds, strict=True))
         said.append(
-            f"{music.capitalize()} music: {runs} runs each way ({folds} folds, {seeds} seeds)."
+            f"{music.capitalize()} music: {len(rounds)} runs of each way, which meet {folds} folds"
+            f" and {seeds} seeds."
         )
     return said
 
@@ -213,7 +220,7 @@ def _plain(value: Estimate) -> str:
 def _signed(value: Estimate) -> str:
     if math.isnan(value.mean):
         return "?"
-    text = f"{value.mean:+.3f} ± {value.half:.3f}"
+    text = f"{round(value.mean, 3) + 0.0:+.3f} ± {value.half:.3f}"  # no "-0.000"
     return f"**{text}**" if value.clear else text
 
 

@@ -78,9 +78,11 @@ def test_cell_of_another_process_is_left_to_it(grid: Grid) -> None:
     assert not grid.log.exists()
 
 
-def test_stopped_grid_is_balanced(grid: Grid) -> None:
-    cells = list(replace(grid, music={"english": "sung", "mandarin": "sung"}, seeds=2).cells())
-    half = [cell for cell in cells if cell.seed == 0]
-    assert cells[: len(half)] == half
-    assert [cell.music for cell in half] == ["english"] * 4 + ["mandarin"] * 4
-    assert {cell.pretraining for cell in half[:2]} == {"none", "scae"}
+def test_rounds_meet_every_fold_and_seed_early(grid: Grid) -> None:
+    whole = replace(grid, music={"english": "sung", "mandarin": "sung"}, folds=5, seeds=3)
+    cells = list(whole.cells())
+    assert len(set(cells)) == len(cells) == 15 * 2 * 4
+    assert [cell.music for cell in cells[:8]] == ["english"] * 4 + ["mandarin"] * 4
+    assert {(cell.fold, cell.seed) for cell in cells[:8]} == {(0, 0)}
+    assert {cell.seed for cell in cells[: 3 * 8]} == {0, 1, 2}
+    assert {cell.fold for cell in cells[: 5 * 8]} == {0, 1, 2, 3, 4}
