@@ -13,7 +13,6 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import music, tone
 from quadpred import audio, sources
 from quadpred.audio import (
     AudioError,
@@ -23,6 +22,7 @@ from quadpred.audio import (
     resample,
     sample_blocks,
 )
+from sounds import music, tone
 
 RATE = 16_000
 PICTURES = ("-f", "lavfi", "-i", "testsrc=d=2:s=64x64")

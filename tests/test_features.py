@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import music, tone
 from quadpred.features import (
     FeatureConfig,
     file_log_mel,
@@ -15,6 +14,7 @@ from quadpred.features import (
     log_mel_stream,
     mel_filters,
 )
+from sounds import music, tone
 
 SIGNALS = {
     "noise": np.random.default_rng(0).normal(0, 0.2, 160_000).astype(np.float32),

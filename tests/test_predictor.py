@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import music, tone
 from quadpred.audio import AudioError, AudioWarning
 from quadpred.labels import HEADS
 from quadpred.prediction import Prediction
 from quadpred.predictor import ModelError, Predictor
+from sounds import music, tone
 from tiny_model import write_model
 
 RATE = 16_000

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import music
 from quadpred import registry
 from quadpred.labels import HEADS
 from quadpred.predictor import Predictor
+from sounds import music
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.ogg"))
 MODELS = registry.models()

@@ -152,13 +152,13 @@ def from_folder(
         ManifestError: nothing found, or a labels file that does not fit.
 
     """
-    files = {p.name: p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES}
+    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES]
     if not files:
         raise ManifestError(f"{folder}: no audio files")
     if labels is None:
         pattern = re.compile(group or "(.*)")
         clips = []
-        for path in files.values():
+        for path in files:
             found = pattern.search(path.relative_to(folder).as_posix())
             clips.append(Clip(path, found.group(0) if found else path.name, ""))
     else:
@@ -166,14 +166,22 @@ def from_folder(
         wanted = {"file", *tags, *([group] if group else [])}
         if missing := wanted - set(rows[0]):
             raise ManifestError(f"{labels}: no column {', '.join(sorted(missing))}")
+        named: dict[str, list[Path]] = {}
+        for path in files:
+            for name in {path.name, path.relative_to(folder).as_posix()}:
+                named.setdefault(name, []).append(path)
         clips = []
         for line, row in enumerate(rows, 2):
-            name = Path(row["file"]).name
-            if name not in files:
-                raise ManifestError(f"{labels}: line {line}: {row['file']} is not under {folder}")
+            name = row["file"]
+            places = named.get(name) or named.get(Path(name).name, [])
+            if len(places) != 1:
+                reason = (
+                    f"is in several folders under {folder}" if places else f"is not under {folder}"
+                )
+                raise ManifestError(f"{labels}: line {line}: {name} {reason}")
             words = tuple(word for column in tags for word in _words(row[column]))
             quadrant = _quadrant(row.get("quadrant", ""), labels, line)
-            clips.append(Clip(files[name], row[group] if group else name, "", quadrant, words))
+            clips.append(Clip(places[0], row[group] if group else name, "", quadrant, words))
     return Manifest(in_folds(clips, folds, seed), sheet)
 
 
