@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from generated import RATE, speech
 
 from quadpred.train.corpora import Clip, DataSheet, Manifest, ManifestError, from_folder
 from quadpred.train.loop import Run, RunError
@@ -16,7 +17,6 @@ from quadpred.train.objectives import objective_of
 from quadpred.train.pretrain import pretrain
 from quadpred.train.recipe import ContrastConfig, Recipe, RecipeError
 from quadpred.train.transfer import load_classifier, transfer
-from sounds import RATE, speech
 
 
 def asking(recipe: Recipe, **values: Any) -> Recipe:
