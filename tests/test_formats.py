@@ -48,6 +48,9 @@ def test_json_holds_everything(prediction):
     assert read["winner"] == prediction.winner
     assert read["times"] == [0, 1, 2]
     assert read["silent"] == [True, False, False]
+    assert read["uncertain"] == prediction.uncertain.tolist()
+    assert read["confidence"] == pytest.approx(prediction.confidence, abs=5.1e-7)
+    assert read["unsure"] is prediction.unsure
     for head in HEADS:
         assert read[head.name]["classes"] == list(head.classes)
         assert np.allclose(read[head.name]["rows"], prediction.head(head), atol=5.1e-7)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,21 @@ def test_winners_are_one_hot():
 )
 def test_case(speech, music, case):
     assert origin(speech, music).case == case
+
+
+def test_what_has_no_probable_quadrant_is_uncertain():
+    prediction = predict([LOUD, QUIET, QUIET])
+    model = replace(prediction.model, sure_second=0.65, sure_clip=0.4)
+    doubting = replace(prediction, model=model)
+
+    assert not prediction.uncertain.any()
+    assert not prediction.unsure
+    assert doubting.uncertain.tolist() == [False, True, True]
+    assert doubting.confidence == pytest.approx((0.1 + 0.6 + 0.6) / 3)
+    assert not doubting.unsure
+    assert replace(doubting, model=replace(model, sure_clip=0.5)).unsure
+
+
+def test_silence_is_uncertain():
+    assert predict([LOUD, QUIET], [True, False]).uncertain.tolist() == [True, False]
+    assert predict([LOUD, QUIET], [True, True]).unsure

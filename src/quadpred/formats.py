@@ -39,7 +39,8 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
     """Return a prediction as plain values that JSON can hold.
 
     Times and the duration are in seconds. Under each head's name are its `classes` and `rows`, one
-    list of probabilities a second, in the order of the classes.
+    list of probabilities a second, in the order of the classes. `uncertain` are the seconds not to
+    rely on, the silent ones among them; `unsure` says it of the whole clip.
     """
     model = prediction.model
     return {
@@ -56,12 +57,15 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
             "experimental": model.experimental,
         },
         "winner": prediction.winner,
+        "confidence": round(prediction.confidence, _DIGITS),
+        "unsure": prediction.unsure,
         "means": {
             head: {name: round(mean, _DIGITS) for name, mean in means.items()}
             for head, means in prediction.means().items()
         },
         "times": _rounded(prediction.times),
         "silent": prediction.silent.tolist(),
+        "uncertain": prediction.uncertain.tolist(),
         **{
             head.name: {
                 "classes": list(head.classes),

@@ -19,7 +19,9 @@ class Origin:
 
     `speech` and `music` are the languages of its training ("english", "mandarin", "mixed");
     `sha256` identifies the model file; `experimental` is one line on why it is not to be trusted,
-    or empty.
+    or empty. `sure_second` and `sure_clip` are the least probabilities of the most probable
+    quadrant at which a second, or a whole clip, counts as certain; they were measured with the
+    calibration.
     """
 
     name: str
@@ -27,6 +29,8 @@ class Origin:
     music: str
     sha256: str
     experimental: str = ""
+    sure_second: float = 0.0
+    sure_clip: float = 0.0
 
     @property
     def case(self) -> str:
@@ -92,6 +96,21 @@ class Prediction:
     def winner(self) -> str:
         """The clip's most probable quadrant."""
         return QUADRANT.classes[int(self.mean(QUADRANT).argmax())]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the clip's most probable quadrant."""
+        return float(self.mean(QUADRANT).max())
+
+    @cached_property
+    def uncertain(self) -> NDArray[np.bool_]:
+        """Seconds not to rely on, shape (rows,): silent, or with no quadrant probable enough."""
+        return self.silent | (self.quadrant.max(axis=1) < self.model.sure_second)
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the clip as a whole is not to be relied on."""
+        return bool(self.silent.all()) or self.confidence < self.model.sure_clip
 
     def winners(self, head: Head = QUADRANT) -> Array:
         """Rows with 1 for the most probable class and 0 elsewhere, shape (rows, classes)."""
