@@ -105,7 +105,8 @@ class Prediction:
     @cached_property
     def uncertain(self) -> NDArray[np.bool_]:
         """Seconds not to rely on, shape (rows,): silent, or with no quadrant probable enough."""
-        return self.silent | (self.quadrant.max(axis=1) < self.model.sure_second)
+        doubtful: NDArray[np.bool_] = self.quadrant.max(axis=1) < self.model.sure_second
+        return self.silent | doubtful
 
     @property
     def unsure(self) -> bool:
