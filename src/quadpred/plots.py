@@ -4,7 +4,7 @@ matplotlib is used through its objects, without pyplot, which would add state an
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 from quadpred.labels import HEADS, QUADRANT, Head, signs_of
 from quadpred.prediction import Prediction
 
-__all__ = ["confusion_matrix", "save_confusion_matrix", "save_taggram", "taggram"]
+__all__ = [
+    "confusion_matrix",
+    "reliability",
+    "save_confusion_matrix",
+    "save_reliability",
+    "save_taggram",
+    "taggram",
+]
 
 Array = NDArray[np.float32]
 
@@ -38,8 +45,11 @@ _SECOND = 0.2  # width of one, until the widest panel is reached
 _PANELS = 3.9, 7.8  # narrowest and widest
 
 _CELL = 0.85  # side of a confusion matrix's cell
+_SURE = [0.25, 0.5, 0.75, 1.0]
+_UNITS = {"clip": "clips", "window": "seconds"}
 
 _INK, _GREY, _SILENCE, _HATCH = "#1a1a1a", "#6b6b6b", "#f0f0f0", "#b4b4b4"
+_POINTS = "#c4426a"  # of magma, as the heat maps are
 _FONT_LOG = logging.getLogger("matplotlib.font_manager")
 _FONT = "DejaVu Sans"  # comes with matplotlib, so pictures are alike everywhere
 _STYLE: dict[Any, Any] = {
@@ -166,6 +176,51 @@ def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
     place: dict[str, Any] = {"ha": "center", "color": colour}
     axes.text(column, row - 0.06, f"{share:.0%}", va="center", fontweight=weight, **place)
     axes.text(column, row + 0.24, f"{count:,}", va="center", fontsize=8, **place)
+
+
+def reliability(calibration: Mapping[str, Any]) -> Figure:
+    """Draw how often guesses are right against how sure the model is of them, by head.
+
+    On the diagonal, probabilities can be taken at their word. The larger a point, the more guesses.
+
+    Args:
+        calibration: as `quadpred.train.evaluate` returns it.
+    """
+    side, gap, below = 2.5, 0.3, 0.95
+    width, height = 2 * _MARGIN + 0.35 + len(HEADS) * side + (len(HEADS) - 1) * gap, side + 1.75
+    with _style():
+        figure = Figure((width, height), dpi=_DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        for number, head in enumerate(HEADS):
+            left = _MARGIN + 0.35 + number * (side + gap)
+            axes = figure.add_axes((left / width, below / height, side / width, side / height))
+            axes.plot([0, 1], [0, 1], color=_SILENCE, linewidth=2, zorder=0)
+            for unit, colour in (("clip", _INK), ("window", _POINTS)):
+                told = calibration[head.name][unit]
+                sure, right, share = np.array(told["reliability"]).T
+                label = f"{_UNITS[unit]}: off by {told['error']:.3f}"
+                axes.plot(sure, right, color=colour, linewidth=1)
+                axes.scatter(sure, right, 12 + 260 * share, color=colour, label=label, linewidth=0)
+            axes.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02), xticks=_SURE, yticks=_SURE)
+            axes.spines[:].set_visible(False)
+            axes.set_xlabel("probability of the guess", labelpad=5)
+            if number:
+                axes.set_yticklabels([])
+            else:
+                axes.set_ylabel("share that is right")
+            axes.tick_params(length=0, labelcolor=_GREY)
+            axes.legend(frameon=False, loc="upper left", markerscale=0.6, borderpad=0)
+            axes.set_title(head.name.capitalize(), loc="left", weight="bold", pad=8)
+        return figure
+
+
+def save_reliability(calibration: Mapping[str, Any], file: str | Path | IO[bytes]) -> None:
+    """Draw a calibration and write it as PNG, to a path or an open file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    reliability(calibration).savefig(file, format="png", dpi=_DPI)
 
 
 @contextmanager
