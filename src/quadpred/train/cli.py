@@ -164,6 +164,10 @@ def transfer(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of labelled music.")],
     output: Output,
     recipe: RecipeName = "base",
+    foreign: Annotated[
+        list[Path] | None,
+        typer.Option(help="Manifest of what is no music, such as speech; repeatable."),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option("--from", help="Run or encoder to start from; without, random weights."),
@@ -181,6 +185,7 @@ def transfer(
         _recipe(recipe, seed),
         [Manifest.load(path) for path in manifests],
         output,
+        foreign=[Manifest.load(path) for path in foreign or ()],
         start=start,
         validation=validation or (),
         test=test or (),
