@@ -72,9 +72,8 @@ def main() -> None:
         loud = values[inside, energy] >= threshold(values[rest, energy], signs[rest, 0])
         glad = values[inside, mood] >= threshold(values[rest, mood], signs[rest, 1])
         plain["arousal"][inside], plain["valence"][inside] = loud, glad
-        plain["quadrant"][inside] = [
-            by_sign[bool(a), bool(v)] for a, v in zip(loud, glad, strict=True)
-        ]
+        pairs = zip(loud.tolist(), glad.tolist(), strict=True)
+        plain["quadrant"][inside] = [by_sign[pair] for pair in pairs]
         for name, truth in truths.items():
             machine = make_pipeline(StandardScaler(), SVC())
             trained[name][inside] = machine.fit(values[rest], truth[rest]).predict(values[inside])

@@ -128,10 +128,17 @@ def _corpora(described: Mapping[str, Any]) -> list[str]:
     """One table row a corpus, earliest stage first."""
     earlier = _corpora(described["start"]) if described.get("start") else []
     stage = {"pretrain": "pre-training", "transfer": "transfer"}[described["kind"]]
-    return earlier + [
-        f"| {stage} | {c['name']} | {c['language']} | {c['licence']} | {c['note']} |"
-        for c in described["corpora"]
-    ]
+    return (
+        earlier
+        + [
+            f"| {stage} | {c['name']} | {c['language']} | {c['licence']} | {c['note']} |"
+            for c in described["corpora"]
+        ]
+        + [
+            f"| no music, to be unsure of | {c['name']} | {c['language']} | {c['licence']} | |"
+            for c in described.get("foreign", ())
+        ]
+    )
 
 
 def _scores(title: str, result: Mapping[str, Any]) -> list[str]:

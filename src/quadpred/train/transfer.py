@@ -17,14 +17,13 @@ from quadpred.train.dataset import (
     CropSampler,
     LogMels,
     Targets,
-    Teacher,
     augment,
-    tag_vocabulary,
     teacher_values,
 )
 from quadpred.train.encoders import describe, start_weights
 from quadpred.train.foreign import noises
-from quadpred.train.loop import Run, RunError, Stage, autocast, device, fit, placed, progress_bar
+from quadpred.train.lesson import Lesson
+from quadpred.train.loop import Run, RunError, Stage, fit, placed, progress_bar
 from quadpred.train.network import Classifier
 from quadpred.train.recipe import Recipe
 
@@ -92,10 +91,7 @@ def transfer(
     kept = [c for manifest in manifests for c in manifest.subset(validation) if c.quadrant]
     if len({clip.quadrant for clip in clips} - {""}) < 2:
         raise ManifestError(f"{manifests[0].sheet.name}: fewer than two quadrants to learn from")
-    vocabulary = tag_vocabulary(clips) if config.tags else ()
-    targets = Targets.of(clips, vocabulary)
-    taught = Teacher(clips, teacher) if teacher else None
-    weights = [_balanced(head) for head in targets.heads]
+    lesson = Lesson(recipe, clips, teacher)
     special = {share.corpus: share.coverage for share in config.coverages}
     coverages = {
         clip.path: special.get(manifest.sheet.name, config.coverage)
@@ -121,9 +117,7 @@ def transfer(
         heard = crop * few * len(train) / sum(map(len, unmusical))
         strangers = CropSampler(unmusical, crop, few, heard)
     torch.manual_seed(recipe.seed)
-    widths = {"tags": len(vocabulary), "teacher": taught.width if taught else 0}
-    widths = {name: width for name, width in widths.items() if width}
-    model = _classifier(recipe, widths)
+    model = _classifier(recipe, lesson.extras)
     if start:
         _begin_from(model, start)
     model = placed(model)
@@ -134,35 +128,9 @@ def transfer(
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         others = strangers.epoch([*seed, 2]) if strangers else repeat(None)
         for batch, other in zip(train.epoch(seed), others, strict=False):
-            wanted = targets[batch.clips]
             frames = batch.frames if other is None else torch.cat([batch.frames, other.frames])
             frames = augment(frames, config.augment, recipe.features.silence, generator)
-            with autocast(recipe.precision):
-                trunk = model.shared(frames.to(device()))
-                logits = [model.heads[head.name](trunk) for head in HEADS]
-                extras = {name: layer(trunk) for name, layer in model.extras.items()}
-            music = len(batch.clips)
-            loss = torch.stack(
-                [
-                    _cross_entropy(rows[:music], target.to(device()), weight)
-                    for rows, target, weight in zip(logits, wanted.heads, weights, strict=True)
-                ]
-            ).sum()
-            if other is not None:
-                unsure = [-rows[music:].float().log_softmax(-1).mean() for rows in logits]
-                loss = loss + config.foreign * torch.stack(unsure).sum()
-            if "tags" in extras:
-                # Words describe the clip as a whole, so it is the crop's mean that answers.
-                said, truth = extras["tags"][:music].float().mean(1), wanted.tags.to(device())
-                errors = F.binary_cross_entropy_with_logits(said, truth, reduction="none")
-                loss = loss + config.tags * (errors * wanted.tagged.to(device())).mean()
-            if taught:
-                starts = batch.starts / recipe.features.frames_per_row
-                values, known = taught.rows(batch.clips, starts, trunk.shape[1])
-                said = extras["teacher"][:music].float()
-                errors = F.smooth_l1_loss(said, values.to(device()), reduction="none")
-                loss = loss + config.teacher * (errors * known.to(device())).mean()
-            yield loss
+            yield lesson.loss(model, frames, batch)
 
     def validate(candidate: torch.nn.Module) -> dict[str, float]:
         assert isinstance(candidate, Classifier)
@@ -198,7 +166,7 @@ def transfer(
         keep=config.keep,
         seed=recipe.seed,
     )
-    run.finish({"classifier": model.state_dict(), "extras": widths})
+    run.finish({"classifier": model.state_dict(), "extras": lesson.extras})
 
 
 def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
@@ -251,15 +219,3 @@ def _begin_from(model: Classifier, start: Path) -> None:
             model.load_state_dict(kept | own)
     except RuntimeError:
         raise RunError(f"{start}: its network is not the recipe's") from None
-
-
-def _balanced(one_hot: Tensor) -> Tensor:
-    """Weights inverse to the classes' frequency, 1 on average over the labelled clips."""
-    counts = one_hot.sum(0)
-    return counts.sum() / (counts.clamp_min(1) * (counts > 0).sum())
-
-
-def _cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Cross-entropy of every row against its clip's target, weighed by class."""
-    log_probabilities = logits.float().log_softmax(-1).mean(1)
-    return -(log_probabilities * target * weight.to(target.device)).sum(1).mean()
