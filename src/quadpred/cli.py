@@ -463,9 +463,13 @@ def _report(console: Console, prediction: "Prediction", saved: Sequence[Path]) -
     """Print the clip's means; the most probable class is bold, and a terminal shows bars."""
     lines = [Text(), Text(_printable(prediction.source), "bold")]
     silent = int(prediction.silent.sum())
-    if silent:
-        verb = "is" if silent == 1 else "are"
-        lines.append(Text(f"{silent} of {len(prediction)} seconds {verb} silent"))
+    uncertain = int(prediction.uncertain.sum()) - silent
+    for count, what in (silent, "silent"), (uncertain, "uncertain"):
+        if count:
+            verb = "is" if count == 1 else "are"
+            lines.append(Text(f"{count} of {len(prediction)} seconds {verb} {what}"))
+    if prediction.unsure:
+        lines.append(Text("Uncertain: do not rely on the clip's quadrant", "yellow"))
     for head in HEADS:
         lines += _means(head, prediction.mean(head).tolist(), bars=console.is_terminal)
     if saved:

@@ -11,12 +11,14 @@ from typing import IO, Any
 
 import numpy as np
 from matplotlib import colormaps, rc_context, rcdefaults, rcParams
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
@@ -87,8 +89,8 @@ def taggram(prediction: Prediction) -> Figure:
     """Draw quadrants, arousal and valence over time.
 
     One heat map a head, one row a class, one column a second, all on one time axis; at the right
-    are the clip's means. Seconds with nothing to hear are hatched. Past 39 seconds, the picture
-    does not grow any more.
+    are the clip's means. Seconds with nothing to hear are hatched, and a line under the quadrants
+    marks those that are uncertain. Past 39 seconds, the picture does not grow any more.
     """
     with _style():
         seconds = len(prediction)
@@ -104,11 +106,12 @@ def taggram(prediction: Prediction) -> Figure:
             bottom -= _GAP + tall
             axes = figure.add_axes((_LEFT / width, bottom / height, panel / width, tall / height))
             _heat_map(axes, head, prediction)
+            if head is QUADRANT:
+                _uncertain_line(axes, prediction)
         _time_axis(axes, seconds)
         _colour_bar(figure)
         _headline(figure, prediction)
-        if prediction.silent.any():
-            _legend(figure)
+        _legend(figure, prediction)
         return figure
 
 
@@ -269,6 +272,27 @@ def _heat_map(axes: Axes, head: Head, prediction: Prediction) -> None:
         _beside(axes, "mean", -0.4, color=_GREY)
 
 
+def _uncertain_line(axes: Axes, prediction: Prediction) -> None:
+    """Underline the seconds, or columns of several, that are mostly uncertain; silence is not."""
+    seconds = len(prediction)
+    starts = _starts(seconds)
+    doubtful = np.add.reduceat(_doubtful(prediction).astype(int), starts)
+    lengths = np.diff([*starts, seconds])
+    spans = _runs(2 * doubtful > lengths, seconds / len(starts))
+    below = len(QUADRANT.classes) + 0.14
+    axes.broken_barh(spans, (below, 0.1), facecolor=_GREY, linewidth=0, clip_on=False)
+
+
+def _doubtful(prediction: Prediction) -> NDArray[np.bool_]:
+    return prediction.uncertain & ~prediction.silent
+
+
+def _starts(seconds: int) -> NDArray[np.int64]:
+    """First second of each column of a heat map."""
+    count = min(seconds, int(_PANELS[1] * _DPI))
+    return np.linspace(0, seconds, count, endpoint=False).astype(int)
+
+
 def _columns(prediction: Prediction, head: Head) -> tuple[Array, NDArray[np.bool_]]:
     """Average seconds until each has a pixel.
 
@@ -276,8 +300,7 @@ def _columns(prediction: Prediction, head: Head) -> tuple[Array, NDArray[np.bool
         Probabilities of shape (columns, classes), and which columns are silent throughout.
     """
     rows, heard = prediction.head(head), ~prediction.silent
-    count = min(len(rows), int(_PANELS[1] * _DPI))
-    starts = np.linspace(0, len(rows), count, endpoint=False).astype(int)
+    starts = _starts(len(rows))
     sounding = np.add.reduceat(heard.astype(int), starts)
     sums = np.add.reduceat(rows * heard[:, None], starts)
     means = sums / np.maximum(sounding, 1)[:, None]
@@ -349,7 +372,8 @@ def _headline(figure: Figure, prediction: Prediction) -> None:
     means = prediction.mean(QUADRANT)
     title = QUADRANT.titles[int(means.argmax())]
     _fitted(figure, name, height - 0.45, weight="bold", fontsize=14)
-    below = f"{title}: {means.max():.2f} on average   ·   {prediction.model.name}"
+    doubt = "   ·   uncertain" if prediction.unsure else ""
+    below = f"{title}: {means.max():.2f} on average{doubt}   ·   {prediction.model.name}"
     _fitted(figure, below, height - 0.74, color=_GREY)
 
 
@@ -382,10 +406,17 @@ def _glyphs(font: str, weight: str) -> set[str]:
     return set(map(chr, get_font(path).get_charmap()))
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, prediction: Prediction) -> None:
+    """Explain what marks there are."""
     width, height = figure.get_size_inches()
+    handles: list[Artist] = []
+    if prediction.silent.any():
+        handles.append(Patch(facecolor=_SILENCE, hatch="//////", linewidth=0, label="silent"))
+    if _doubtful(prediction).any():
+        handles.append(Line2D([], [], color=_GREY, linewidth=3, label="uncertain"))
     figure.legend(
-        handles=[Patch(facecolor=_SILENCE, hatch="//////", linewidth=0, label="silent")],
+        handles=handles,
+        ncols=2,
         loc="center left",
         bbox_to_anchor=(_MARGIN / width, 0.34 / height),
         borderpad=0,
