@@ -277,7 +277,7 @@ class _Tagged:
         if self._frames is _ID3:
             copied = ParseID3v1(_tail(self.audio.fileobj)) or {}
             kept = {key: frame for key, frame in kept.items() if copied.get(key) != frame}
-        self.dropped = not (kept or unknown)
+        self.dropped = not (kept or unknown or self.read(MOOD))
 
     def save(self, file: BinaryIO) -> None:
         tail = _tail(file)
