@@ -21,7 +21,7 @@ from mutagen.asf import ASF, ASFUnicodeAttribute
 from mutagen.flac import FLAC
 from mutagen.id3 import ID3, TMOO, TXXX, Encoding, ParseID3v1
 from mutagen.mp3 import MP3
-from mutagen.mp4 import MP4, MP4FreeForm
+from mutagen.mp4 import MP4, Atoms, MP4FreeForm
 from mutagen.oggflac import OggFLAC
 from mutagen.oggopus import OggOpus
 from mutagen.oggspeex import OggSpeex
@@ -304,12 +304,27 @@ def _tail(file: BinaryIO) -> bytes:
 
 
 def _kind(path: Path, file: BinaryIO) -> type[mutagen.FileType]:
-    """Find out what a file is."""
+    """Find out what a file is, and that mutagen can move its parts without harm."""
     with _one_line(path):
         audio = mutagen.File(file, options=list(_FORMATS))
     if audio is None:
         raise TagError(path, f"not a format that can be tagged; those are {_KNOWN}")
+    if isinstance(audio, (WAVE, AIFF)):
+        file.seek(4)
+        size = int.from_bytes(file.read(4), "little" if isinstance(audio, WAVE) else "big")
+        if 8 + size > file.seek(0, os.SEEK_END):
+            raise TagError(path, "ends before its header says it does")
+        if size % 2:
+            raise TagError(path, "its last chunk lacks the byte that makes it even")
+    elif isinstance(audio, MP4) and "moof" in _atoms(file):
+        raise TagError(path, "its sound is in fragments, which cannot be tagged")
     return type(audio)
+
+
+def _atoms(file: BinaryIO) -> set[str]:
+    """Names of an MP4's outermost parts."""
+    file.seek(0)
+    return {atom.name.decode("latin-1") for atom in Atoms(file).atoms}
 
 
 def _open(path: Path, file: BinaryIO, kind: type[mutagen.FileType]) -> _Tagged:
