@@ -20,6 +20,12 @@ def test_what_was_written_is_read(tmp_path, write):
     assert read_library(write(tmp_path / name, CLIPS)) == CLIPS
 
 
+def test_a_table_that_a_spreadsheet_has_saved(tmp_path):
+    path = write_csv(tmp_path / "summary.csv", CLIPS)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"False", b"FALSE"))
+    assert read_library(path) == CLIPS
+
+
 def test_names_that_are_not_utf8(tmp_path):
     odd = clip(b"\xff.mp3".decode("utf-8", "surrogateescape"))
     assert read_library(write_csv(tmp_path / "summary.csv", [odd])) == [odd]
@@ -50,6 +56,8 @@ def test_tables_that_are_none(tmp_path, name, content, reason):
         ({"valence": 1.5}, "row 2: valence is not between 0 and 1"),
         ({"duration": float("inf")}, "row 2: a duration of inf"),
         ({"quadrant": "Q5"}, "row 2: no quadrant is called Q5"),
+        ({"file": "a.mp3"}, "row 2: file is not an absolute path"),
+        ({"file": ""}, "row 2: file is not an absolute path"),
         ({"confidence": "high"}, "row 2 holds something that is not a number"),
         ({"uncertain": "perhaps"}, "row 2 holds something that is not a number or flag"),
     ],

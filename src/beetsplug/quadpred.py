@@ -12,11 +12,10 @@ from optparse import Values
 from typing import ClassVar
 
 from beets.dbcore.types import BOOLEAN, STRING, Float, Type
-from beets.exceptions import UserError
 from beets.importer import ImportSession, ImportTask
 from beets.library import Item, Library
 from beets.plugins import BeetsPlugin
-from beets.ui import Subcommand
+from beets.ui import Subcommand, UserError  # type: ignore[attr-defined] # its place of old
 
 from quadpred import AudioError, Predictor
 from quadpred.library import clip_of

@@ -70,9 +70,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(library_cli.tag)
-app.command()(library_cli.playlist)
-app.command("map")(library_cli.draw_map)
 app.add_typer(train, name="train")
 app.add_typer(corpora, name="corpora")
 
@@ -265,6 +262,11 @@ def list_models() -> None:
         languages = _languages(model.speech, model.music)
         mark = " (experimental)" if model.experimental else ""
         console.print(f"{model.name:<{width}}  {size:>8}  {languages}{mark}  {model.card}")
+
+
+app.command()(library_cli.tag)
+app.command()(library_cli.playlist)
+app.command("map")(library_cli.draw_map)
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -82,7 +82,7 @@ def read_library(path: Path) -> list[Clip]:
 
 
 def _csv_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         try:
             rows = csv.DictReader(file)
             _check_columns(rows.fieldnames or ())
@@ -127,6 +127,8 @@ def _clip(row: Mapping[str, Any], number: int) -> Clip:
         raise LibraryError(f"row {number} holds something that is not a number or flag") from None
     if clip.quadrant not in QUADRANT.classes:
         raise LibraryError(f"row {number}: no quadrant is called {clip.quadrant}")
+    if not Path(clip.file).is_absolute() or "\0" in clip.file:
+        raise LibraryError(f"row {number}: file is not an absolute path")
     if not (math.isfinite(clip.duration) and clip.duration >= 0):
         raise LibraryError(f"row {number}: a duration of {clip.duration}")
     for name in _SHARES:

@@ -39,8 +39,8 @@ _Words = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.toml",
-        help='Words of your own for the quadrants, such as Q2 = "angry" '
-        "[default: happy, tense, sad, relaxed].",
+        help='Words of your own for the quadrants, such as Q2 = "angry"; happy, tense, sad and '
+        "relaxed if not given.",
     ),
 ]
 
@@ -109,7 +109,7 @@ def tag(
                 mood = [word, *(f"{n:.2f}" for n in (clip.arousal, clip.valence, clip.confidence))]
                 outcome = _write(name, word, clip, uncertain, replace, dry_run)
         except (AudioError, LibraryError, OSError, TagError) as error:
-            _say(f"{name}: {error.strerror}" if isinstance(error, OSError) else str(error))
+            _say(f"{name}: {error.strerror or error}" if isinstance(error, OSError) else str(error))
             outcome = _FAILURE
         counts[outcome] += 1
         if dry_run:
@@ -158,14 +158,12 @@ def playlist(
         typer.Option(
             "--max-minutes",
             min=0,
-            help=f"How long at most [default: no limit; {_MINUTES:g} for --from, --to].",
+            help=f"How long at most; if not given, {_MINUTES:g} for a way, any for a mood.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE.m3u8", help="Write here [default: standard output]."
-        ),
+        typer.Option("-o", "--output", metavar="FILE.m3u8", help="Standard output if not given."),
     ] = None,
     words: _Words = None,
     uncertain: Annotated[

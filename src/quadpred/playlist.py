@@ -81,7 +81,7 @@ def path_playlist(
     progress = places[near] @ (there - here)
     near = near[np.argsort(progress, kind="stable")]
     songs, places = [known[index] for index in near], places[near]
-    longest = min(len(songs), int(seconds // max(min(s.duration for s in songs), 1)))
+    longest = int(min(len(songs), seconds // max(min(song.duration for song in songs), 1)))
     return _smallest_steps(songs, places, here, there, start, end, longest, seconds)
 
 
@@ -153,7 +153,8 @@ def _playable(clips: Iterable[Clip], *, uncertain: bool) -> list[Clip]:
 
 
 def _none(quadrant: str, *, some: bool) -> str:
-    return f"no song of {quadrant} " + ("is short enough" if some else "that is certain enough")
+    reason = "is short enough" if some else "is certain enough"
+    return f"no song of the mood asked for ({quadrant}) {reason}"
 
 
 def to_m3u8(clips: Iterable[Clip], folder: Path | None, *, warn: Callable[[str], None]) -> str:
