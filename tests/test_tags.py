@@ -232,6 +232,14 @@ def test_tags_that_somebody_added_since_stay(song):
     assert mutagen.File(song).tags["TIT2"].text == ["New"]
 
 
+def test_an_empty_mood_is_none(flac):
+    write_foreign(flac, "")
+    write_mood(flac, HAPPY)
+    assert read_mood(flac)[MOOD] == ["happy"]
+    remove_mood(flac)
+    assert read_mood(flac)[MOOD] == [""]
+
+
 def test_tags_that_were_not_there_go_again(flac):
     file = mutagen.File(flac)
     file.delete()

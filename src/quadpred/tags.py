@@ -143,7 +143,7 @@ def write_mood(path: Path, mood: Mood, *, replace: bool = False, dry_run: bool =
     def change(tagged: "_Tagged") -> bool:
         before, record = tagged.read(MOOD), tagged.record()
         ours = record is not None and before == [record.mood]
-        if before and not ours and not replace:
+        if any(before) and not ours and not replace:
             raise ForeignMoodError(path, f"has a mood already: {'; '.join(before)}")
         if ours and all(tagged.read(name) == [text] for name, text in mood.fields.items()):
             return False
@@ -229,12 +229,14 @@ class _Tagged:
 
     Attributes:
         audio: mutagen's view of it.
-        made: whether there were no tags.
+        made: whether there were no tags, or but ID3v1.
+        dropped: whether `save` removes all there is.
     """
 
-    def __init__(self, path: Path, audio: Any, version: int):
+    def __init__(self, path: Path, file: BinaryIO, audio: Any, version: int):
         self.path = path
         self.audio = audio
+        self._file = file
         self._frames = _FORMATS[type(audio)]
         self._version = version  # of ID3v2
         self.made = audio.tags is None or getattr(audio.tags, "version", None) == (1, 1)
@@ -275,12 +277,13 @@ class _Tagged:
         """Have tags removed that are not there but for us."""
         kept, unknown = self.others()
         if self._frames is _ID3:
-            copied = ParseID3v1(_tail(self.audio.fileobj)) or {}
+            copied = ParseID3v1(_tail(self._file)) or {}
             kept = {key: frame for key, frame in kept.items() if copied.get(key) != frame}
         self.dropped = not (kept or unknown or self.read(MOOD))
 
-    def save(self, file: BinaryIO) -> None:
-        tail = _tail(file)
+    def save(self) -> None:
+        """Write the tags into the file, which must be open for that."""
+        file, tail = self._file, _tail(self._file)
         file.seek(0)
         if self.dropped:
             if isinstance(self.audio, MP3):
@@ -344,12 +347,11 @@ def _open(path: Path, file: BinaryIO, kind: type[mutagen.FileType]) -> _Tagged:
                 audio = load(translate=False)
             elif audio.tags is not None and audio.tags.version < (2, 3):
                 audio = load(v2_version=3, load_v1=False)  # ID3v2.2, which nothing writes any more
-            audio.fileobj = file
     tags = audio.tags
     if _FORMATS[kind] is _VORBIS and tags and any("\ufffd" in text for _, text in tags):
         raise TagError(path, "its tags are not UTF-8 throughout, and would not survive")
     older = isinstance(tags, ID3) and (2, 0) <= tags.version < (2, 4)
-    return _Tagged(path, audio, 3 if older else 4)
+    return _Tagged(path, file, audio, 3 if older else 4)
 
 
 @contextmanager
@@ -382,7 +384,7 @@ def _changed(path: Path, change: Callable[[_Tagged], bool], *, dry_run: bool) ->
             kept = tagged.others()
             change(tagged)
             with _one_line(path):
-                tagged.save(copy)
+                tagged.save()
             if not tagged.dropped and _open(path, copy, kind).others() != kept:
                 raise TagError(path, "its other tags would not survive")
     return True
