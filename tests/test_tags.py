@@ -108,6 +108,8 @@ def listed(folder):
 def test_moods_are_read_by_others_and_nothing_else_changes(song):
     os.utime(song, ns=(1_600_000_000_123_456_789, 1_500_000_000_123_456_789))
     song.chmod(0o640)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # who alone may give files away
+        os.chown(song, 12_345, 12_346)
     before, audio, status = probed(song), packets(song), song.stat()
     assert write_mood(song, HAPPY)
     after = probed(song)
