@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from quadpred import __version__
+from quadpred import __version__, library_cli
 from quadpred.labels import HEADS, Head
 from quadpred.train.cli import app as train
 from quadpred.train.corpora_cli import app as corpora
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 
 _FAILED, _INTERRUPTED, _TERMINATED = 2, 130, 143  # exit codes
 _SPOKEN = {"mixed": "English and Mandarin", "own": "your own"}
-_TRAIN_EXTRA = {"onnx", "onnxscript", "optuna", "platformdirs", "torch"}
+_EXTRAS = {  # packages that may be missing: what needs them, and the extra that brings them
+    **dict.fromkeys(
+        ("onnx", "onnxscript", "optuna", "platformdirs", "torch"), ("training", "train")
+    ),
+    "mutagen": ("tagging", "tags"),
+    "pyarrow": ("Parquet", "parquet"),
+}
 _BAR = 20  # terminal cells
 
 
@@ -258,6 +264,11 @@ def list_models() -> None:
         console.print(f"{model.name:<{width}}  {size:>8}  {languages}{mark}  {model.card}")
 
 
+app.command()(library_cli.tag)
+app.command()(library_cli.playlist)
+app.command("map")(library_cli.draw_map)
+
+
 def _console(*, stderr: bool = False) -> Console:
     """Plain text, never wrapped or cut; colours where a terminal shows them."""
     return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
@@ -284,8 +295,9 @@ def _reason(error: Exception) -> str:
         name = error.filename2 or error.filename
         reason = error.strerror or str(error)
         return f"{name}: {reason}" if name else reason
-    if isinstance(error, ModuleNotFoundError) and error.name in _TRAIN_EXTRA:
-        return 'training needs the extra: pip install "quadpred[train]"'
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        what, extra = _EXTRAS[error.name]
+        return f'{what} needs the extra: pip install "quadpred[{extra}]"'
     if type(error).__module__.partition(".")[0] == __package__:
         return str(error)
     raise error

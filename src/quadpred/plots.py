@@ -4,7 +4,7 @@ matplotlib is used through its objects, without pyplot, which would add state an
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -19,16 +19,21 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from quadpred.labels import HEADS, QUADRANT, Head, signs_of
+from quadpred.library import Clip
+from quadpred.moods import Vocabulary
 from quadpred.prediction import Prediction
 
 __all__ = [
     "confusion_matrix",
+    "library_map",
     "reliability",
     "save_confusion_matrix",
+    "save_map",
     "save_reliability",
     "save_taggram",
     "taggram",
@@ -49,6 +54,7 @@ _PANELS = 3.9, 7.8  # narrowest and widest
 _CELL = 0.85  # side of a confusion matrix's cell
 _SURE = [0.25, 0.5, 0.75, 1.0]
 _UNITS = {"clip": "clips", "window": "seconds"}
+_PLANE = 6.0  # side of a library's map
 
 _INK, _GREY, _SILENCE, _HATCH = "#1a1a1a", "#6b6b6b", "#f0f0f0", "#b4b4b4"
 _POINTS = "#c4426a"  # of magma, as the heat maps are
@@ -170,6 +176,75 @@ def save_confusion_matrix(
         OSError: it cannot be written.
     """
     confusion_matrix(counts, head, unit=unit).savefig(file, format="png", dpi=_DPI)
+
+
+def library_map(clips: Sequence[Clip], vocabulary: Vocabulary) -> Figure:
+    """Draw a library in the plane of arousal and valence, a point a clip; uncertain ones as rings.
+
+    Args:
+        clips: at least one.
+        vocabulary: what the quadrants are called.
+    """
+    with _style():
+        figure = Figure((_PLANE + 1.3, _PLANE + 1.75), dpi=_DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        width, height = figure.get_size_inches()
+        axes = figure.add_axes((0.8 / width, 0.75 / height, _PLANE / width, _PLANE / height))
+        size = float(np.clip(6000 / len(clips), 3, 45))  # points squared
+        for quadrant, colour in zip(QUADRANT.classes, QUADRANT.colours, strict=True):
+            arousal, valence = signs_of(quadrant)
+            corner = valence / 2, arousal / 2
+            axes.add_patch(Rectangle(corner, 0.5, 0.5, color=colour, alpha=0.07, linewidth=0))
+            word, fonts = _drawable(vocabulary.word(quadrant), "bold")
+            axes.annotate(
+                word,
+                (float(valence), float(arousal)),
+                xytext=(-8 if valence else 8, -8 if arousal else 8),
+                textcoords="offset points",
+                ha="right" if valence else "left",
+                va="top" if arousal else "bottom",
+                fontfamily=fonts,
+                fontweight="bold",
+                path_effects=[withStroke(linewidth=3, foreground="white")],
+                parse_math=False,
+                zorder=4,
+            )
+            for uncertain in (False, True):
+                shown = [c for c in clips if (c.quadrant, c.uncertain) == (quadrant, uncertain)]
+                axes.scatter(
+                    [clip.valence for clip in shown],
+                    [clip.arousal for clip in shown],
+                    s=size,
+                    facecolors="none" if uncertain else colour,
+                    edgecolors=colour if uncertain else "none",
+                    linewidths=0.8,
+                    alpha=0.75,
+                    clip_on=False,
+                    zorder=3,
+                )
+        axes.axhline(0.5, color=_HATCH, linewidth=0.8)
+        axes.axvline(0.5, color=_HATCH, linewidth=0.8)
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set_xlabel("Valence (probability of positive)", labelpad=6)
+        axes.set_ylabel("Arousal (probability of positive)", labelpad=6)
+        axes.spines[:].set_color(_HATCH)
+        axes.tick_params(color=_HATCH, labelcolor=_GREY)
+        figure.text(
+            0.8 / width, 1 - 0.45 / height, "Moods of a library", weight="bold", fontsize=14
+        )
+        uncertain_ones = sum(clip.uncertain for clip in clips)
+        below = f"{len(clips):,} clips, {uncertain_ones:,} of them uncertain (rings)"
+        figure.text(0.8 / width, 1 - 0.74 / height, below, color=_GREY)
+        return figure
+
+
+def save_map(clips: Sequence[Clip], file: str | Path | IO[bytes], vocabulary: Vocabulary) -> None:
+    """Draw a library and write it as PNG, to a path or an open file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    library_map(clips, vocabulary).savefig(file, format="png", dpi=_DPI)
 
 
 def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
