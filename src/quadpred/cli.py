@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 
 _PARTLY, _FAILED, _INTERRUPTED, _TERMINATED = 1, 2, 130, 143  # exit codes
 _SPOKEN = {"mixed": "English and Mandarin", "own": "your own"}
-_NEEDS = {"parquet": "Parquet", "ray": "--engine ray", "train": "training"}
 _EXTRAS = {
+    "pyarrow": ("Parquet", "parquet"),
+    "ray": ("--engine ray", "ray"),
     **dict.fromkeys(
         ("onnx", "onnxscript", "optuna", "platformdirs", "torch"), ("training", "train")
     ),
-    "pyarrow": ("Parquet", "parquet"),
-    "ray": ("--engine ray", "ray"),
 }
 _BAR = 20  # terminal cells
 _LIBRARY = "Libraries"
@@ -373,8 +372,7 @@ def _reason(error: Exception) -> str:
         reason = error.strerror or str(error)
         return f"{name}: {reason}" if name else reason
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-        extra = _EXTRAS[error.name]
-        what = _NEEDS[extra]
+        what, extra = _EXTRAS[error.name]
         return f'{what} needs the extra: pip install "quadpred[{extra}]"'
     if type(error).__module__.partition(".")[0] == __package__:
         return str(error)

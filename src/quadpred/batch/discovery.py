@@ -80,16 +80,14 @@ class Shard:
 WHOLE = Shard()
 
 
-def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sort key that puts segment_2 before segment_10, and folders before their neighbours' files.
+def natural_key(name: str) -> tuple[list[list[str | int]], str]:
+    """Sort key that puts segment_2 before segment_10, folder by folder.
 
-    >>> sorted(["a/b10", "a/b9", "a b"], key=natural_key)
-    ['a/b9', 'a/b10', 'a b']
+    >>> sorted(["a2/b", "a/b10", "a/b9"], key=natural_key)
+    ['a/b9', 'a/b10', 'a2/b']
     """
-    # A slash sorts before every other character, so that a folder stays together.
-    folded = name.casefold().replace("/", "\0")
-    pieces = re.split(r"(\d+)", folded)
-    return [int(piece) if at % 2 else piece for at, piece in enumerate(pieces)], name
+    folded = (re.split(r"(\d+)", part) for part in name.casefold().split("/"))
+    return [[int(s) if at % 2 else s for at, s in enumerate(part)] for part in folded], name
 
 
 def unicode(name: str) -> str:

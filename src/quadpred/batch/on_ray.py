@@ -54,12 +54,11 @@ class Cluster:
 
     def __enter__(self) -> Self:
         if not self._ray.is_initialized():
-            here = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": self._actors}
             self._ray.init(
+                num_cpus=None if "RAY_ADDRESS" in os.environ else self._actors,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                **here,
             )
             self._started = True
         return self
