@@ -473,7 +473,7 @@ def _predict_library(
 
     share = discovery.Shard.parse(shard)
     settings = Settings(
-        model=str(predictor.path),
+        model=str(predictor.path.absolute()),
         sha256=predictor.origin.sha256,
         device=device,
         output=output.absolute(),
@@ -492,7 +492,7 @@ def _predict_library(
             found,
             settings,
             share,
-            partial(run.engine, settings, jobs, on_ray=on_ray),
+            run.engine(settings, jobs, on_ray=on_ray),
             tell=tell,
             warn=lambda line: _say(f"warning: {line}"),
         )

@@ -241,9 +241,14 @@ def _open(
     target.parent.mkdir(parents=True, exist_ok=True)
     # Of a fixed length: with the target's name in it, it could be too long where that is not.
     part = (scratch or target.parent) / f".quadpred-{secrets.token_hex(8)}.part"
-    stack.callback(part.unlink, missing_ok=True)
+    stack.callback(_remove, part)
     with _naming_instead(target):
         return stack.enter_context(part.open("xb")), part, target
+
+
+def _remove(part: Path) -> None:
+    with suppress(OSError):  # a read-only file system complains even if there is no such file
+        part.unlink()
 
 
 def _real(path: Path) -> Path:

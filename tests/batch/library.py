@@ -3,14 +3,13 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import soundfile
 
 from quadpred.batch import run as runs
 from quadpred.batch.clip import Outcome, Settings, Task, process
-from quadpred.batch.discovery import WHOLE, Shard, discover
+from quadpred.batch.discovery import WHOLE, Found, Shard, discover
 from quadpred.batch.run import Progress, Report
 from sounds import music
 from tiny_model import write_model
@@ -35,15 +34,19 @@ def settings_of(output: Path, shard: Shard = WHOLE, kind: type[Settings] = Setti
 
 
 class InThisProcess:
-    """An engine that remembers what it was given."""
+    """An engine without processes."""
 
-    def __init__(self, settings: Settings, seen: list[Task]):
-        self.settings, self.seen = settings, seen
-        self.predictor = settings.predictor()
+    def __init__(self, settings: Settings):
+        self.settings, self.predictor = settings, settings.predictor()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
     def run(self, tasks: Iterable[Task]) -> Iterator[list[Outcome]]:
         for task in tasks:
-            self.seen.append(task)
             yield [process(task, self.predictor, self.settings)]
 
 
@@ -51,12 +54,13 @@ def predict(paths, output: Path, shard: Shard = WHOLE, listed: bytes = b"", **op
     """Run in this process."""
     settings = settings_of(output, shard, **options)
 
-    @contextmanager
-    def start():
-        yield InThisProcess(settings, [])
-
     found = discover([str(path) for path in paths], listed, shard)
-    return runs.run(found, settings, shard, start, tell=lambda _: None, warn=lambda _: None)
+    return run(found, settings, InThisProcess(settings), shard)
+
+
+def run(found: Found, settings: Settings, engine: runs.Engine, shard: Shard = WHOLE) -> Report:
+    """Run quietly."""
+    return runs.run(found, settings, shard, engine, tell=lambda _: None, warn=lambda _: None)
 
 
 def counts(report: Report) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
+from quadpred.batch import BatchError
 from quadpred.batch.clip import Outcome, Settings, Task
 from quadpred.batch.workers import Workers
 
@@ -41,11 +42,14 @@ class Cluster:
 
     Raises:
         ModuleNotFoundError: Ray is not installed.
+        BatchError: the cluster cannot go on (while it runs).
     """
 
     def __init__(self, actors: int | None, settings: Settings):
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import, which reads it
+        import ray
         import ray.data
+        import ray.exceptions
 
         self._ray = ray
         self._actors = actors
@@ -90,5 +94,9 @@ class Cluster:
             num_cpus=1,
             concurrency=(1, actors),
         )
-        for batch in outcomes.iter_batches(batch_size=None):
-            yield [pickle.loads(outcome) for outcome in batch["outcome"]]
+        try:
+            for batch in outcomes.iter_batches(batch_size=None):
+                yield [pickle.loads(outcome) for outcome in batch["outcome"]]
+        except ray.exceptions.RayError as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise BatchError(f"Ray gave up: {reason}") from None

@@ -5,10 +5,10 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from quadpred.batch import BatchError, tables
 from quadpred.batch.clip import FORMATS, Done, Outcome, Settings, Task, target
@@ -23,7 +23,16 @@ _TABLES = re.compile(r"(summary|errors|seconds)(-\d+-of-\d+)?")
 
 
 class Engine(Protocol):
-    """What processes tasks."""
+    """What processes tasks; entered before and left afterwards."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
 
     def run(self, tasks: Iterable[Task]) -> Iterator[list[Outcome]]:
         """Yield outcomes in any order, together those that come at once."""
@@ -63,7 +72,7 @@ def scratch(output: Path, shard: Shard) -> Path:
     return output / FOLDER / f"scratch{shard.suffix}"
 
 
-def engine(settings: Settings, jobs: int | None, *, on_ray: bool) -> AbstractContextManager[Engine]:
+def engine(settings: Settings, jobs: int | None, *, on_ray: bool) -> Engine:
     """Return worker processes, as many as cores if not told, or a Ray cluster's."""
     if on_ray:
         from quadpred.batch.on_ray import Cluster
@@ -76,7 +85,7 @@ def run(
     found: Found,
     settings: Settings,
     shard: Shard,
-    start: Callable[[], AbstractContextManager[Engine]],
+    engine: Engine,
     *,
     tell: Callable[[Progress], None],
     warn: Callable[[str], None],
@@ -87,7 +96,7 @@ def run(
         found: the recordings of this shard.
         settings: of the run.
         shard: which it is.
-        start: makes what processes tasks; called if there are any.
+        engine: processes tasks; entered if there are any.
         tell: is told how far the run is.
         warn: takes lines on recordings that could be read in part only.
 
@@ -107,7 +116,7 @@ def run(
         tell(progress)
         if tasks:
             settings.scratch.mkdir()
-            with start() as engine:
+            with engine:
                 for outcomes in engine.run(tasks):
                     _take(outcomes, ledger, settings, report, warn)
                     tell(progress)
