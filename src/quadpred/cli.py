@@ -487,7 +487,7 @@ def _predict_library(
         _fail(f"{paths[0]}: {next(iter(found.errors.values()), 'no audio files are there')}")
     console = _console()
     _introduce(console, predictor.origin)
-    with bar(console, len(found.recordings)) as tell:
+    with bar(console) as tell:
         report = run.run(
             found,
             settings,

@@ -9,7 +9,9 @@ from quadpred.batch import BatchError
 from quadpred.batch.discovery import WHOLE, Shard
 from quadpred.batch.ledger import Ledger, Record, stamp_of
 
-RECORD = Record("a.mp3", "ab" * 32, "cd" * 32, (1, 2, 3, 4), 5.0, {"duration": 1.5}, {"json": 7})
+RECORD = Record(
+    "a.mp3", "ab" * 32, "cd" * 32, (1, 2, 3, 4), 5.0, {"duration": 1.5}, {"json": (7, 8)}
+)
 NAMES = {"a.mp3", "b.mp3"}
 
 

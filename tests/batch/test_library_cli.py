@@ -246,10 +246,10 @@ def assert_gone(group):
 @pytest.mark.skipif(os.name != "posix", reason="needs process groups")
 def test_killed_and_started_again(many, folder):
     arguments = ["music", "--format", "json,npy", "--jobs", 2]
-    for clips in 3, 10:
+    for kill, clips in (os.kill, 3), (os.killpg, 10):  # the run alone, and with its workers
         process = start(*arguments, "-o", "out")
         begun(process, folder / "out", clips)
-        os.killpg(process.pid, signal.SIGKILL)
+        kill(process.pid, signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert_gone(process.pid)

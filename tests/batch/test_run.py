@@ -11,6 +11,7 @@ from library import counts, files, ledger_lines, predict, record, table
 import quadpred
 from quadpred.batch import BatchError, clip, tables
 from quadpred.batch.discovery import Shard
+from quadpred.batch.ledger import Ledger
 from quadpred.batch.tables import SUMMARY
 from quadpred.predictor import Predictor
 
@@ -136,7 +137,9 @@ def test_nothing_is_done_twice(library, out, settled):
 def test_what_is_too_fresh_for_its_stamp_is_known_by_its_content(library, out):
     predict([library], out)
     assert all(line["stamp"] is None for line in ledger_lines(out))
+    lines = ledger_lines(out)
     assert counts(predict([library], out)) == (0, 3, 0)
+    assert ledger_lines(out) == lines
 
 
 def test_new_changed_and_failed_files_are_done(library, out, settled):
@@ -174,6 +177,22 @@ def test_another_model_predicts_everything_again(library, out, settled):
     before = (out / "summary.csv").read_bytes()
     assert counts(predict([library], out, seed=1)) == (3, 0, 0)
     assert (out / "summary.csv").read_bytes() != before
+
+
+def test_results_of_another_model_that_no_record_speaks_of_are_not_believed(
+    library, out, settled, monkeypatch
+):
+    predict([library], out, formats=("npy",))
+    rows = (out / "a.mp3.npy").read_bytes()
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Ledger, "append", interrupt)  # as if killed between the file and its line
+        predict([library], out, formats=("npy",), seed=1)
+    assert counts(predict([library], out, formats=("npy",))) == (1, 2, 0)
+    assert (out / "a.mp3.npy").read_bytes() == rows
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
 
 
 def test_results_that_are_missing_or_cut_short_are_made_again(library, out, settled):
@@ -336,8 +355,6 @@ def test_other_shares_keep_what_is_finished(library, out, settled):
 
 def test_two_machines_make_one_result_at_a_time(library, out):
     pytest.importorskip("fcntl")
-    from quadpred.batch.ledger import Ledger
-
     with Ledger(out, Shard(), (), 8):
         with pytest.raises(BatchError, match="another run writes there"):
             predict([library], out)

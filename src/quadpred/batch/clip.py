@@ -17,7 +17,7 @@ from quadpred import __version__
 from quadpred.audio import AudioError, AudioWarning
 from quadpred.batch import BatchError
 from quadpred.batch.discovery import Recording
-from quadpred.batch.ledger import Stamp, stamp_of
+from quadpred.batch.ledger import Output, Stamp, output_of, stamp_of
 from quadpred.formats import (
     complete,
     naming,
@@ -145,7 +145,7 @@ class Done:
     sha256: str
     stamp: Stamp | None
     row: dict[str, Any] | None = None
-    outputs: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, Output] = field(default_factory=dict)
     seconds: Array | None = None
     warnings: tuple[str, ...] = ()
 
@@ -240,12 +240,12 @@ def _process(task: Task, predictor: Predictor, settings: Settings) -> Done:
     return Done(recording, sha256, kept, row, outputs, rows)
 
 
-def _write(prediction: Prediction, name: str, settings: Settings) -> dict[str, int]:
-    """Write a clip's files and return their lengths in bytes, by format."""
+def _write(prediction: Prediction, name: str, settings: Settings) -> dict[str, Output]:
+    """Write a clip's files and return what a record says of them."""
     formats = {each: FORMATS[each] for each in settings.formats}
     targets = [target(settings.output, name, each.suffix) for each in formats.values()]
     with complete(*targets, scratch=settings.scratch) as files:
         for path, file, each in zip(targets, files, formats.values(), strict=True):
             with naming(path):
                 each.write(prediction, file)
-    return {each: path.stat().st_size for each, path in zip(formats, targets, strict=True)}
+    return {each: output_of(path) for each, path in zip(formats, targets, strict=True)}

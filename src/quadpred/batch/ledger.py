@@ -21,7 +21,7 @@ from quadpred.batch import BatchError
 from quadpred.batch.discovery import Shard
 from quadpred.batch.locks import lock
 
-__all__ = ["FOLDER", "Ledger", "Record", "Stamp", "stamp_of"]
+__all__ = ["FOLDER", "Ledger", "Output", "Record", "Stamp", "output_of", "stamp_of"]
 
 FOLDER = ".quadpred"
 """Below the output folder: ledgers, rows of seconds, and files that are being written."""
@@ -29,6 +29,9 @@ FOLDER = ".quadpred"
 Array = NDArray[np.float32]
 Stamp = tuple[int, int, int, int]
 """A file's size in bytes, times of its last modification and change in ns, and inode."""
+
+Output = tuple[int, int]
+"""Size in bytes and time of modification in ns of a file that was written."""
 
 _LEDGER = re.compile(r"ledger-\d+-of-\d+\.jsonl")
 
@@ -46,6 +49,18 @@ def stamp_of(path: str) -> Stamp:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
+def output_of(path: Path) -> Output:
+    """Return what tells whether a file that was written is still the same.
+
+    Its size alone would not: another model's rows may be as many bytes.
+
+    Raises:
+        OSError: the file is not there.
+    """
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
 @dataclass(frozen=True)
 class Record:
     """A finished clip.
@@ -57,7 +72,7 @@ class Record:
         stamp: of the recording, or `None` where a later change might leave it as it is.
         time: when it was finished, in seconds since 1970.
         row: its row of the summary, less path and file.
-        outputs: length in bytes of each file that was written, by format.
+        outputs: the files that were written, by format.
         seconds: where its rows a second are: a file in `FOLDER`, the first row there, how many.
 
     """
@@ -68,7 +83,7 @@ class Record:
     stamp: Stamp | None
     time: float
     row: dict[str, Any]
-    outputs: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, Output] = field(default_factory=dict)
     seconds: tuple[str, int, int] | None = None
 
     def line(self) -> bytes:
@@ -82,8 +97,10 @@ class Record:
             values = json.loads(line)
             for name in "stamp", "seconds":
                 values[name] = values[name] and tuple(values[name])
+            outputs = {name: tuple(output) for name, output in values["outputs"].items()}
+            values["outputs"] = outputs
             return cls(**values)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
 

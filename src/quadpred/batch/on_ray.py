@@ -47,6 +47,9 @@ class Cluster:
 
     def __init__(self, actors: int | None, settings: Settings):
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import, which reads it
+        os.environ.setdefault(
+            "RAY_BACKEND_LOG_LEVEL", "fatal"
+        )  # or it warns of what it does itself
         import ray
         import ray.data
         import ray.exceptions

@@ -16,7 +16,7 @@ _WINDOW = 300.0  # seconds over which the time left is estimated
 
 
 @contextmanager
-def bar(console: Console, total: int) -> Iterator[Callable[[Progress], None]]:
+def bar(console: Console) -> Iterator[Callable[[Progress], None]]:
     """Show files done, hours of audio a minute, time left and failures; nothing in a pipe.
 
     Yields:
@@ -33,14 +33,18 @@ def bar(console: Console, total: int) -> Iterator[Callable[[Progress], None]]:
         TextColumn("{task.fields[failed]} failed"),
     )
     with Bar(*columns, console=console, transient=True, speed_estimate_period=_WINDOW) as shown:
-        task = shown.add_task("", total=total, speed=0.0, failed=0)
+        task = shown.add_task("", total=None, speed=0.0, failed=0)
         started = time.monotonic()
 
         def tell(progress: Progress) -> None:
             done = progress.kept + progress.predicted + progress.failed
             minutes = max((time.monotonic() - started) / 60, 1e-3)
             shown.update(
-                task, completed=done, speed=progress.hours / minutes, failed=progress.failed
+                task,
+                total=progress.total,
+                completed=done,
+                speed=progress.hours / minutes,
+                failed=progress.failed,
             )
 
         yield tell

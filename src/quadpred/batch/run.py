@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 from quadpred.batch import BatchError, tables
 from quadpred.batch.clip import FORMATS, Done, Outcome, Settings, Task, target
 from quadpred.batch.discovery import Found, Recording, Shard, natural_key, unicode
-from quadpred.batch.ledger import FOLDER, Ledger, Record, stamp_of
+from quadpred.batch.ledger import FOLDER, Ledger, Record, output_of, stamp_of
 from quadpred.batch.workers import Workers
 from quadpred.formats import SECOND_COLUMNS, check_target
 
@@ -43,7 +43,7 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        total: recordings.
+        total: what was found, recordings and errors.
         kept: those that had been finished before.
         predicted: those that this run has predicted.
         failed: those that could not be.
@@ -107,12 +107,12 @@ def run(
     check_target(settings.output / "summary.csv")
     _check(found.recordings, settings)
     names = frozenset(recording.name for recording in found.recordings)
-    progress = Progress(total=len(names), failed=len(found.errors))
+    progress = Progress(len(names) + len(found.errors), failed=len(found.errors))
     report = Report(progress, dict(found.errors))
     with Ledger(settings.output, shard, names, len(SECOND_COLUMNS)) as ledger:
         shutil.rmtree(settings.scratch, ignore_errors=True)  # of a run that was killed
         tasks = list(_left(found.recordings, ledger, settings))
-        progress.kept = progress.total - len(tasks)
+        progress.kept = len(names) - len(tasks)
         tell(progress)
         if tasks:
             settings.scratch.mkdir()
@@ -153,7 +153,7 @@ def _left(recordings: Iterable[Recording], ledger: Ledger, settings: Settings) -
     """Yield what is left to do.
 
     A recording is finished when its record has this model's predictions and every file that is
-    wanted, and these are there in their full length. Its content must be that of the record, which
+    wanted, and these are there as they were written. Its content must be that of the record, which
     is known without reading it if nothing has touched it since.
     """
     for recording in recordings:
@@ -175,7 +175,7 @@ def _whole(record: Record, settings: Settings) -> bool:
     for name in settings.formats:
         path = target(settings.output, record.name, FORMATS[name].suffix)
         try:
-            if path.stat().st_size != record.outputs.get(name):
+            if output_of(path) != record.outputs.get(name):
                 return False
         except OSError:
             return False
@@ -194,13 +194,13 @@ def _take(
     progress = report.progress
     for outcome in outcomes:
         if isinstance(outcome, Done):
-            record = _record(outcome, ledger, settings)
-            records.append(record)
             if outcome.row is None:
                 progress.kept += 1
             else:
                 progress.predicted += 1
-                progress.hours += record.row["duration"] / 3600
+                progress.hours += outcome.row["duration"] / 3600
+            if outcome.row is not None or outcome.stamp is not None:
+                records.append(_record(outcome, ledger, settings))
             for line in outcome.warnings:
                 warn(line)
         else:
