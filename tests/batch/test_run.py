@@ -184,9 +184,10 @@ def test_results_of_another_model_that_no_record_speaks_of_are_not_believed(
 ):
     predict([library], out, formats=("npy",))
     rows = (out / "a.mp3.npy").read_bytes()
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Ledger, "append", interrupt)  # as if killed between the file and its line
-        predict([library], out, formats=("npy",), seed=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "append", interrupt)  # as if killed between a file and its line
+        with pytest.raises(KeyboardInterrupt):
+            predict([library], out, formats=("npy",), seed=1)
     assert counts(predict([library], out, formats=("npy",))) == (1, 2, 0)
     assert (out / "a.mp3.npy").read_bytes() == rows
 
