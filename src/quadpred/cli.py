@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _PARTLY, _FAILED, _INTERRUPTED, _TERMINATED = 1, 2, 130, 143  # exit codes
 _SPOKEN = {"mixed": "English and Mandarin", "own": "your own"}
-_EXTRAS = {
-    "pyarrow": ("Parquet", "parquet"),
-    "ray": ("--engine ray", "ray"),
+_EXTRAS = {  # packages that may be missing: what needs them, and the extra that brings them
     **dict.fromkeys(
         ("onnx", "onnxscript", "optuna", "platformdirs", "torch"), ("training", "train")
     ),
+    "pyarrow": ("Parquet", "parquet"),
+    "ray": ("--engine ray", "ray"),
 }
 _BAR = 20  # terminal cells
 _LIBRARY = "Libraries"
