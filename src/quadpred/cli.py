@@ -173,8 +173,8 @@ def predict(
         typer.Option(
             "--format",
             metavar="NAMES",
-            help="Library: files to write for each recording, any of json, csv, parquet, npy, png, "
-            "separated by commas.",
+            help="Files to write for each recording: any of json, csv, parquet, npy, png, separated "
+            "by commas.",
             rich_help_panel=_LIBRARY,
         ),
     ] = None,
@@ -190,7 +190,7 @@ def predict(
             "--jobs",
             min=1,
             metavar="N",
-            help="Worker processes [default: as many as cores].",
+            help="Worker processes; as many as cores if not given.",
             rich_help_panel=_LIBRARY,
         ),
     ] = None,
@@ -206,15 +206,14 @@ def predict(
     engine: Annotated[
         Literal["local", "ray"] | None,
         typer.Option(
-            help="Processes of this machine, or a Ray cluster [default: local].",
+            help="Processes of this machine (local, if not given), or a Ray cluster.",
             rich_help_panel=_LIBRARY,
         ),
     ] = None,
 ) -> None:
     """Predict the perceived emotion of audio files, a row a second.
 
-    A folder, a playlist, a list, or any of the options for libraries make it a library run: tables
-    of all recordings, in many processes; run again, it goes on where it was.
+    A folder, a playlist, a list or an option for libraries makes it a library run: docs/batch.md.
     """
     paths = [*(files or ()), *(inputs or ())]
     if not paths:

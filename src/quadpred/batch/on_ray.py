@@ -34,7 +34,7 @@ class _Actor:
 
 
 class Cluster:
-    """The Ray cluster that `RAY_ADDRESS` names, or else one on this machine, for this run alone.
+    """The Ray cluster that `RAY_ADDRESS` names or this machine is of, or else one for this run.
 
     Args:
         actors: how many; by default one a core of the cluster.
@@ -62,10 +62,7 @@ class Cluster:
     def __enter__(self) -> Self:
         if not self._ray.is_initialized():
             self._ray.init(
-                num_cpus=None if "RAY_ADDRESS" in os.environ else self._actors,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
+                include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
             )
             self._started = True
         return self

@@ -30,6 +30,7 @@ def bar(console: Console) -> Iterator[Callable[[Progress], None]]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[speed]:.1f} h of audio a minute"),
         TimeRemainingColumn(),
+        TextColumn("left"),
         TextColumn("{task.fields[failed]} failed"),
     )
     with Bar(*columns, console=console, transient=True, speed_estimate_period=_WINDOW) as shown:
