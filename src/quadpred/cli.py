@@ -173,8 +173,8 @@ def predict(
         typer.Option(
             "--format",
             metavar="NAMES",
-            help="Files to write for each recording: any of json, csv, parquet, npy, png, separated "
-            "by commas.",
+            help="Files to write for each recording: any of json, csv, parquet, npy and png, "
+            "separated by commas.",
             rich_help_panel=_LIBRARY,
         ),
     ] = None,
