@@ -28,6 +28,7 @@ def test_the_same_rows_though_a_node_dies(tmp_path, monkeypatch):
     predict([tmp_path / "music"], tmp_path / "alone")
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # or a busy machine lets actors starve
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # actors import from here too
     nodes = Nodes(initialize_head=True, head_node_args={"num_cpus": 0})
     dying, _ = (nodes.add_node(num_cpus=1) for _ in range(2))
