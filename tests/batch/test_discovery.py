@@ -71,6 +71,15 @@ def test_links_neither_loop_nor_repeat():
     assert names("m") == expected
 
 
+def test_a_link_that_is_given_gives_way_to_its_file():
+    touch("m/real.mp3", "m/other.mp3")
+    os.symlink("real.mp3", "m/again.mp3")
+    os.symlink("m", "link")
+    assert names("m/again.mp3", "m/real.mp3") == ["m/real.mp3"]
+    assert names("link") == ["other.mp3", "real.mp3"]
+    assert names("link", "m/real.mp3") == ["link/other.mp3", "m/real.mp3"]
+
+
 def test_playlists(folder):
     touch("m/a 1.mp3", "m/é.mp3", "b.mp3", "c#.mp3")
     lines = ["#EXTM3U", "#EXTINF:1,A", "m/a 1.mp3", "", str(folder / "b.mp3"), "m/é.mp3"]

@@ -203,7 +203,9 @@ def _files(paths: Iterable[str], errors: dict[str, str]) -> Iterator[tuple[str, 
                 yield entry.path, os.path.join(real, entry.name)
 
     for path in paths:
-        if os.path.isdir(path):
+        if os.path.islink(path):
+            links.append(path)
+        elif os.path.isdir(path):
             yield from search(path)
         else:
             yield path, os.path.realpath(path)
