@@ -172,6 +172,31 @@ def test_touched_copied_and_moved_content_is_not_predicted_again(library, out, s
     assert table(out / "summary.csv")[0]["file"].startswith(str(library.parent / "moved"))
 
 
+def test_a_renamed_file_is_not_predicted_again_unless_its_new_name_needs_files(
+    library, out, settled
+):
+    predict([library], out, formats=("json",), seconds=True)
+    (library / "pop").mkdir()
+    os.rename(library / "a.mp3", library / "pop/first.mp3")
+    shutil.copy2(library / "a.wav", library / "copy.wav")
+    assert counts(predict([library], out, seconds=True)) == (0, 4, 0)
+    rows = {row["path"]: row for row in table(out / "summary.csv")}
+    assert list(rows) == ["a.wav", "copy.wav", "pop/first.mp3", "rock/b.flac"]
+    assert rows["copy.wav"]["q1"] == rows["a.wav"]["q1"]
+    assert rows["pop/first.mp3"]["sha256"] != rows["a.wav"]["sha256"]
+    assert rows["pop/first.mp3"]["file"] == str(library / "pop/first.mp3")
+    assert counts(predict([library], out, seconds=True)) == (0, 4, 0)
+    assert counts(predict([library], out, formats=("json",))) == (2, 2, 0)
+
+
+def test_a_file_like_another_with_other_content_is_predicted(library, out, settled):
+    predict([library], out)
+    record(library / "like.wav", seconds=2, seed=9)
+    times = (library / "a.wav").stat()
+    os.utime(library / "like.wav", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert counts(predict([library], out)) == (1, 3, 0)
+
+
 def test_another_model_predicts_everything_again(library, out, settled):
     predict([library], out)
     before = (out / "summary.csv").read_bytes()

@@ -17,7 +17,7 @@ from quadpred import __version__
 from quadpred.audio import AudioError, AudioWarning
 from quadpred.batch import BatchError
 from quadpred.batch.discovery import Recording
-from quadpred.batch.ledger import Output, Stamp, output_of, stamp_of
+from quadpred.batch.ledger import Output, Record, Stamp, output_of, stamp_of
 from quadpred.formats import (
     complete,
     naming,
@@ -127,24 +127,25 @@ class Settings:
 
 @dataclass(frozen=True)
 class Task:
-    """A recording, and the checksum with which it need not be predicted again."""
+    """A recording, and the record that holds if the content is the record's."""
 
     recording: Recording
-    known: str = ""
+    known: Record | None = None
 
 
 @dataclass(frozen=True)
 class Done:
     """A clip whose files lie under their names.
 
-    `row` is `None` where the content is the known one. `stamp`, `outputs` and `row` are as in
-    `ledger.Record`; `seconds` are the rows a second, shape (rows, 8).
+    `known` is the task's record, if that holds; else the others say what is new. They are as in
+    `ledger.Record`, but `seconds` are the rows a second themselves, shape (rows, 8).
     """
 
     recording: Recording
     sha256: str
     stamp: Stamp | None
-    row: dict[str, Any] | None = None
+    known: Record | None = None
+    row: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Output] = field(default_factory=dict)
     seconds: Array | None = None
     warnings: tuple[str, ...] = ()
@@ -229,15 +230,15 @@ def _process(task: Task, predictor: Predictor, settings: Settings) -> Done:
         predictor.predict(recording.path)  # says in words why it cannot be read
         raise
     kept = stamp if started - stamp[2] / 1e9 > _TICK and os.name == "posix" else None
-    if sha256 == task.known:
-        return Done(recording, sha256, kept)
+    if task.known is not None and sha256 == task.known.sha256:
+        return Done(recording, sha256, kept, task.known)
     prediction = replace(predictor.predict(recording.path), source=recording.name)
     if stamp_of(recording.path) != stamp:
         raise AudioError(recording.path, "changed while it was read")
     outputs = _write(prediction, recording.name, settings)
     rows = second_rows(prediction) if settings.seconds else None
     row = clip_row(prediction, sha256)
-    return Done(recording, sha256, kept, row, outputs, rows)
+    return Done(recording, sha256, kept, None, row, outputs, rows)
 
 
 def _write(prediction: Prediction, name: str, settings: Settings) -> dict[str, Output]:

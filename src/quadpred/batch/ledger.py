@@ -33,6 +33,9 @@ Stamp = tuple[int, int, int, int]
 Output = tuple[int, int]
 """Size in bytes and time of modification in ns of a file that was written."""
 
+_Place = tuple[float, int, int]
+"""When a record was written, in which file, and at which offset."""
+
 _LEDGER = re.compile(r"ledger-\d+-of-\d+\.jsonl")
 
 
@@ -124,7 +127,8 @@ class Ledger:
     def __init__(self, output: Path, shard: Shard, names: Collection[str], columns: int):
         self._folder = output / FOLDER
         self._columns = columns
-        self._where: dict[str, tuple[float, int, int]] = {}  # time, file, offset
+        self._where: dict[str, _Place] = {}
+        self._alike: dict[tuple[int, int], _Place] = {}  # by size and time of modification
         self._files: list[BinaryIO] = []
         self._stack = ExitStack()
         with ExitStack() as stack:
@@ -161,12 +165,11 @@ class Ledger:
 
     def get(self, name: str) -> Record | None:
         """Return the newest record of a recording."""
-        if name not in self._where:
-            return None
-        _, index, offset = self._where[name]
-        file = self._files[index]
-        file.seek(offset)
-        return Record.parse(file.readline())
+        return self._at(self._where.get(name))
+
+    def alike(self, stamp: Stamp) -> Record | None:
+        """Return a record that a file with this stamp had under another name, perhaps."""
+        return self._at(self._alike.get(stamp[:2]))
 
     def add_seconds(self, rows: Array) -> tuple[str, int, int]:
         """Append rows a second, shape (rows, columns), and return what a record says of them."""
@@ -204,15 +207,25 @@ class Ledger:
         _write(self._own, b"".join(lines))
         os.fsync(self._own.fileno())
 
+    def _at(self, place: _Place | None) -> Record | None:
+        if place is None:
+            return None
+        _, index, offset = place
+        file = self._files[index]
+        file.seek(offset)
+        return Record.parse(file.readline())
+
     def _read(self, file: BinaryIO, wanted: Collection[str]) -> None:
         index, offset = len(self._files), 0
         self._files.append(file)
         for line in file:
             record = Record.parse(line) if line.endswith(b"\n") else None
-            if record is not None and record.name in wanted:
-                known = self._where.get(record.name)
-                if known is None or known[0] <= record.time:
-                    self._where[record.name] = (record.time, index, offset)
+            if record is not None:
+                place = record.time, index, offset
+                if record.name in wanted:
+                    self._where[record.name] = max(place, self._where.get(record.name, place))
+                if record.stamp is not None:
+                    self._alike[record.stamp[:2]] = place
             offset += len(line)
 
     def _end_line(self) -> None:

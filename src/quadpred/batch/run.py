@@ -154,19 +154,23 @@ def _left(recordings: Iterable[Recording], ledger: Ledger, settings: Settings) -
 
     A recording is finished when its record has this model's predictions and every file that is
     wanted, and these are there as they were written. Its content must be that of the record, which
-    is known without reading it if nothing has touched it since.
+    is known without reading it if nothing has touched it since. A recording that was renamed is
+    finished, too, if no files are wanted that its new name would need.
     """
     for recording in recordings:
-        record = ledger.get(recording.name)
-        if record is None or not _whole(record, settings):
+        try:
+            stamp = stamp_of(recording.path)
+        except OSError:  # a task will say why
             yield Task(recording)
             continue
-        try:
-            untouched = record.stamp is not None and stamp_of(recording.path) == record.stamp
-        except OSError:
-            untouched = False
-        if not untouched:
-            yield Task(recording, known=record.sha256)
+        record = ledger.get(recording.name)
+        if record is None or not _whole(record, settings):
+            former = ledger.alike(stamp)
+            record = former and replace(former, name=recording.name, outputs={}, stamp=None)
+        if record is None or not _whole(record, settings):
+            yield Task(recording)
+        elif record.stamp != stamp:
+            yield Task(recording, record)
 
 
 def _whole(record: Record, settings: Settings) -> bool:
@@ -194,13 +198,15 @@ def _take(
     progress = report.progress
     for outcome in outcomes:
         if isinstance(outcome, Done):
-            if outcome.row is None:
-                progress.kept += 1
-            else:
+            if outcome.known is None:
                 progress.predicted += 1
                 progress.hours += outcome.row["duration"] / 3600
-            if outcome.row is not None or outcome.stamp is not None:
                 records.append(_record(outcome, ledger, settings))
+            else:
+                progress.kept += 1
+                if outcome.stamp or ledger.get(outcome.recording.name) != outcome.known:
+                    known = replace(outcome.known, stamp=outcome.stamp, time=time.time())
+                    records.append(known)
             for line in outcome.warnings:
                 warn(line)
         else:
@@ -213,13 +219,10 @@ def _take(
 
 
 def _record(done: Done, ledger: Ledger, settings: Settings) -> Record:
-    """Return the record of a finished clip, with what an older one has of the same prediction."""
+    """Return the record of a new prediction, with what an older one has of the same content."""
     older = ledger.get(done.recording.name)
     if older and (older.sha256, older.model) != (done.sha256, settings.sha256):
         older = None
-    if done.row is None:
-        assert older is not None
-        return replace(older, stamp=done.stamp, time=time.time())
     seconds = ledger.add_seconds(done.seconds) if done.seconds is not None else None
     return Record(
         name=done.recording.name,
