@@ -1,3 +1,4 @@
+import errno
 import os
 import sys
 
@@ -116,12 +117,16 @@ def test_a_list_with_zero_bytes_takes_any_name():
     assert unicode(name) == "caf\\xe9\nline.mp3"
 
 
-@pytest.mark.skipif(
-    os.name != "posix" or os.geteuid() == 0, reason="permissions do not stop the superuser"
-)
-def test_a_folder_that_cannot_be_read_is_an_error():
+def test_a_folder_that_cannot_be_read_is_an_error(monkeypatch):
     touch("m/a.mp3", "m/locked/b.mp3")
-    os.chmod("m/locked", 0)
+    scandir = os.scandir
+
+    def locked(path):  # permissions would not stop the superuser
+        if path == "m/locked":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
     found = discover(["m"])
     assert [recording.name for recording in found.recordings] == ["a.mp3"]
     assert found.errors == {"m/locked": "Permission denied"}
