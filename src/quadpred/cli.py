@@ -4,11 +4,11 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, NoReturn, TextIO
 
 import typer
 from rich.console import Console
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from quadpred.prediction import Origin, Prediction
     from quadpred.predictor import Predictor
 
-_FAILED, _INTERRUPTED, _TERMINATED = 2, 130, 143  # exit codes
+_PARTLY, _FAILED, _INTERRUPTED, _TERMINATED = 1, 2, 130, 143  # exit codes
 _SPOKEN = {"mixed": "English and Mandarin", "own": "your own"}
 _EXTRAS = {  # packages that may be missing: what needs them, and the extra that brings them
     **dict.fromkeys(
@@ -32,8 +32,10 @@ _EXTRAS = {  # packages that may be missing: what needs them, and the extra that
     ),
     "mutagen": ("tagging", "tags"),
     "pyarrow": ("Parquet", "parquet"),
+    "ray": ("--engine ray", "ray"),
 }
 _BAR = 20  # terminal cells
+_LIBRARY = "Libraries"
 
 
 class _Group(TyperGroup):
@@ -107,7 +109,11 @@ def _root(
 def predict(
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE", help="Audio files.", show_default=False),
+        typer.Argument(
+            metavar="PATH",
+            help="Audio files; folders, playlists (.m3u8), and - for a list on standard input.",
+            show_default=False,
+        ),
     ] = None,
     inputs: Annotated[
         list[str] | None,
@@ -138,7 +144,8 @@ def predict(
             "-o",
             "--output",
             metavar="PATH",
-            help="Where to save rows (.npy, .json) and tag-gram (.png): a folder, or NAME.npy.",
+            help="Where to save rows (.npy, .json) and tag-gram (.png): a folder, or NAME.npy. "
+            "Of a library: the folder of its tables.",
         ),
     ] = None,
     no_plot: Annotated[bool, typer.Option("--no-plot", help="Save no tag-gram.")] = False,
@@ -159,17 +166,91 @@ def predict(
         str | None,
         typer.Option("--model", metavar="FILE.onnx", help="A model file of your own."),
     ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
+    ] = "auto",
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAMES",
+            help="Files to write for each recording: any of json, csv, parquet, npy, png, jams and "
+            "audacity, separated by commas.",
+            rich_help_panel=_LIBRARY,
+        ),
+    ] = None,
+    seconds: Annotated[
+        bool,
+        typer.Option(
+            "--seconds", help="A table with a row a second too.", rich_help_panel=_LIBRARY
+        ),
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            min=1,
+            metavar="N",
+            help="Worker processes; as many as cores if not given.",
+            rich_help_panel=_LIBRARY,
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Only the share of machine I among N.",
+            rich_help_panel=_LIBRARY,
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"] | None,
+        typer.Option(
+            help="Processes of this machine (local, if not given), or a Ray cluster.",
+            rich_help_panel=_LIBRARY,
+        ),
+    ] = None,
 ) -> None:
-    """Predict the perceived emotion of audio files, a row a second."""
+    """Predict the perceived emotion of audio files, a row a second.
+
+    A folder, a playlist, a list or an option for libraries makes it a library run: docs/batch.md.
+    """
     paths = [*(files or ()), *(inputs or ())]
     if not paths:
         _fail("no audio file is given; see quadpred --help")
+    options = {
+        "--format": formats,
+        "--seconds": seconds,
+        "--jobs": jobs,
+        "--shard": shard,
+        "--engine": engine,
+    }
+    library = _library(paths, options)
+    if library:
+        without = {"--json": json, "--winner": winner, "--no-plot": no_plot}
+        for option in (name for name, value in without.items() if value):
+            _fail(f"{library}: makes this a library run, which takes --format and not {option}")
+        if output is None:
+            _fail(f"{library}: makes this a library run, which needs -o FOLDER")
+        _predict_library(
+            paths,
+            _predictor(speech, music, model, device),
+            Path(output),
+            formats=formats or "",
+            seconds=seconds,
+            jobs=jobs,
+            shard=shard or "1/1",
+            device=device,
+            on_ray=engine == "ray",
+        )
+        return
     targets = _targets(paths, output, plot=not no_plot)
     wanted = [(path, target) for path in paths for target in targets[path]]
     if json is not None and json != "-":
         wanted.append(("--json", Path(json)))
     _check(wanted, [*paths, *([model] if model else [])])
-    predictor = _predictor(speech, music, model)
+    predictor = _predictor(speech, music, model, device)
     console = _console(stderr=json == "-")
     _introduce(console, predictor.origin)
     with _sink(json) as sink:
@@ -355,17 +436,79 @@ def _check(wanted: Iterable[tuple[str, Path]], inputs: Iterable[str]) -> None:
         check_target(target)
 
 
-def _predictor(speech: str | None, music: str | None, model: str | None) -> "Predictor":
+def _predictor(
+    speech: str | None, music: str | None, model: str | None, device: str
+) -> "Predictor":
     if model is not None and (speech or music):
         _fail(f"{model}: knows its languages; leave out -s and -m")
     from quadpred.predictor import Predictor
 
     try:
         if model is not None:
-            return Predictor(model)
-        return Predictor.of_languages(speech or "english", music or "english")
+            return Predictor(model, device=device)
+        return Predictor.of_languages(speech or "english", music or "english", device=device)
     except ValueError as error:  # unknown languages, and ModelError
         _fail(str(error))
+
+
+def _library(paths: Sequence[str], options: Mapping[str, object]) -> str | None:
+    """Return what makes this a library run: a path or an option, if any does."""
+    from quadpred.batch.discovery import is_collection
+
+    given = (option for option, value in options.items() if value)
+    return next((path for path in paths if is_collection(path)), None) or next(given, None)
+
+
+def _predict_library(
+    paths: Sequence[str],
+    predictor: "Predictor",
+    output: Path,
+    *,
+    formats: str,
+    seconds: bool,
+    jobs: int | None,
+    shard: str,
+    device: str,
+    on_ray: bool,
+) -> None:
+    """Predict a library, with a progress bar on a terminal; say what came of it."""
+    from quadpred.batch import discovery, run
+    from quadpred.batch.clip import Settings, formats_of
+    from quadpred.batch.progress import bar
+
+    share = discovery.Shard.parse(shard)
+    settings = Settings(
+        model=str(predictor.path.absolute()),
+        sha256=predictor.origin.sha256,
+        device=device,
+        output=output.absolute(),
+        scratch=run.scratch(output.absolute(), share),
+        formats=formats_of(formats),
+        seconds=seconds,
+    )
+    listed = sys.stdin.buffer.read() if discovery.LIST in paths else b""
+    found = discovery.discover(paths, listed, share)
+    if not found.recordings and share.count == 1:
+        _fail(f"{paths[0]}: {next(iter(found.errors.values()), 'no audio files are there')}")
+    console = _console()
+    _introduce(console, predictor.origin)
+    with bar(console) as tell:
+        report = run.run(
+            found,
+            settings,
+            share,
+            run.engine(settings, jobs, on_ray=on_ray),
+            tell=tell,
+            warn=lambda line: _say(f"warning: {line}"),
+        )
+    done = report.progress
+    console.print(
+        f"{done.predicted} predicted ({done.hours:.2f} hours), {done.kept} as before, "
+        f"{done.failed} failed"
+    )
+    console.print(_printable(f"Saved {', '.join(map(str, report.tables))}"))
+    if done.failed:
+        raise typer.Exit(_PARTLY)
 
 
 def _save(

@@ -1,5 +1,6 @@
-"""A `Prediction` as JSON and as NumPy's npy, and files that appear whole or not at all."""
+"""A `Prediction` as JSON, CSV, Parquet and npy, and files that appear whole or not at all."""
 
+import csv
 import errno
 import json
 import os
@@ -7,7 +8,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from io import BytesIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,23 +16,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadpred import __version__
-from quadpred.labels import HEADS
+from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 
 __all__ = [
     "SCHEMA",
+    "SECOND_COLUMNS",
     "check_target",
     "complete",
     "json_line",
     "naming",
+    "second_rows",
     "to_json",
+    "write_csv",
     "write_json",
     "write_npy",
+    "write_parquet",
 ]
 
 SCHEMA = 1
 """Number of the JSON's layout; it grows when a reader of an older one would be misled."""
 
+SECOND_COLUMNS = ("q1", "q2", "q3", "q4", "arousal", "valence", "silent", "uncertain")
+"""Columns of tables with a row a second, after `time`; the last two are true or false."""
+
+_FLAGS = SECOND_COLUMNS[-2:]
 _DIGITS = 6  # after the point, more than any model is certain of
 
 
@@ -107,8 +116,50 @@ def write_npy(prediction: Prediction, file: BinaryIO, *, winner: bool = False) -
     file.write(content.getbuffer())
 
 
+def second_rows(prediction: Prediction) -> NDArray[np.float32]:
+    """Return what `SECOND_COLUMNS` name, shape (rows, 8); arousal and valence of positive."""
+    return np.column_stack(
+        [
+            prediction.head(QUADRANT),
+            prediction.head(AROUSAL)[:, 1],
+            prediction.head(VALENCE)[:, 1],
+            prediction.silent,
+            prediction.uncertain,
+        ]
+    ).astype(np.float32)
+
+
+def write_csv(prediction: Prediction, file: BinaryIO) -> None:
+    """Write a row a second as CSV: `time` in seconds, and `SECOND_COLUMNS`."""
+    text = TextIOWrapper(file, "utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("time", *SECOND_COLUMNS))
+    flags = len(_FLAGS)
+    for time, row in enumerate(_rounded(second_rows(prediction))):
+        writer.writerow((time, *row[:-flags], *(str(bool(flag)).lower() for flag in row[-flags:])))
+    text.detach()
+
+
+def write_parquet(prediction: Prediction, file: BinaryIO) -> None:
+    """Write a row a second as Parquet: `time` in seconds, and `SECOND_COLUMNS`.
+
+    Raises:
+        ModuleNotFoundError: pyarrow is not installed.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = second_rows(prediction)
+    columns = {"time": prediction.times}
+    for name, values in zip(SECOND_COLUMNS, rows.T, strict=True):
+        columns[name] = values.astype(bool) if name in _FLAGS else np.ascontiguousarray(values)
+    content = BytesIO()  # pyarrow would not say why a disk refused
+    parquet.write_table(pyarrow.table(columns), content)
+    file.write(content.getbuffer())
+
+
 @contextmanager
-def complete(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
+def complete(*paths: Path, scratch: Path | None = None) -> Iterator[tuple[BinaryIO, ...]]:
     """Open files that appear under their names together, and only when all are complete.
 
     They are written beside their targets under temporary names and renamed at the end of the
@@ -118,6 +169,7 @@ def complete(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
 
     Args:
         paths: the targets. Their folders are made where they are missing.
+        scratch: a folder on their file system for the temporary files, instead of their own.
 
     Yields:
         One file open for writing a path.
@@ -126,7 +178,7 @@ def complete(*paths: Path) -> Iterator[tuple[BinaryIO, ...]]:
         OSError: a target cannot be written.
     """
     with ExitStack() as stack:
-        opened = [_open(_real(path), stack) for path in paths]
+        opened = [_open(_real(path), stack, scratch) for path in paths]
         yield tuple(file for file, _, _ in opened)
         for file, _, target in opened:
             with naming(target):
@@ -180,16 +232,23 @@ def _naming_instead(path: Path) -> Iterator[None]:
         raise
 
 
-def _open(target: Path, stack: ExitStack) -> tuple[BinaryIO, Path | None, Path]:
-    """Open a temporary file beside the target, or the target itself if it is a device or pipe."""
+def _open(
+    target: Path, stack: ExitStack, scratch: Path | None = None
+) -> tuple[BinaryIO, Path | None, Path]:
+    """Open a temporary file for the target, or the target itself if it is a device or pipe."""
     if target.exists() and not target.is_file():
         return stack.enter_context(target.open("wb")), None, target
     target.parent.mkdir(parents=True, exist_ok=True)
     # Of a fixed length: with the target's name in it, it could be too long where that is not.
-    part = target.parent / f".quadpred-{secrets.token_hex(8)}.part"
-    stack.callback(part.unlink, missing_ok=True)
+    part = (scratch or target.parent) / f".quadpred-{secrets.token_hex(8)}.part"
+    stack.callback(_remove, part)
     with _naming_instead(target):
         return stack.enter_context(part.open("xb")), part, target
+
+
+def _remove(part: Path) -> None:
+    with suppress(OSError):  # a read-only file system complains even if there is no such file
+        part.unlink()
 
 
 def _real(path: Path) -> Path:

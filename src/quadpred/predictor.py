@@ -27,6 +27,8 @@ Array = NDArray[np.float32]
 METADATA_KEY = "quadpred"
 """Where a model file keeps its description, as JSON."""
 
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
 _BLOCK_ROWS = 30
 """Rows a call of the network: its memory stays in the cache, and is the same for every length."""
 
@@ -44,15 +46,19 @@ class Predictor:
     Args:
         model: an ONNX file that `quadpred train export` wrote.
         sha256: the checksum it must have, if known.
+        device: where the network runs: "cpu", "cuda", or "auto" for cuda where it is to be had.
 
     Raises:
-        ModelError: missing, not a model of this package, or not the one expected.
+        ModelError: missing, not a model of this package, not the one expected, or its device is
+            not to be had.
     """
 
-    def __init__(self, model: str | os.PathLike[str], *, sha256: str | None = None):
+    def __init__(
+        self, model: str | os.PathLike[str], *, sha256: str | None = None, device: str = "cpu"
+    ):
         import onnxruntime  # a fifth of a second, which only predicting should cost
 
-        path = Path(model)
+        self.path = path = Path(model)
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -60,15 +66,14 @@ class Predictor:
         checksum = hashlib.sha256(content).hexdigest()
         if sha256 not in (None, checksum):
             raise ModelError(f"{path}: damaged: its checksum is not the one on record")
+        providers = _providers(device)
         options = onnxruntime.SessionOptions()
         # The network is a small part of the whole; one thread leaves the cores to other files,
         # and sums in one order, whatever the machine.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(content, options, providers=providers)
             described = json.loads(self._session.get_modelmeta().custom_metadata_map[METADATA_KEY])
             self.features = FeatureConfig(**described["features"])
             self.context = int(described["context"])
@@ -77,16 +82,20 @@ class Predictor:
                 raise ValueError("other outputs than the three heads")
         except Exception as error:  # ONNX Runtime raises classes of its own that share no base
             raise ModelError(f"{path}: not a quadpred model ({type(error).__name__})") from None
+        if device == "cuda" and _CUDA not in self._session.get_providers():
+            raise ModelError("device cuda: ONNX Runtime finds no GPU that it can use")
 
     @classmethod
-    def of_languages(cls, speech: str = "english", music: str = "english") -> "Predictor":
+    def of_languages(
+        cls, speech: str = "english", music: str = "english", *, device: str = "cpu"
+    ) -> "Predictor":
         """Load the model on board for these languages, given as names or one-letter codes.
 
         Raises:
             ValueError: an unknown language, or no model on board for the pair.
         """
         model = registry.find(speech, music)
-        return cls(model.path, sha256=model.sha256)
+        return cls(model.path, sha256=model.sha256, device=device)
 
     def predict(self, path: str | os.PathLike[str]) -> Prediction:
         """Predict a file, streamed: memory does not grow with its length.
@@ -207,3 +216,15 @@ class Predictor:
         starts = [start(row) - origin for row in range(first, last)]
         windows = np.stack([held[at : at + size] for at in starts])
         return tuple(head[:, 0] for head in self._session.run(None, {"log_mel": windows}))
+
+
+def _providers(device: str) -> list[str]:
+    """Name what ONNX Runtime is to compute with, the first that it can use."""
+    import onnxruntime
+
+    known = onnxruntime.get_available_providers()
+    if device == "cuda" and _CUDA not in known:
+        has = ", ".join(name.removesuffix("ExecutionProvider") for name in known)
+        wheel = f"the installed ONNX Runtime is built for {has} only"
+        raise ModelError(f"device cuda: {wheel}; put onnxruntime-gpu in the place of onnxruntime")
+    return [_CUDA, _CPU] if device != "cpu" and _CUDA in known else [_CPU]

@@ -1,0 +1,77 @@
+import os
+import time
+
+import pytest
+from library import record, settings_of
+from unreliable import NeverStarts, Unreliable
+
+from quadpred.batch import BatchError
+from quadpred.batch.clip import Done, Failed, Task
+from quadpred.batch.discovery import Recording
+from quadpred.batch.workers import Workers
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
+
+
+@pytest.fixture
+def outcomes(tmp_path):
+    """Process recordings of these names, made here; return outcomes by name."""
+
+    def process(*names, count=2, patience=60.0, kind=Unreliable):
+        settings = settings_of(tmp_path / "out", kind=kind)
+        tasks = [Task(Recording(name, str(record(tmp_path / f"{name}.wav")))) for name in names]
+        with Workers(count, settings, patience=patience) as workers:
+            groups = list(workers.run(iter(tasks)))
+        return {outcome.recording.name: outcome for group in groups for outcome in group}
+
+    return process
+
+
+def test_a_worker_that_is_killed_costs_one_line(outcomes):
+    clips = [f"clip_{number}" for number in range(8)]
+    result = outcomes(*clips[:4], "kill", "kill_once", "exit", *clips[4:])
+    reasons = {name: each.reason for name, each in result.items() if isinstance(each, Failed)}
+    assert reasons == {
+        "kill": "the process that read it was killed by SIGKILL, 2 times",
+        "exit": "the process that read it ended with code 3, 2 times",
+    }
+    assert {name for name, each in result.items() if isinstance(each, Done)} == {
+        *clips,
+        "kill_once",
+    }
+
+
+def test_a_worker_that_hangs_costs_one_line(outcomes):
+    started = time.monotonic()
+    result = outcomes("clip_1", "hang", "clip_2", "clip_3", count=1, patience=5.0)
+    assert time.monotonic() - started < 60
+    assert result["hang"].reason == "no result in 7 seconds, so it was given up"
+    assert all(isinstance(result[f"clip_{number}"], Done) for number in (1, 2, 3))
+
+
+def test_a_fault_of_ours_costs_one_line_and_blas_has_one_thread(outcomes):
+    result = outcomes("fault", "clip", "threads", count=1)
+    assert result["fault"].reason == "cannot be predicted: RuntimeError: a fault"
+    assert result["threads"].reason == "cannot be predicted: RuntimeError: 1"
+    assert isinstance(result["clip"], Done)
+
+
+def test_workers_that_never_start_end_the_run(outcomes):
+    with pytest.raises(BatchError, match="worker processes ended with code 9 as they start"):
+        outcomes("a", "b", kind=NeverStarts)
+
+
+def test_what_is_given_up_early_leaves_no_process(tmp_path):
+    settings = settings_of(tmp_path / "out", kind=Unreliable)
+    names = [f"slow_{number}" for number in range(50)]
+    tasks = [Task(Recording(name, str(record(tmp_path / f"{name}.wav")))) for name in names]
+    started = time.monotonic()
+    with Workers(2, settings) as workers:
+        next(workers.run(tasks))
+        processes = [worker.process for worker in workers._workers]
+        alive = [process.pid for process in processes if process.is_alive()]
+    assert len(alive) == 2
+    for pid in alive:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert time.monotonic() - started < 9
