@@ -118,7 +118,8 @@ def tag(
             _print(f"{name}: {', '.join([*mood[:1], outcome])}")
     if dry_run:
         _show(["file", "mood", "arousal", "valence", "confidence", "what would be done"], rows)
-    _print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+    total = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    _print(f"Nothing was changed; it would be: {total}" if dry_run else total)
     if counts[_FAILURE]:
         raise typer.Exit(_FAILED)
 
