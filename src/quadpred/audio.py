@@ -17,7 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from quadpred.sources import AudioError, Source, open_source, printable
 
-__all__ = ["AudioError", "AudioWarning", "SecondLevels", "read_blocks", "resample", "sample_blocks"]
+__all__ = [
+    "AudioError",
+    "AudioWarning",
+    "SecondLevels",
+    "at_most",
+    "live_blocks",
+    "read_blocks",
+    "resample",
+    "sample_blocks",
+]
 
 Array = NDArray[np.float32]
 
@@ -113,6 +122,22 @@ def read_blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[Arra
         yield from resample(_decode(path, source), source.sound.samplerate, sample_rate)
 
 
+def at_most(
+    seconds: float, blocks: Iterable[Array], sample_rate: int, path: str
+) -> Iterator[Array]:
+    """Pass blocks of shape (samples,) at `sample_rate` Hz through, until they are too many.
+
+    Raises:
+        AudioError: they last longer than `seconds`.
+    """
+    left = seconds * sample_rate
+    for block in blocks:
+        left -= len(block)
+        if left < 0:
+            raise AudioError(path, f"lasts longer than {seconds:g} seconds")
+        yield block
+
+
 def _scale(block: NDArray[Any]) -> NDArray[Any]:
     """Scale integers of any width to [-1, 1); leave floats."""
     if block.dtype.kind == "f":
@@ -149,6 +174,29 @@ def sample_blocks(samples: ArrayLike, rate: int, sample_rate: int) -> Iterator[A
     step = _BLOCK // data.shape[1]
     pieces = (data[start : start + step] for start in range(0, len(data), step))
     yield from resample((_mono(_scale(piece), _SAMPLES) for piece in pieces), rate, sample_rate)
+
+
+def live_blocks(blocks: Iterable[Array], rate: int, sample_rate: int) -> Iterator[Array]:
+    """Resample mono float32 blocks of shape (samples,) that come one by one.
+
+    Args:
+        blocks: consecutive, of any lengths.
+        rate: in Hz.
+        sample_rate: in Hz.
+
+    Yields:
+        float32 arrays of shape (samples,).
+
+    Raises:
+        AudioError: the rate is not supported, there are no samples, or some are not finite.
+    """
+    _check_rate(_SAMPLES, rate)
+    heard = False
+    for block in resample((_mono(block[:, None], _SAMPLES) for block in blocks), rate, sample_rate):
+        heard = heard or bool(len(block))
+        yield block
+    if not heard:
+        raise AudioError(_SAMPLES, "there are none")
 
 
 class SecondLevels:
