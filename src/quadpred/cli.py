@@ -19,6 +19,7 @@ from quadpred import __version__
 from quadpred.labels import HEADS, Head
 from quadpred.train.cli import app as train
 from quadpred.train.corpora_cli import app as corpora
+from quadpred.web.cli import serve
 
 if TYPE_CHECKING:
     from quadpred.prediction import Origin, Prediction
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _FAILED, _INTERRUPTED, _TERMINATED = 2, 130, 143  # exit codes
 _SPOKEN = {"mixed": "English and Mandarin", "own": "your own"}
 _TRAIN_EXTRA = {"onnx", "onnxscript", "optuna", "platformdirs", "torch"}
+_WEB_EXTRA = {"fastapi", "python_multipart", "starlette", "uvicorn"}
 _BAR = 20  # terminal cells
 
 
@@ -66,6 +68,7 @@ app = typer.Typer(
 )
 app.add_typer(train, name="train")
 app.add_typer(corpora, name="corpora")
+app.command()(serve)
 
 
 def main() -> None:
@@ -286,6 +289,8 @@ def _reason(error: Exception) -> str:
         return f"{name}: {reason}" if name else reason
     if isinstance(error, ModuleNotFoundError) and error.name in _TRAIN_EXTRA:
         return 'training needs the extra: pip install "quadpred[train]"'
+    if isinstance(error, ModuleNotFoundError) and error.name in _WEB_EXTRA:
+        return 'serving needs the extra: pip install "quadpred[web]"'
     if type(error).__module__.partition(".")[0] == __package__:
         return str(error)
     raise error

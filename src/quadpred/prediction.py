@@ -141,6 +141,4 @@ def join(parts: Iterable[Prediction]) -> Prediction:
         np.concatenate([part.head(head) for part in parts]) for head in HEADS
     )
     silent = np.concatenate([part.silent for part in parts])
-    return replace(
-        parts[-1], quadrant=quadrant, arousal=arousal, valence=valence, silent=silent
-    )
+    return replace(parts[-1], quadrant=quadrant, arousal=arousal, valence=valence, silent=silent)

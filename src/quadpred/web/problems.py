@@ -1,0 +1,92 @@
+"""Errors as problem+json (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+__all__ = ["Problem", "ProblemError", "handle_problems", "problem", "problem_response", "responses"]
+
+_TYPE = "application/problem+json"
+
+_EXAMPLES = {
+    400: "the form is not complete",
+    401: "a token is needed: Authorization: Bearer TOKEN",
+    403: "a page of another site may not ask this",
+    404: "no such prediction, or it has expired",
+    409: "the prediction is not finished",
+    413: "more than 200000000 bytes",
+    415: "send a form (multipart/form-data) with the recording in the field file",
+    422: "not audio that libsndfile or ffmpeg can read",
+    429: "16 recordings are waiting already",
+}
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    type: str = Field(default="about:blank", examples=["about:blank"])
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["not audio that libsndfile or ffmpeg can read"])
+
+
+def problem(status: int, detail: str) -> dict[str, Any]:
+    """Describe an error: its HTTP status and a sentence on it."""
+    title = HTTPStatus(status).phrase
+    return {"type": "about:blank", "title": title, "status": status, "detail": detail}
+
+
+def problem_response(
+    status: int, detail: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """Answer with an error."""
+    return JSONResponse(problem(status, detail), status, headers, media_type=_TYPE)
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document these errors in the OpenAPI of a route."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {_TYPE: {"schema": schema, "example": problem(status, _EXAMPLES[status])}},
+        }
+        for status in statuses
+    }
+
+
+class ProblemError(Exception):
+    """An error to answer a request with."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None):
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Have every error of the app answered with a problem."""
+
+    @app.exception_handler(ProblemError)
+    async def _problem(_: Request, error: ProblemError) -> JSONResponse:
+        return problem_response(error.status, error.detail, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers) if error.headers else None
+        return problem_response(error.status_code, error.detail, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        reasons = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return problem_response(422, "; ".join(reasons))
+
+    @app.exception_handler(Exception)
+    async def _bug(_: Request, error: Exception) -> JSONResponse:
+        return problem_response(500, "a bug in quadpred")
