@@ -1,6 +1,7 @@
 """Worker processes as the event loop sees them."""
 
 import asyncio
+import logging
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -12,6 +13,8 @@ from quadpred.web.limits import Limits
 from quadpred.web.wire import Message, pack, receive
 
 __all__ = ["Worker", "WorkerLost"]
+
+_LOG = logging.getLogger(__name__)
 
 
 class WorkerLost(Exception):
@@ -66,6 +69,8 @@ class Worker:
         while kind not in ("done", "failed"):
             head, body = await self._receive()
             kind = head["kind"]
+            if "trace" in head:
+                _LOG.error(head["trace"])
             yield head, body
 
     async def _receive(self) -> Message:

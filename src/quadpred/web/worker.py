@@ -27,6 +27,7 @@ from quadpred.audio import AudioError, AudioWarning
 from quadpred.confine import die_with_parent, limit_memory
 from quadpred.formats import json_line, to_json
 from quadpred.labels import HEADS
+from quadpred.mpeg import find_frames
 from quadpred.prediction import Prediction, join
 from quadpred.predictor import Predictor
 from quadpred.registry import find
@@ -44,9 +45,7 @@ def main() -> None:
     parent, memory = map(int, sys.argv[1:])
     die_with_parent(parent)
     limit_memory(memory)
-    # What a library prints must not come between the messages.
     output = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
     messages: Queue[Message] = Queue(_AHEAD)
     threading.Thread(target=_receive, args=(sys.stdin.buffer, messages), daemon=True).start()
 
@@ -55,6 +54,10 @@ def main() -> None:
 
     worker = _Worker(messages, tell)
     worker.warm()
+    # What decoders print of damage must not come between the messages, nor fill the server's log.
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
     tell("ready")
     while True:
         worker.serve(*messages.get())
@@ -95,8 +98,8 @@ class _Worker:
         except MemoryError:
             self._tell("failed", status=_UNREADABLE, detail="needs too much memory to decode")
         except Exception:
-            traceback.print_exc()
-            self._tell("failed", status=_BUG, detail="a bug in quadpred")
+            trace = traceback.format_exc()
+            self._tell("failed", status=_BUG, detail="a bug in quadpred", trace=trace)
         gc.collect()  # files of a failed task, which its traceback may have kept open
 
     def _predict(
@@ -158,7 +161,9 @@ def _rows(part: Prediction) -> dict[str, Any]:
 
 def _announced(path: str) -> float | None:
     """The length in seconds that a header speaks of, for a progress bar; it may lie."""
-    with suppress(soundfile.LibsndfileError):
+    with suppress(soundfile.LibsndfileError), open(path, "rb", buffering=0) as file:
+        if find_frames(file):  # it may say what it likes, and often does
+            return None
         info = soundfile.info(path)
         if info.frames < 1 << 40:  # a stream that does not know its length
             return float(info.duration)
