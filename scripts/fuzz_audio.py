@@ -124,11 +124,15 @@ def use(process: int) -> tuple[int, int, int]:
     """Return descriptors, threads and bytes of memory of a process."""
     folder = Path(f"/proc/{process}")
     status = (folder / "status").read_text()
-    threads, memory = (int(re.search(rf"{key}:\s+(\d+)", status)[1]) for key in ("Threads", "VmRSS"))
+    threads, memory = (
+        int(re.search(rf"{key}:\s+(\d+)", status)[1]) for key in ("Threads", "VmRSS")
+    )
     return len(os.listdir(folder / "fd")), threads, 1000 * memory
 
 
 class Fuzzer:
+    """Sends, counts, and keeps what harms."""
+
     def __init__(self, seed: int, output: Path, sounds: dict[str, bytes]):
         self.chance = random.Random(seed)
         self.output = output
@@ -138,6 +142,7 @@ class Fuzzer:
         self.slowest = 0.0
 
     def find(self, what: str, name: str, content: bytes) -> None:
+        """Keep a recording that did harm."""
         self.findings += 1
         kept = self.output / f"{self.findings:04}-{name}"
         kept.write_bytes(content)
@@ -147,6 +152,7 @@ class Fuzzer:
             file.write(json.dumps(line) + "\n")
 
     async def send(self, client: httpx.AsyncClient) -> None:
+        """Upload one recording and look at what comes back."""
         name = self.chance.choice(list(self.sounds))
         content = damaged(self.sounds[name], list(self.sounds.values()), self.chance)
         began = time.monotonic()
@@ -173,6 +179,7 @@ class Fuzzer:
             self.find(f"took {took:.0f} s", name, content)
 
     async def run(self, minutes: float, server: subprocess.Popen[str], address: str) -> None:
+        """Upload for so many minutes; look now and then at what the server has in use."""
         end = time.monotonic() + 60 * minutes
         first: dict[int, tuple[int, int, int]] = {}
         async with httpx.AsyncClient(base_url=address, timeout=180) as client:
@@ -193,6 +200,7 @@ class Fuzzer:
 
 
 def main() -> None:
+    """Start a server, harm it, end it, and say what happened."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -229,6 +237,7 @@ def main() -> None:
 
 
 def wait_for(address: str) -> None:
+    """Wait until the server answers."""
     for _ in range(100):
         try:
             httpx.get(f"{address}healthz")

@@ -94,7 +94,6 @@ class Predictor:
         Raises:
             AudioError: the file cannot be read.
         """
-
         return join(self.stream(path))
 
     def stream(

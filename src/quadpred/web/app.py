@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import FastAPI, Header, Request
+from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
@@ -22,7 +22,16 @@ from quadpred.prediction import Origin
 from quadpred.web.jobs import Job, Jobs
 from quadpred.web.limits import Limits
 from quadpred.web.live import live
-from quadpred.web.problems import ProblemError, handle_problems, problem_response, responses
+from quadpred.web.problems import ProblemError, handle_problems, problem_response
+from quadpred.web.schemas import (
+    UPLOAD,
+    Health,
+    JobDocument,
+    Models,
+    PredictionDocument,
+    content,
+    problems,
+)
 from quadpred.web.security import Access, Guard
 from quadpred.web.uploads import Uploads
 
@@ -33,8 +42,35 @@ Music = Literal["english", "mandarin", "e", "m"]
 
 _STATIC = Path(__file__).parent / "static"
 _NO_PAGE = "<!doctype html><title>quadpred</title><p>The page is missing; the API is at /v1."
+_ONE = "/v1/predictions/{id}"
 _LONGEST_WAIT = 600  # seconds
 _WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,9})\b")  # RFC 7240, section 4.3
+
+
+_CSV = """\
+second,Q1,Q2,Q3,Q4,arousal,valence,silent,uncertain
+0,0.1,0.7,0.15,0.05,0.8,0.15,0,0
+"""
+_EVENTS = """\
+event: rows
+data: {"from": 0, "quadrant": [[0.1, 0.7, 0.15, 0.05]], "arousal": [[0.2, 0.8]], \
+"valence": [[0.85, 0.15]], "silent": [false], "uncertain": [false]}
+
+event: progress
+data: {"seconds": 1.0, "duration": 1.0}
+
+event: done
+data: {"id": "9pYb1mBvY2GkqOQ0eM0g3w", "status": "done", "result": {}}
+"""
+_ABOUT = """\
+Send a recording to `POST /v1/predictions`. With `Prefer: wait=60` the answer is the result, if it
+takes no longer; without, follow the `Location`, or its `/events` for rows as they are computed.
+
+Live audio goes over a WebSocket, `/v1/live?speech=english&music=english`: the text
+`{"sample_rate": 48000}` first, then binary messages of mono float32 samples (little-endian), then
+the text `{"stop": true}`. The server sends a message a second, as the event `rows`, and at the end
+`{"done": …}` with the whole, or `{"error": …}`.
+"""
 
 
 def create_app(access: Access, limits: Limits, workers: int) -> FastAPI:
@@ -55,6 +91,7 @@ def create_app(access: Access, limits: Limits, workers: int) -> FastAPI:
         title="quadpred",
         version=__version__,
         summary="Second by second, the emotion perceived in music.",
+        description=_ABOUT,
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
@@ -70,37 +107,39 @@ def create_app(access: Access, limits: Limits, workers: int) -> FastAPI:
     if _STATIC.is_dir():
         app.mount("/static", StaticFiles(directory=_STATIC))
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_model=Health)
     async def health() -> dict[str, str]:
+        """Whether the server answers; never needs the token."""
         return {"status": "ok", "version": __version__}
 
-    @app.get("/v1/models")
+    @app.get("/v1/models", response_model=Models, responses=problems())
     async def models() -> dict[str, Any]:
-        return {
-            "models": [_described(model) for model in registry.models()],
-            "heads": [
-                {
-                    "name": head.name,
-                    "classes": head.classes,
-                    "titles": head.titles,
-                    "colours": head.colours,
-                }
-                for head in HEADS
-            ],
-            "limits": {
-                "bytes": limits.bytes,
-                "seconds": limits.seconds,
-                "files": limits.queue,
-            },
-        }
+        """The models on board, what they predict, and the limits of this server."""
+        return _on_board(limits)
 
-    @app.post("/v1/predictions", status_code=202)
+    @app.post(
+        "/v1/predictions",
+        status_code=202,
+        response_model=JobDocument,
+        response_description="Waiting or running; ask at the `Location`.",
+        responses={
+            200: {"model": JobDocument, "description": "Finished in the time of `Prefer`."},
+            **problems(400, 408, 413, 415, 422, 429),
+        },
+        openapi_extra=UPLOAD,
+    )
     async def predict(
         request: Request,
-        speech: Speech = "english",
-        music: Music = "english",
-        prefer: Annotated[str | None, Header()] = None,
+        speech: Annotated[Speech, Query(description="Speech the model learned from.")] = "english",
+        music: Annotated[Music, Query(description="Music the model learned from.")] = "english",
+        prefer: Annotated[
+            str | None,
+            Header(
+                description="`wait=SECONDS` for the result itself (RFC 7240).", examples=["wait=60"]
+            ),
+        ] = None,
     ) -> Response:
+        """Predict a recording."""
         with jobs.place():
             path, source = await app.state.uploads.receive(request, limits)
             job = Job(path, source, speech, music)
@@ -108,45 +147,77 @@ def create_app(access: Access, limits: Limits, workers: int) -> FastAPI:
         where = {"Location": f"/v1/predictions/{job.id}"}
         wait = _WAIT.search(prefer or "")
         if wait:
-            await _finished(request, job, min(int(wait[1]), _LONGEST_WAIT))
-            if job.ended is None and await request.is_disconnected():
+            where["Preference-Applied"] = f"wait={wait[1]}"
+            if await _abandoned(request, job, min(int(wait[1]), _LONGEST_WAIT)):
                 jobs.drop(job)
             if job.error:
                 return problem_response(job.error["status"], job.error["detail"], where)
-            where["Preference-Applied"] = f"wait={wait[1]}"
-        return _json(job.document(), 200 if job.ended else 202, where)
+        return _json(job.document(), 200 if wait and job.ended else 202, where)
 
-    @app.get("/v1/predictions/{name}")
-    async def get(name: str) -> Response:
-        return _json(jobs.get(name).document())
+    @app.get(_ONE, response_model=JobDocument, responses=problems(404))
+    async def get(id: str) -> Response:
+        """How far a prediction is, and its result when it is done."""
+        return _json(jobs.get(id).document())
 
-    @app.delete("/v1/predictions/{name}", status_code=204)
-    async def forget(name: str) -> Response:
-        jobs.drop(jobs.get(name))
+    @app.delete(_ONE, status_code=204, responses=problems(404))
+    async def forget(id: str) -> Response:
+        """End the work, and forget the prediction."""
+        jobs.drop(jobs.get(id))
         return Response(status_code=204)
 
-    @app.get("/v1/predictions/{name}/events")
-    async def events(name: str) -> Response:
-        return StreamingResponse(jobs.get(name).listen(), media_type="text/event-stream")
+    @app.get(
+        f"{_ONE}/events",
+        response_class=Response,
+        responses={200: content("text/event-stream", "Events.", _EVENTS), **problems(404)},
+    )
+    async def events(id: str) -> Response:
+        """Rows as they are computed, from the first, and the job or the problem at the end."""
+        return StreamingResponse(jobs.get(id).listen(), media_type="text/event-stream")
 
-    @app.get("/v1/predictions/{name}/prediction.json")
-    async def as_json(name: str) -> Response:
-        job = _done(jobs.get(name))
+    @app.get(
+        f"{_ONE}/prediction.json",
+        response_model=PredictionDocument,
+        responses=problems(404, 409, 413, 422),
+    )
+    async def as_json(id: str) -> Response:
+        """The result as a file."""
+        job = _done(jobs.get(id))
         return _download(job.result or b"", job, ".json", "application/json")
 
-    @app.get("/v1/predictions/{name}/rows.csv")
-    async def as_csv(name: str) -> Response:
-        job = _done(jobs.get(name))
+    @app.get(
+        f"{_ONE}/rows.csv",
+        response_class=Response,
+        responses={
+            200: content("text/csv", "A row a second.", _CSV),
+            **problems(404, 409, 413, 422),
+        },
+    )
+    async def as_csv(id: str) -> Response:
+        """The rows as a table."""
+        job = _done(jobs.get(id))
         table = await asyncio.to_thread(_table, job.result or b"")
         return _download(table, job, ".csv", "text/csv; charset=utf-8")
 
-    @app.get("/v1/predictions/{name}/taggram.png")
-    async def as_png(name: str) -> Response:
-        job = _done(jobs.get(name))
+    @app.get(
+        f"{_ONE}/taggram.png",
+        response_class=Response,
+        responses={200: content("image/png", "The tag-gram."), **problems(404, 409, 413, 422, 429)},
+    )
+    async def as_png(id: str) -> Response:
+        """The tag-gram as a picture."""
+        job = _done(jobs.get(id))
         return _download(await jobs.picture(job), job, ".png", "image/png")
 
     app.add_api_websocket_route("/v1/live", live(limits))
     return app
+
+
+def _on_board(limits: Limits) -> dict[str, Any]:
+    return {
+        "models": [_described(model) for model in registry.models()],
+        "heads": [vars(head) for head in HEADS],
+        "limits": {"bytes": limits.bytes, "seconds": limits.seconds, "files": limits.queue},
+    }
 
 
 def _described(model: registry.Model) -> dict[str, Any]:
@@ -160,13 +231,15 @@ def _described(model: registry.Model) -> dict[str, Any]:
     }
 
 
-async def _finished(request: Request, job: Job, seconds: int) -> None:
-    """Wait until the job has ended, the client has gone, or the time is over."""
+async def _abandoned(request: Request, job: Job, seconds: int) -> bool:
+    """Wait until the job has ended or the time is over; tell whether the client left before."""
     with job.attended():
-        ends = [asyncio.create_task(job.finished()), asyncio.create_task(_gone(request))]
-        await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for end in ends:
-            end.cancel()
+        end, gone = asyncio.create_task(job.finished()), asyncio.create_task(_gone(request))
+        await asyncio.wait([end, gone], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        left = gone.done() and not end.done()
+        end.cancel()
+        gone.cancel()
+        return left
 
 
 async def _gone(request: Request) -> None:

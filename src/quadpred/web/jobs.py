@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from quadpred.web.limits import Limits
-from quadpred.web.pool import Worker, WorkerLost
+from quadpred.web.pool import Worker, WorkerLostError
 from quadpred.web.problems import ProblemError, problem
 
 __all__ = ["Job", "Jobs"]
 
 _STILL_HERE = 15.0  # seconds between signs of life to a listener
+_REVIVAL = 5.0  # seconds between two attempts to start a worker
 _RETRY = 1, 60  # seconds, least and most, after which to try a full queue again
 _NONE = "no such prediction, or it has expired"
 
@@ -149,6 +150,7 @@ class Jobs:
         self._artist, self._drawing = Worker(limits), asyncio.Lock()
         self._jobs: dict[str, Job] = {}
         self._queue: asyncio.Queue[Job] = asyncio.Queue()
+        self._wanted = 0  # pictures
         self._coming = 0  # uploads on their way
         self._took = 1.0  # seconds that a recent job took
         self._tasks: list[asyncio.Task[None]] = []
@@ -157,7 +159,7 @@ class Jobs:
         """Start the workers.
 
         Raises:
-            WorkerLost: they cannot start.
+            WorkerLostError: they cannot start.
         """
         await asyncio.gather(*(worker.start() for worker in self._workers))
         self._tasks = [asyncio.create_task(self._serve(worker)) for worker in self._workers]
@@ -220,7 +222,16 @@ class Jobs:
 
     async def picture(self, job: Job) -> bytes:
         """Draw the tag-gram of a finished job, as PNG."""
-        async with self._drawing:
+        if self._wanted >= self._limits.queue:
+            raise ProblemError(429, "too many pictures are asked for", {"Retry-After": "5"})
+        self._wanted += 1
+        try:
+            return await self._drawn(job)
+        finally:
+            self._wanted -= 1
+
+    async def _drawn(self, job: Job) -> bytes:
+        async with self._drawing:  # a second request for a picture finds it
             if job.picture is None:
                 try:
                     async with asyncio.timeout(self._limits.work):
@@ -242,11 +253,20 @@ class Jobs:
                 job.work = asyncio.create_task(self._work(worker, job))
                 await asyncio.wait([job.work])
                 job.work = None
-                await worker.start()
+                await self._revive(worker)
+
+    async def _revive(self, worker: Worker) -> None:
+        """Have the worker warm for the next job, if this one has cost it its life."""
+        while True:
+            try:
+                return await worker.start()
+            except WorkerLostError:
+                await worker.kill()
+                await asyncio.sleep(_REVIVAL)
 
     async def _work(self, worker: Worker, job: Job) -> None:
         job.status, started = "running", time.monotonic()
-        task = {
+        task: dict[str, Any] = {
             "path": str(job.path),
             "source": job.source,
             "speech": job.speech,
@@ -262,7 +282,7 @@ class Jobs:
         except TimeoutError:
             job.fail(422, f"took longer than {self._limits.work:g} seconds")
             await worker.kill()
-        except WorkerLost:
+        except WorkerLostError:
             job.fail(422, "the decoder crashed on it")
             await worker.kill()
         except asyncio.CancelledError:

@@ -10,20 +10,20 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from quadpred import registry
 from quadpred.web.limits import Limits
-from quadpred.web.pool import Worker, WorkerLost
+from quadpred.web.pool import Worker, WorkerLostError
 from quadpred.web.problems import problem
 
 __all__ = ["live"]
 
-_POLICY, _TRY_LATER, _NORMAL = 1008, 1013, 1000  # RFC 6455, section 7.4
+_NORMAL, _POLICY, _BUG, _TRY_LATER = 1000, 1008, 1011, 1013  # RFC 6455, section 7.4
 _RATES = range(8_000, 192_001)  # Hz
 _BYTES = 4  # of a sample
 
 
 class _RefusedError(Exception):
-    def __init__(self, detail: str, code: int = _POLICY):
+    def __init__(self, detail: str, status: int = 422, code: int = _POLICY):
         super().__init__(detail)
-        self.detail = detail
+        self.problem = problem(status, detail)
         self.code = code
 
 
@@ -38,12 +38,12 @@ def live(limits: Limits) -> Callable[[WebSocket], Awaitable[None]]:
         worker = Worker(limits)
         try:
             if listeners > limits.live:
-                raise _RefusedError(f"{limits.live} are listened to already", _TRY_LATER)
+                raise _RefusedError(f"{limits.live} are listened to already", 429, _TRY_LATER)
             await _listen(socket, worker, limits)
             await socket.close(_NORMAL)
         except _RefusedError as refused:
-            with suppress(RuntimeError, WebSocketDisconnect):
-                await socket.send_json({"error": problem(422, refused.detail)})
+            with suppress(RuntimeError, WebSocketDisconnect):  # it has gone
+                await socket.send_json({"error": refused.problem})
                 await socket.close(refused.code)
         except WebSocketDisconnect:
             pass
@@ -66,10 +66,22 @@ async def _listen(socket: WebSocket, worker: Worker, limits: Limits) -> None:
         raise _RefusedError(
             f"the first message must be a sample_rate of {_RATES[0]} to {_RATES[-1]}"
         )
-    await worker.send("listen", speech=speech, music=music, rate=rate)
-    async with asyncio.TaskGroup() as group:
-        hearing = group.create_task(_hear(socket, worker, limits, rate))
-        group.create_task(_answer(socket, worker, hearing))
+    both: list[asyncio.Task[None]] = []
+    try:
+        await worker.send("listen", speech=speech, music=music, rate=rate)
+        both = [
+            asyncio.create_task(_hear(socket, worker, limits, rate)),
+            asyncio.create_task(_answer(socket, worker)),
+        ]
+        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    except WorkerLostError:
+        raise _RefusedError("a bug in quadpred", 500, _BUG) from None
+    finally:
+        for task in both:
+            task.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
 
 
 async def _hear(socket: WebSocket, worker: Worker, limits: Limits, rate: int) -> None:
@@ -88,7 +100,7 @@ async def _hear(socket: WebSocket, worker: Worker, limits: Limits, rate: int) ->
     await worker.send("stop")
 
 
-async def _answer(socket: WebSocket, worker: Worker, hearing: asyncio.Task[None]) -> None:
+async def _answer(socket: WebSocket, worker: Worker) -> None:
     async for head, body in worker.answers():
         match head["kind"]:
             case "rows":
@@ -96,7 +108,7 @@ async def _answer(socket: WebSocket, worker: Worker, hearing: asyncio.Task[None]
             case "done":
                 await socket.send_text('{"done": ' + body.decode().strip() + "}")
             case "failed":
-                raise _RefusedError(head["detail"])
+                raise _RefusedError(head["detail"], head["status"])
 
 
 async def _message(socket: WebSocket, limits: Limits) -> dict[str, Any] | bytes:

@@ -12,12 +12,12 @@ from typing import Any
 from quadpred.web.limits import Limits
 from quadpred.web.wire import Message, pack, receive
 
-__all__ = ["Worker", "WorkerLost"]
+__all__ = ["Worker", "WorkerLostError"]
 
 _LOG = logging.getLogger(__name__)
 
 
-class WorkerLost(Exception):
+class WorkerLostError(Exception):
     """A worker process has ended in the midst of a task."""
 
 
@@ -32,7 +32,7 @@ class Worker:
         """Start the process, unless it runs, and wait until it has loaded what it needs.
 
         Raises:
-            WorkerLost: it cannot start.
+            WorkerLostError: it cannot start.
         """
         if self._process and self._process.returncode is None:
             return
@@ -49,21 +49,23 @@ class Worker:
         """Send a task, or a part of one, and wait while the worker has enough to do.
 
         Raises:
-            WorkerLost: the process has ended.
+            WorkerLostError: the process has ended.
         """
         await self.start()
-        assert self._process and self._process.stdin
+        assert self._process is not None
+        stdin = self._process.stdin
+        assert stdin is not None
         try:
-            self._process.stdin.write(pack({"kind": kind, **more}, body))
-            await self._process.stdin.drain()
+            stdin.write(pack({"kind": kind, **more}, body))
+            await stdin.drain()
         except OSError:
-            raise WorkerLost from None
+            raise WorkerLostError from None
 
     async def answers(self) -> AsyncIterator[Message]:
         """Yield what the worker says of its task; the last one is `done` or `failed`.
 
         Raises:
-            WorkerLost: the process has ended.
+            WorkerLostError: the process has ended.
         """
         kind = ""
         while kind not in ("done", "failed"):
@@ -75,11 +77,11 @@ class Worker:
 
     async def _receive(self) -> Message:
         if not self._process or not self._process.stdout:
-            raise WorkerLost
+            raise WorkerLostError
         try:
             return await receive(self._process.stdout)
         except (asyncio.IncompleteReadError, OSError):
-            raise WorkerLost from None
+            raise WorkerLostError from None
 
     async def kill(self) -> None:
         """End the process at once, and its children with it."""

@@ -9,21 +9,16 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-__all__ = ["Problem", "ProblemError", "handle_problems", "problem", "problem_response", "responses"]
+__all__ = [
+    "MEDIA_TYPE",
+    "Problem",
+    "ProblemError",
+    "handle_problems",
+    "problem",
+    "problem_response",
+]
 
-_TYPE = "application/problem+json"
-
-_EXAMPLES = {
-    400: "the form is not complete",
-    401: "a token is needed: Authorization: Bearer TOKEN",
-    403: "a page of another site may not ask this",
-    404: "no such prediction, or it has expired",
-    409: "the prediction is not finished",
-    413: "more than 200000000 bytes",
-    415: "send a form (multipart/form-data) with the recording in the field file",
-    422: "not audio that libsndfile or ffmpeg can read",
-    429: "16 recordings are waiting already",
-}
+MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(BaseModel):
@@ -45,19 +40,7 @@ def problem_response(
     status: int, detail: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
     """Answer with an error."""
-    return JSONResponse(problem(status, detail), status, headers, media_type=_TYPE)
-
-
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document these errors in the OpenAPI of a route."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {_TYPE: {"schema": schema, "example": problem(status, _EXAMPLES[status])}},
-        }
-        for status in statuses
-    }
+    return JSONResponse(problem(status, detail), status, headers, media_type=MEDIA_TYPE)
 
 
 class ProblemError(Exception):

@@ -88,7 +88,11 @@ class _Worker:
 
     def serve(self, task: dict[str, Any], body: bytes) -> None:
         """Do a task, and say how it ended."""
-        tasks = {"predict": self._predict, "listen": self._listen, "draw": self._draw}
+        tasks: dict[str, Callable[..., None]] = {
+            "predict": self._predict,
+            "listen": self._listen,
+            "draw": self._draw,
+        }
         try:
             tasks[task.pop("kind")](body, **task)
             return
