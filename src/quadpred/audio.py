@@ -3,6 +3,7 @@
 Streamed: nothing here holds more than one block of a file.
 """
 
+import math
 import os
 import warnings
 from array import array
@@ -34,6 +35,7 @@ _BLOCK = 1 << 18  # samples, of all channels together, that are decoded at once
 _RATES = range(1_000, 1_000_001)  # Hz; a header that says otherwise is damaged
 _CHANNELS = 256  # an array with more has its axes exchanged
 _SLACK = 0.25  # seconds, more than the delay and padding that an encoder adds and a decoder cuts
+_LOUDEST = 1e12  # full scale is 1; floats that hold 32-bit integers reach 2e9, damage 3e38
 _SAMPLES = "samples"  # in place of a path
 
 # -60 dBFS, as RMS of a second: below lie the noise of tape and the very end of a fade-out, above it
@@ -51,13 +53,16 @@ def _check_rate(path: str, rate: int) -> None:
 
 
 def _mono(block: NDArray[Any], path: str) -> Array:
-    """Mix (samples, channels) with equal weights into (samples,); refuse what is not finite."""
+    """Mix (samples, channels) with equal weights into (samples,); refuse what is no sound."""
     channels = block.shape[1]
     with np.errstate(invalid="ignore", over="ignore"):
         # A dot product is 25 times faster than mean(axis=1) over so short an axis.
         mono = block.astype(np.float32, copy=False) @ np.full(channels, 1 / channels, np.float32)
-    if not np.isfinite(mono).all():
+    peak = float(np.abs(mono).max(initial=0))
+    if not math.isfinite(peak):
         raise AudioError(path, "holds samples that are not finite numbers")
+    if peak > _LOUDEST:
+        raise AudioError(path, f"holds samples as large as {peak:.0e}")
     return mono
 
 

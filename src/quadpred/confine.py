@@ -57,6 +57,8 @@ def _become(parent: int, command: list[str]) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (most, most))
+    for number in signal.SIGPIPE, signal.SIGXFSZ:  # which Python ignores
+        signal.signal(number, signal.SIG_DFL)
     os.execv(command[0], command)
 
 
