@@ -273,6 +273,7 @@ class Jobs:
             "music": job.music,
             "longest": self._limits.seconds,
         }
+        failure = None
         try:
             async with asyncio.timeout(self._limits.work):
                 await worker.send("predict", **task)
@@ -280,16 +281,17 @@ class Jobs:
                     job.hear(head, body)
             self._took = time.monotonic() - started
         except TimeoutError:
-            job.fail(422, f"took longer than {self._limits.work:g} seconds")
-            await worker.kill()
+            failure = f"took longer than {self._limits.work:g} seconds"
         except WorkerLostError:
-            job.fail(422, "the decoder crashed on it")
-            await worker.kill()
+            failure = "the decoder crashed on it"
         except asyncio.CancelledError:
             await worker.kill()
             raise
         finally:
             job.path.unlink(missing_ok=True)
+        if failure:
+            await worker.kill()
+            job.fail(422, failure)
 
     async def _tidy(self) -> None:
         while True:
