@@ -31,7 +31,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 @schema.parametrize()
 @seed(0)
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
