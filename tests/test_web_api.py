@@ -138,8 +138,10 @@ def test_downloads(client: httpx.Client, song: Path) -> None:
         answer = client.get(f"{where}/{name}")
         assert answer.status_code == 200
         ending = name.rpartition(".")[2]
-        stem = "Fr%C3%BChling%2C%201"
-        assert answer.headers["content-disposition"].endswith(f"filename*=UTF-8''{stem}.{ending}")
+        assert answer.headers["content-disposition"] == (
+            f'attachment; filename="Fr_hling_ 1.{ending}"; '
+            f"filename*=UTF-8''Fr%C3%BChling%2C%201.{ending}"
+        )
     assert client.get(f"{where}/prediction.json").json() == result
     table = client.get(f"{where}/rows.csv").text.splitlines()
     assert table[0] == "second,Q1,Q2,Q3,Q4,arousal,valence,silent,uncertain"
