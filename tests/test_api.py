@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -61,3 +62,12 @@ def test_importing_costs_nothing():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     loaded = {name.partition(".")[0] for name in result.stdout.decode().split()}
     assert not loaded & {"numpy", "soundfile", "onnxruntime", "matplotlib", "torch"}
+
+
+def test_onnx_runtime_gathers_nothing_for_its_makers(tmp_path):
+    """It would leave an identifier in the folder for temporary files."""
+    code = "import quadpred; quadpred.Predictor.of_languages()"
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment["TMPDIR"] = str(tmp_path)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 import gc
 import os
 import pickle
+import socket
 import sys
 import threading
 import tracemalloc
@@ -298,6 +299,45 @@ def test_truncated_in_ffmpeg(sound_file, ffmpeg):
     assert 4 < len(samples) / RATE < 6
 
 
+@pytest.fixture
+def secret(sound_file, ffmpeg):
+    """Files that playlists would play, if they were believed."""
+    wav = sound_file("secret.wav", music(3, 44_100), 44_100)
+    return ffmpeg(wav, "secret.aac", "-c:a", "aac").name
+
+
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:3,\n{}\n#EXT-X-ENDLIST\n"
+PLAYLISTS = {
+    "hls": HLS,
+    "concat": "ffconcat version 1.0\nfile {}\n",
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+    'mediaPresentationDuration="PT3S" profiles="urn:mpeg:dash:profile:isoff-on-demand:2011">'
+    '<Period><AdaptationSet mimeType="audio/aac"><Representation id="a" bandwidth="1">'
+    "<BaseURL>{}</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=a\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {} RTP/AVP 0\n",
+}
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
+@pytest.mark.parametrize("name", ["a.m4a", "a.m3u8", "a.mpd", "a.sdp"])
+def test_playlist_is_not_followed(tmp_path, secret, kind, name):
+    """Who sends a list of files must not hear of files that are not theirs."""
+    (tmp_path / name).write_text(PLAYLISTS[kind].format(secret))
+    assert refusal(tmp_path / name) == "not audio that libsndfile or ffmpeg can read"
+
+
+@pytest.mark.usefixtures("secret")
+def test_address_is_not_asked(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/secret.aac"
+        for playlist in PLAYLISTS.values():
+            (tmp_path / "a.m3u8").write_text(playlist.format(address))
+            refusal(tmp_path / "a.m3u8")
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
 def test_wav_whose_header_was_never_completed(sound_file):
     path = sound_file("a.wav", tone(2, RATE), RATE)
     data = bytearray(path.read_bytes())
@@ -374,6 +414,16 @@ def test_not_finite(sound_file, value, channel):
     samples[4 * RATE, channel] = value
     path = sound_file("a.wav", samples, RATE, subtype="FLOAT")
     assert refusal(path) == "holds samples that are not finite numbers"
+
+
+def test_samples_that_no_recorder_writes(sound_file):
+    """They are finite, and what is computed from them would not be."""
+    path = sound_file("a.wav", np.full(RATE, 1e38, np.float32), RATE, subtype="FLOAT")
+    assert refusal(path) == "holds samples as large as 1e+38"
+    integers = sound_file(
+        "b.wav", (2.0**31 * tone(1, RATE)).astype(np.float32), RATE, subtype="FLOAT"
+    )
+    assert np.isfinite(read(integers)).all()
 
 
 @pytest.mark.parametrize("rate", [1, 999, 2_000_000])

@@ -129,7 +129,7 @@ def test_a_dry_run_shows_a_table_and_changes_nothing(summary):
     table = {Path(cell[0].strip()).name: [text.strip() for text in cell[1:]] for cell in cells}
     assert table["sad.flac"] == ["sad", "0.12", "0.25", "0.80", "tagged"]
     assert table["unsure.flac"][-1] == "left out: uncertain"
-    assert lines[-1] == "3 tagged, 1 left out: uncertain"
+    assert lines[-1] == "Nothing was changed; it would be: 3 tagged, 1 left out: uncertain"
     assert {path: path.read_bytes() for path in Path().glob("*.flac")} == before
 
 

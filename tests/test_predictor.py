@@ -1,6 +1,6 @@
 """Rows are real seconds, whatever the file and however it is cut."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +96,92 @@ def test_frames_are_the_last_rung(predictor: Predictor) -> None:
     samples = music(4, RATE)
     heads = predictor.predict_frames([log_mel(samples, predictor.features)])
     np.testing.assert_array_equal(heads[0], predictor.predict_samples(samples, RATE).quadrant)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Predictor:
+    return Predictor.of_languages()
+
+
+@pytest.mark.parametrize("seconds", [0.2, 29.4, 30.4, 36.6, 37.4, 97.6])
+def test_stream_gives_the_rows_of_predict_as_they_come(
+    shipped: Predictor, sound_file: Callable[..., Path], seconds: float
+) -> None:
+    samples = music(seconds, RATE)
+    samples[: 5 * RATE] = 0
+    path = sound_file("song.wav", samples, RATE)
+    whole = shipped.predict_samples(samples, RATE)
+    parts = list(shipped.stream(path))
+    assert (len(parts) > 1) == (len(whole) > 30)
+    for head in HEADS:
+        rows = np.concatenate([part.head(head) for part in parts])
+        np.testing.assert_allclose(rows, whole.head(head), atol=1e-3)  # of 16 bits
+        np.testing.assert_array_equal(rows, shipped.predict(path).head(head))
+    assert np.concatenate([part.silent for part in parts]).tolist() == whole.silent.tolist()
+    heard = [part.duration for part in parts]
+    assert heard == sorted(heard)
+    assert heard[-1] == whole.duration == pytest.approx(seconds, abs=1e-4)
+
+
+def test_stream_comes_before_the_end_is_read(
+    predictor: Predictor, sound_file: Callable[..., Path]
+) -> None:
+    path = sound_file("song.wav", music(300, RATE), RATE)
+    stream = predictor.stream(path)
+    first = next(stream)
+    assert len(first) == 30
+    assert first.duration < 60
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_stream_refuses_what_lasts_too_long(
+    predictor: Predictor, sound_file: Callable[..., Path]
+) -> None:
+    path = sound_file("song.flac", np.zeros(100 * RATE), RATE)
+    assert len(list(predictor.stream(path, longest=100))) == 4
+    with pytest.raises(AudioError, match=r"song\.flac: lasts longer than 99 seconds"):
+        list(predictor.stream(path, longest=99))
+
+
+def test_live_rows_rest_on_the_past_alone(shipped: Predictor) -> None:
+    samples = music(9.7, 44_100)
+    changed = samples.copy()
+    changed[6 * 44_100 :] = 0
+
+    def live(heard: np.ndarray) -> list[Prediction]:
+        return list(shipped.listen(np.array_split(heard, 37), 44_100))
+
+    rows = live(samples)
+    assert [len(part) for part in rows] == [1] * 10
+    assert all(map(valid, rows))
+    assert rows[-1].duration == pytest.approx(9.7, abs=1e-3)
+    for row, other in zip(rows[:5], live(changed), strict=False):
+        np.testing.assert_array_equal(row.quadrant, other.quadrant)
+    # With nothing to come, as at the end of a clip, both ways know the same.
+    clip = shipped.predict_samples(samples, 44_100)
+    np.testing.assert_allclose(rows[-1].quadrant[0], clip.quadrant[-1], atol=1e-5)
+
+
+def test_live_row_comes_with_the_next_samples(predictor: Predictor) -> None:
+    given = 0
+
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal given
+        for block in np.array_split(music(5, 48_000), 50):
+            given += 1
+            yield block
+
+    for second, _ in enumerate(predictor.listen(blocks(), 48_000), 1):
+        assert given in (10 * second, 10 * second + 1)  # tenths of a second
+
+
+def test_live_samples_that_are_none(predictor: Predictor) -> None:
+    with pytest.raises(AudioError, match="there are none"):
+        list(predictor.listen([], RATE))
+    with pytest.raises(AudioError, match="not finite"):
+        list(predictor.listen([np.full(RATE, np.nan, np.float32)], RATE))
+    with pytest.raises(AudioError, match="sample rate"):
+        list(predictor.listen([np.zeros(RATE, np.float32)], 5))
 
 
 def test_truncated_mp3_is_predicted_as_far_as_it_goes(

@@ -6,6 +6,7 @@
 ('Q2', (30, 4))
 """
 
+import os
 from functools import lru_cache
 from importlib import import_module
 from os import PathLike
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["AudioError", "Prediction", "Predictor", "__version__", "predict"]
 
 __version__ = "0.1.0"
+
+# ONNX Runtime 1.32 gathers telemetry for its makers from its import on, unless it is told not to.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "AudioError": "quadpred.audio",

@@ -3,6 +3,7 @@
 Streamed: nothing here holds more than one block of a file.
 """
 
+import math
 import os
 import warnings
 from array import array
@@ -17,7 +18,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from quadpred.sources import AudioError, Source, open_source, printable
 
-__all__ = ["AudioError", "AudioWarning", "SecondLevels", "read_blocks", "resample", "sample_blocks"]
+__all__ = [
+    "AudioError",
+    "AudioWarning",
+    "SecondLevels",
+    "TooLongError",
+    "at_most",
+    "live_blocks",
+    "read_blocks",
+    "resample",
+    "sample_blocks",
+]
 
 Array = NDArray[np.float32]
 
@@ -25,6 +36,7 @@ _BLOCK = 1 << 18  # samples, of all channels together, that are decoded at once
 _RATES = range(1_000, 1_000_001)  # Hz; a header that says otherwise is damaged
 _CHANNELS = 256  # an array with more has its axes exchanged
 _SLACK = 0.25  # seconds, more than the delay and padding that an encoder adds and a decoder cuts
+_LOUDEST = 1e12  # full scale is 1; floats that hold 32-bit integers reach 2e9, damage 3e38
 _SAMPLES = "samples"  # in place of a path
 
 # -60 dBFS, as RMS of a second: below lie the noise of tape and the very end of a fade-out, above it
@@ -36,19 +48,26 @@ class AudioWarning(UserWarning):
     """A file that could be read in part only."""
 
 
+class TooLongError(AudioError):
+    """Audio that lasts longer than it may."""
+
+
 def _check_rate(path: str, rate: int) -> None:
     if rate not in _RATES:
         raise AudioError(path, f"a sample rate of {rate} Hz is not supported")
 
 
 def _mono(block: NDArray[Any], path: str) -> Array:
-    """Mix (samples, channels) with equal weights into (samples,); refuse what is not finite."""
+    """Mix (samples, channels) with equal weights into (samples,); refuse what is no sound."""
     channels = block.shape[1]
     with np.errstate(invalid="ignore", over="ignore"):
         # A dot product is 25 times faster than mean(axis=1) over so short an axis.
         mono = block.astype(np.float32, copy=False) @ np.full(channels, 1 / channels, np.float32)
-    if not np.isfinite(mono).all():
+    peak = float(np.abs(mono).max(initial=0))
+    if not math.isfinite(peak):
         raise AudioError(path, "holds samples that are not finite numbers")
+    if peak > _LOUDEST:
+        raise AudioError(path, f"holds samples as large as {peak:.0e}")
     return mono
 
 
@@ -113,6 +132,22 @@ def read_blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[Arra
         yield from resample(_decode(path, source), source.sound.samplerate, sample_rate)
 
 
+def at_most(
+    seconds: float, blocks: Iterable[Array], sample_rate: int, path: str
+) -> Iterator[Array]:
+    """Pass blocks of shape (samples,) at `sample_rate` Hz through, until they are too many.
+
+    Raises:
+        TooLongError: they last longer than `seconds`.
+    """
+    left = seconds * sample_rate
+    for block in blocks:
+        left -= len(block)
+        if left < 0:
+            raise TooLongError(path, f"lasts longer than {seconds:g} seconds")
+        yield block
+
+
 def _scale(block: NDArray[Any]) -> NDArray[Any]:
     """Scale integers of any width to [-1, 1); leave floats."""
     if block.dtype.kind == "f":
@@ -149,6 +184,29 @@ def sample_blocks(samples: ArrayLike, rate: int, sample_rate: int) -> Iterator[A
     step = _BLOCK // data.shape[1]
     pieces = (data[start : start + step] for start in range(0, len(data), step))
     yield from resample((_mono(_scale(piece), _SAMPLES) for piece in pieces), rate, sample_rate)
+
+
+def live_blocks(blocks: Iterable[Array], rate: int, sample_rate: int) -> Iterator[Array]:
+    """Resample mono float32 blocks of shape (samples,) that come one by one.
+
+    Args:
+        blocks: consecutive, of any lengths.
+        rate: in Hz.
+        sample_rate: in Hz.
+
+    Yields:
+        float32 arrays of shape (samples,).
+
+    Raises:
+        AudioError: the rate is not supported, there are no samples, or some are not finite.
+    """
+    _check_rate(_SAMPLES, rate)
+    heard = False
+    for block in resample((_mono(block[:, None], _SAMPLES) for block in blocks), rate, sample_rate):
+        heard = heard or bool(len(block))
+        yield block
+    if not heard:
+        raise AudioError(_SAMPLES, "there are none")
 
 
 class SecondLevels:

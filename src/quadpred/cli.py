@@ -19,6 +19,7 @@ from quadpred import __version__, library_cli
 from quadpred.labels import HEADS, Head
 from quadpred.train.cli import app as train
 from quadpred.train.corpora_cli import app as corpora
+from quadpred.web.cli import serve
 
 if TYPE_CHECKING:
     from quadpred.prediction import Origin, Prediction
@@ -30,6 +31,7 @@ _EXTRAS = {  # packages that may be missing: what needs them, and the extra that
     **dict.fromkeys(
         ("onnx", "onnxscript", "optuna", "platformdirs", "torch"), ("training", "train")
     ),
+    **dict.fromkeys(("fastapi", "python_multipart", "starlette", "uvicorn"), ("serving", "web")),
     "mutagen": ("tagging", "tags"),
     "pyarrow": ("Parquet", "parquet"),
     "ray": ("--engine ray", "ray"),
@@ -74,6 +76,7 @@ app = typer.Typer(
 )
 app.add_typer(train, name="train")
 app.add_typer(corpora, name="corpora")
+app.command()(serve)
 
 
 def main() -> None:

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from quadpred.audio import read_blocks
 
-__all__ = ["FeatureConfig", "file_log_mel", "log_mel", "log_mel_stream"]
+__all__ = ["CHUNK", "FeatureConfig", "file_log_mel", "log_mel", "log_mel_stream"]
 
 Array = NDArray[np.float32]
 
-_CHUNK = 64  # frames transformed at once
+CHUNK = 64
+"""Frames transformed at once, when there is no hurry."""
+
 _GROUP = 16  # mel bands multiplied at once
 _EPS = float(np.finfo(np.float32).eps)
 
@@ -114,20 +116,20 @@ def _bands(config: FeatureConfig) -> list[tuple[slice, slice, Array]]:
 
 
 class _FrontEnd:
-    """Turn up to `_CHUNK` windows at a time into log-mel, in memory that is allocated once.
+    """Turn up to `chunk` windows at a time into log-mel, in memory that is allocated once.
 
     numpy transforms float32 in double precision, and allocates, faults in and frees megabytes to
     convert it, which can take four times as long as the transform. Hence double throughout.
     """
 
-    def __init__(self, config: FeatureConfig):
+    def __init__(self, config: FeatureConfig, chunk: int):
         self._config = config
         turns = np.arange(config.window) / config.window
         self._hann = 0.5 - 0.5 * np.cos(2 * np.pi * turns)  # periodic
         bins = config.n_fft // 2 + 1
-        self._padded = np.zeros((_CHUNK, config.n_fft))
-        self._spectrum = np.empty((_CHUNK, bins), np.complex128)
-        self._magnitude = np.empty((_CHUNK, bins), np.float32)
+        self._padded = np.zeros((chunk, config.n_fft))
+        self._spectrum = np.empty((chunk, bins), np.complex128)
+        self._magnitude = np.empty((chunk, bins), np.float32)
 
     def __call__(self, samples: Array, count: int) -> Array:
         """Log-mel of the first `count` windows of `samples`, shape (count, mels)."""
@@ -145,7 +147,9 @@ class _FrontEnd:
         return np.log(mel, out=mel)
 
 
-def log_mel_stream(blocks: Iterable[Array], config: FeatureConfig) -> Iterator[Array]:
+def log_mel_stream(
+    blocks: Iterable[Array], config: FeatureConfig, chunk: int = CHUNK
+) -> Iterator[Array]:
     """Turn consecutive blocks of mono samples at `config.sample_rate` into log-mel frames.
 
     Frame k is centred on sample k * hop; samples before the start and after the end count as zero.
@@ -154,14 +158,15 @@ def log_mel_stream(blocks: Iterable[Array], config: FeatureConfig) -> Iterator[A
     Args:
         blocks: float32 arrays of shape (samples,), of any lengths.
         config: the front end.
+        chunk: frames transformed at once; fewer come sooner and cost more.
 
     Yields:
-        float32 arrays of shape (frames, mels), at most 64 frames each.
+        float32 arrays of shape (frames, mels), at most `chunk` frames each.
 
     """
-    front_end = _FrontEnd(config)
-    span = config.window + (_CHUNK - 1) * config.hop  # samples that a chunk of frames covers
-    step = _CHUNK * config.hop
+    front_end = _FrontEnd(config, chunk)
+    span = config.window + (chunk - 1) * config.hop  # samples that a chunk of frames covers
+    step = chunk * config.hop
     before = config.n_fft // 2 - (config.n_fft - config.window) // 2  # samples of a frame
     pending = [np.zeros(before, np.float32)]
     held, total = before, 0
@@ -174,15 +179,15 @@ def log_mel_stream(blocks: Iterable[Array], config: FeatureConfig) -> Iterator[A
         samples = np.concatenate(pending)
         start = 0
         while len(samples) - start >= span:
-            yield front_end(samples[start : start + span], _CHUNK)
+            yield front_end(samples[start : start + span], chunk)
             start += step
         pending, held = [samples[start:].copy()], len(samples) - start
     if not total:
         return
     samples = np.concatenate([*pending, np.zeros(config.window, np.float32)])
     left = (held - before) // config.hop + 1
-    for first in range(0, left, _CHUNK):
-        yield front_end(samples[first * config.hop :], min(_CHUNK, left - first))
+    for first in range(0, left, chunk):
+        yield front_end(samples[first * config.hop :], min(chunk, left - first))
 
 
 def log_mel(samples: Array, config: FeatureConfig | None = None) -> Array:

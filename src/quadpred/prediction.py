@@ -1,6 +1,7 @@
 """What a model says of one clip, second by second."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from quadpred.labels import HEADS, QUADRANT, Head
 
-__all__ = ["Origin", "Prediction"]
+__all__ = ["Origin", "Prediction", "join"]
 
 Array = NDArray[np.float32]
 
@@ -125,3 +126,19 @@ class Prediction:
             head.name: dict(zip(head.classes, map(float, self.mean(head)), strict=True))
             for head in HEADS
         }
+
+
+def join(parts: Iterable[Prediction]) -> Prediction:
+    """Join predictions of consecutive seconds of one clip; the last one knows its duration.
+
+    Raises:
+        ValueError: there are none.
+    """
+    parts = list(parts)
+    if not parts:
+        raise ValueError("nothing to join")
+    quadrant, arousal, valence = (
+        np.concatenate([part.head(head) for part in parts]) for head in HEADS
+    )
+    silent = np.concatenate([part.silent for part in parts])
+    return replace(parts[-1], quadrant=quadrant, arousal=arousal, valence=valence, silent=silent)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quadpred import registry
-from quadpred.audio import SecondLevels, read_blocks, sample_blocks
-from quadpred.features import FeatureConfig, log_mel_stream, scaled
+from quadpred.audio import SecondLevels, at_most, live_blocks, read_blocks, sample_blocks
+from quadpred.features import CHUNK, FeatureConfig, log_mel_stream, scaled
 from quadpred.labels import HEADS
-from quadpred.prediction import Origin, Prediction
+from quadpred.prediction import Origin, Prediction, join
 
 __all__ = ["METADATA_KEY", "ModelError", "Predictor"]
 
@@ -41,7 +41,7 @@ class Predictor:
     """A model, ready to predict; keeps its session, so many files cost one start.
 
     Enter where your data is: `predict` takes a file, `predict_samples` an array, `predict_frames`
-    log-mels.
+    log-mels. `stream` gives the rows of a file while it is read, `listen` those of live audio.
 
     Args:
         model: an ONNX file that `quadpred train export` wrote.
@@ -103,11 +103,35 @@ class Predictor:
         Raises:
             AudioError: the file cannot be read.
         """
+        return join(self.stream(path))
+
+    def stream(
+        self, path: str | os.PathLike[str], *, longest: float | None = None
+    ) -> Iterator[Prediction]:
+        """Predict a file in blocks of seconds, each as soon as it is computed.
+
+        `quadpred.prediction.join` makes of them what `predict` returns. Closing the iterator ends
+        the work.
+
+        Args:
+            path: the file.
+            longest: in seconds; audio that turns out to be longer, whatever its header says, is
+                refused when so much has been decoded.
+
+        Yields:
+            Predictions of consecutive seconds; their `duration` is what of the clip has been read.
+
+        Raises:
+            AudioError: the file cannot be read; `TooLongError`: it is too long.
+        """
 
         def read() -> Iterator[Array]:
-            return read_blocks(path, self.features.sample_rate)
+            blocks = read_blocks(path, self.features.sample_rate)
+            if longest is None:
+                return blocks
+            return at_most(longest, blocks, self.features.sample_rate, os.fspath(path))
 
-        return self._predict(read, os.fspath(path))
+        return self._stream(read, os.fspath(path))
 
     def predict_samples(self, samples: ArrayLike, sample_rate: int) -> Prediction:
         """Predict samples of shape (samples,) or (samples, channels), at `sample_rate` Hz.
@@ -119,7 +143,32 @@ class Predictor:
         def read() -> Iterator[Array]:
             return sample_blocks(samples, sample_rate, self.features.sample_rate)
 
-        return self._predict(read, "")
+        return join(self._stream(read, ""))
+
+    def listen(self, blocks: Iterable[Array], sample_rate: int) -> Iterator[Prediction]:
+        """Predict audio while it is played, each second as soon as it is over.
+
+        Unlike `predict`, this cannot know what follows: a row rests on its own second and on those
+        before it.
+
+        Args:
+            blocks: consecutive mono float32 arrays of shape (samples,), of any lengths.
+            sample_rate: in Hz.
+
+        Yields:
+            Predictions of one second; their `duration` is what has been heard.
+
+        Raises:
+            AudioError: samples that are not finite, an unsupported rate, or no samples.
+            ValueError: the model needs the peak of the whole clip.
+        """
+        if self.features.normalise_peak:
+            raise ValueError(f"{self.origin.name} needs a whole clip, it cannot listen")
+
+        def read() -> Iterator[Array]:
+            return live_blocks(blocks, sample_rate, self.features.sample_rate)
+
+        return self._stream(read, "", live=True)
 
     def predict_frames(
         self, frames: Iterable[Array], rows: Callable[[], int] | None = None
@@ -137,7 +186,9 @@ class Predictor:
         parts = list(self._blocks(iter(frames), rows))
         return tuple(np.concatenate(head) for head in zip(*parts, strict=True))
 
-    def _predict(self, read: Callable[[], Iterator[Array]], source: str) -> Prediction:
+    def _stream(
+        self, read: Callable[[], Iterator[Array]], source: str, *, live: bool = False
+    ) -> Iterator[Prediction]:
         levels = SecondLevels(self.features.sample_rate)
         blocks = scaled(levels.watch(read()), read, self.features)
 
@@ -145,25 +196,39 @@ class Predictor:
             # A last second counts when at least half of it is there.
             return max(1, math.floor(levels.samples / self.features.sample_rate + 0.5))
 
-        quadrant, arousal, valence = self.predict_frames(
-            log_mel_stream(blocks, self.features), rows
+        frames = log_mel_stream(
+            blocks, self.features, self.features.frames_per_row if live else CHUNK
         )
-        return Prediction(
-            quadrant=quadrant,
-            arousal=arousal,
-            valence=valence,
-            silent=levels.silent(len(quadrant)),
-            duration=levels.samples / self.features.sample_rate,
-            model=self.origin,
-            source=source,
-        )
+        first = 0
+        for quadrant, arousal, valence in self._blocks(frames, rows, live=live):
+            last = first + len(quadrant)
+            yield Prediction(
+                quadrant=quadrant,
+                arousal=arousal,
+                valence=valence,
+                silent=levels.silent(last)[first:],
+                duration=levels.samples / self.features.sample_rate,
+                model=self.origin,
+                source=source,
+            )
+            first = last
 
     def _blocks(
-        self, frames: Iterator[Array], rows: Callable[[], int] | None
+        self,
+        frames: Iterator[Array],
+        rows: Callable[[], int] | None,
+        *,
+        live: bool = False,
     ) -> Iterator[tuple[Array, ...]]:
-        """Run the network over blocks of rows, each with its context on both sides."""
+        """Run the network over blocks of rows, each with its context on both sides.
+
+        Live, every row is a block, with its context before it alone.
+        """
         start, context = self.features.row_start, self.context
         size = self.features.frames_per_row
+        block, ahead = (1, 0) if live else (_BLOCK_ROWS, context)
+        # A row more, so that the clip's end is always among the last rows; live, it cannot wait.
+        wanted = block + ahead + (not live)
         first, held_from = 0, 0  # next row to predict; row at which `held` begins
         held = np.empty((0, self.features.mels), np.float32)
         pending: list[Array] = []
@@ -173,14 +238,14 @@ class Predictor:
             if chunk is not None:
                 pending.append(chunk)
                 count += len(chunk)
-                if start(held_from) + len(held) + count < start(first + _BLOCK_ROWS + context + 1):
+                if start(held_from) + len(held) + count < start(first + wanted):
                     continue
             held = np.concatenate([held, *pending])
             pending, count = [], 0
             if chunk is None:
                 break
-            last = first + _BLOCK_ROWS
-            yield self._run(held, held_from, first, last, last + context)
+            last = first + block
+            yield self._run(held, held_from, first, last, last + ahead)
             first = last
             keep = max(0, first - context)
             held, held_from = held[start(keep) - start(held_from) :], keep
@@ -193,8 +258,8 @@ class Predictor:
             # The part of the last second that is not there sounds as its last frame does.
             held = np.pad(held, ((0, missing), (0, 0)), "edge")
         while first < total:
-            last = min(first + _BLOCK_ROWS, total)
-            yield self._run(held, held_from, first, last, min(last + context, total))
+            last = min(first + block, total)
+            yield self._run(held, held_from, first, last, min(last + ahead, total))
             first = last
 
     def _run(

@@ -19,12 +19,21 @@ from typing import BinaryIO
 
 import soundfile
 
+from quadpred.confine import confined
 from quadpred.mpeg import find_frames
 
 __all__ = ["AudioError", "Source", "open_source", "printable"]
 
 _UNKNOWN_FRAMES = 1 << 40  # as many are announced by a stream that does not know its length
 _UNKNOWN_BYTES = 0x7FFF0000  # as many are claimed by a wav header that nobody came back to complete
+
+# What ffmpeg may take a file for: containers that carry their sound with them. Not among them are
+# those that are lists of other files or addresses (hls, dash, concat, sdp, imf) or scripts.
+_CONTAINERS = """
+aa aac ac3 act aiff amr amrnb amrwb ape asf ast au avi caf dsf dss dts dtshd dv eac3 flac flv gsm
+gxf iff ilbc ircam loas matroska mlp mov mp3 mpc mpc8 mpeg mpegts mxf nsv nut ogg oma qcp rm shn
+sox tak truehd tta voc vqf w64 wav webm wtv wv xwma
+"""
 
 # What libsndfile logs of a chunk that claims more bytes than there are, and of an ogg cut short.
 # (That a last page lacks its end-of-stream bit is logged too, but read from memory already freed.)
@@ -136,11 +145,12 @@ def _open_ffmpeg(path: str, stack: ExitStack) -> Source:
     if not program:
         needs = "other formats need ffmpeg, which is not installed"
         raise AudioError(path, f"not audio that libsndfile can read; {needs}")
-    command = [program, "-nostdin", "-v", "repeat+error", "-protocol_whitelist", "file,pipe"]
+    command = [program, "-nostdin", "-v", "repeat+error", "-protocol_whitelist", "file"]
+    command += ["-format_whitelist", ",".join(_CONTAINERS.split())]
     command += ["-i", f"file:{path}", "-map", "0:a:0"]
     # Sun's au is the container that libsndfile reads from a pipe at any length.
     command += ["-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
-    process = stack.enter_context(Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE))
+    process = stack.enter_context(Popen(confined(command), stdin=DEVNULL, stdout=PIPE, stderr=PIPE))
     said: deque[bytes] = deque(maxlen=20)
     listener = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
     listener.start()

@@ -1,0 +1,1 @@
+"""`quadpred serve`: a local page and an HTTP API. Needs the extra `web`."""
