@@ -15,6 +15,7 @@ const LIVE_SPAN = 30; // seconds shown of a microphone, at least
 
 const player = new Player();
 const chart = new Chart(show);
+const samples = {}; // of the legend
 const items = new Map(); // of the list: song -> elements
 let known; // what the server has on board
 let songs;
@@ -397,6 +398,7 @@ function drawTracks(all) {
   const seconds = span();
   taggram.drawOutline(tracks.outline, shown.outline, all[0].rows, seconds, colours);
   taggram.drawTime(tracks.time, seconds, colours);
+  for (const kind in samples) taggram.drawSample(samples[kind], kind, colours);
   all.forEach(({ rows }, i) => {
     const columns = taggram.columnsFor(rows, seconds, tracks[i].quadrant.clientWidth);
     taggram.drawQuadrants(tracks[i].quadrant, columns, seconds, colours);
@@ -504,21 +506,14 @@ function explain() {
   );
 }
 
-function drawLegend() {
-  const colours = taggram.palette();
-  const sample = (kind) => {
-    const canvas = make("canvas", { "aria-hidden": "true" });
-    const item = make("li", {}, canvas, kind);
-    el("legend").append(item);
-    taggram.drawSample(canvas, kind, colours);
-  };
-  el("legend").replaceChildren(
-    make("li", {}, make("span", { className: "ramp" }), "the fuller, the more probable"),
-  );
-  ["uncertain", "silent"].forEach(sample);
-  el("legend").append(
-    make("li", {}, make("span", { className: "diamond" }), "the whole song, on the plane"),
-  );
+function buildLegend() {
+  const item = (sample, text) => el("legend").append(make("li", {}, sample, text));
+  item(make("span", { className: "ramp" }), "the fuller, the more probable");
+  for (const kind of ["uncertain", "silent"]) {
+    samples[kind] = make("canvas", { "aria-hidden": "true" });
+    item(samples[kind], kind);
+  }
+  item(make("span", { className: "diamond" }), "the whole song, on the plane");
 }
 
 function listenForPeople() {
@@ -551,12 +546,8 @@ function listenForPeople() {
     document.body.classList.remove("over");
     add(event.dataTransfer.files);
   });
-  const redraw = () => {
-    changed();
-    if (!el("desk").hidden) drawLegend();
-  };
-  new ResizeObserver(redraw).observe(el("desk"));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  new ResizeObserver(changed).observe(el("desk"));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
 }
 
 async function begin() {
@@ -572,6 +563,7 @@ async function begin() {
   offer(el("speech"), names("speech"));
   offer(el("music"), names("music"));
   explain();
+  buildLegend();
   el("map").append(chart.element);
   choose();
   listenForPeople();

@@ -5,7 +5,7 @@ import { QUADRANTS } from "./words.js";
 
 const SIDE = 280; // of the square, in units of the drawing
 const LEFT = 22;
-const TOP = 4;
+const TOP = 22;
 const WIDTH = LEFT + SIDE + 4;
 const HEIGHT = TOP + SIDE + 24;
 const CORNERS = [
@@ -40,9 +40,10 @@ function backdrop(label) {
       svg(
         "text",
         {
+          // Outside, where no path can hide it.
           class: "corner",
-          x: left + (column ? SIDE / 2 - 8 : 8),
-          y: row ? top + SIDE / 2 - 10 : top + 19,
+          x: left + (column ? SIDE / 2 : 0),
+          y: row ? HEIGHT - 6 : TOP - 8,
           "text-anchor": column ? "end" : "start",
         },
         svg("tspan", { class: "corner-name" }, `Q${c + 1}`),
