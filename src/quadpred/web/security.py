@@ -122,7 +122,8 @@ class Guard:
 
     def _refused(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         """Return status and reason, if the request must be refused."""
-        host = headers.get("host", "").lower()
+        hosts = headers.getlist("host")
+        host = hosts[0].lower() if len(hosts) == 1 else ""
         name = urlsplit(f"//{host}").hostname if _wellformed(host) else None
         if name is None or not self._access.knows(name):
             return 403, "this server does not go by that name"
