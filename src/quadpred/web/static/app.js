@@ -76,6 +76,7 @@ async function listen() {
   el("listen").disabled = true;
   try {
     show(await songs.listen(model));
+    draw(); // what is hidden takes no focus
     el("play").focus();
   } catch (error) {
     alert(error.message);
@@ -551,6 +552,7 @@ function listenForPeople() {
 }
 
 async function begin() {
+  if (location.search) history.replaceState(null, "", "/"); // a token is no longer needed
   try {
     known = await api.models();
   } catch (error) {
