@@ -31,6 +31,7 @@ HEADER = 600  # bytes at the start, where most damage goes
 WORKERS = 2
 BATCH = 400  # uploads between two looks at the server's processes
 LEAK = 8  # descriptors or threads more than at first
+HANG = 60  # seconds
 GROWTH = 150_000_000  # bytes of memory more than at first
 HARM = re.compile("crashed|took longer|too much memory|a bug")
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
@@ -175,7 +176,7 @@ class Fuzzer:
             self.counts[re.sub(r"\d+", "N", told["detail"])] += 1
         else:
             self.find(f"{answer.status_code}: {told.get('detail')}", name, content)
-        if took > 20:
+        if took > HANG:
             self.find(f"took {took:.0f} s", name, content)
 
     async def run(self, minutes: float, server: subprocess.Popen[str], address: str) -> None:

@@ -1,5 +1,6 @@
 """Errors as problem+json (RFC 9457)."""
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -8,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match, Route
 
 __all__ = [
     "MEDIA_TYPE",
@@ -61,8 +63,10 @@ def handle_problems(app: FastAPI) -> None:
         return problem_response(error.status, error.detail, error.headers)
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        headers = dict(error.headers) if error.headers else None
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(app, request)))
         return problem_response(error.status_code, error.detail, headers)
 
     @app.exception_handler(RequestValidationError)
@@ -73,3 +77,10 @@ def handle_problems(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _bug(_: Request, error: Exception) -> JSONResponse:
         return problem_response(500, "a bug in quadpred")
+
+
+def _methods(app: FastAPI, request: Request) -> Iterator[str]:
+    """Yield the methods that a path knows; each route tells of its own alone."""
+    for route in app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            yield from route.methods or ()

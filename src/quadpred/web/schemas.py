@@ -75,13 +75,12 @@ UPLOAD = {
                     "properties": {
                         "file": {
                             "type": "string",
-                            "contentMediaType": "application/octet-stream",
+                            "format": "binary",
                             "minLength": 1,
                             "description": "A recording in any format.",
                         }
                     },
                 },
-                "encoding": {"file": {"contentType": "audio/*, video/*, application/octet-stream"}},
             }
         },
     }
