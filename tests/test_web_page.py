@@ -269,7 +269,10 @@ def test_two_models_side_by_side(page: Page, song: Path) -> None:
     page.get_by_label("Compare with").select_option("mandarin-to-mandarin")
     done(page, models=2)
     expect(page.locator(".side h3")).to_have_text(
-        ["A · English speech → English music", "B · Mandarin speech → Mandarin music"]
+        [
+            "A · English speech → English music",
+            "B · Mandarin speech → Mandarin music (experimental)",
+        ]
     )
     expect(page.locator("canvas.quadrant")).to_have_count(2)
     one, other = predicted(page, "JSON A"), predicted(page, "JSON B")

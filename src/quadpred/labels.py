@@ -38,13 +38,13 @@ AROUSAL = Head(
     "arousal",
     ("negative", "positive"),
     ("Negative arousal", "Positive arousal"),
-    ("#04A492", "#BE444A"),
+    ("#7D93A6", "#8B4FC4"),
 )
 VALENCE = Head(
     "valence",
     ("negative", "positive"),
     ("Negative valence", "Positive valence"),
-    ("#3966E5", "#BC8B00"),
+    ("#7D93A6", "#8B4FC4"),
 )
 HEADS = (QUADRANT, AROUSAL, VALENCE)
 

@@ -38,7 +38,6 @@ function add(files) {
 function show(song) {
   shown = song;
   player.load((loaded = song?.address ?? null));
-  if (song) wanted().forEach((each) => song.file && songs.predict(song, each));
   changed();
 }
 
@@ -56,7 +55,6 @@ function choose() {
 
 function compare() {
   other = known.models.find((each) => each.name === el("other").value) ?? null;
-  if (other && shown.file) songs.predict(shown, other);
   changed();
 }
 
@@ -85,7 +83,9 @@ async function listen() {
 }
 
 function retry() {
-  for (const each of wanted()) songs.predict(shown, each);
+  for (const { name } of wanted()) {
+    if (shown.predictions.get(name)?.status === "failed") shown.predictions.delete(name);
+  }
   changed();
 }
 
@@ -209,6 +209,7 @@ function drawItem(item, { song, prediction, clip }, number) {
 }
 
 function drawSong() {
+  if (shown.file) wanted().forEach((each) => songs.predict(shown, each));
   const all = predictions();
   if (shown.address !== loaded) player.load((loaded = shown.address));
   player.limit = span();
@@ -361,7 +362,7 @@ function buildSide(title) {
     return { fill, number };
   };
   const meters = QUADRANTS.map((_, c) => bar(quadrantName(c), `q${c + 1}`));
-  meters.push(bar("Arousal", "axis-fill"), bar("Valence", "axis-fill"));
+  meters.push(bar("Arousal", "arousal"), bar("Valence", "valence"));
   const verdict = make("div", { className: "verdict" }, swatch, name, confidence, unsure);
   const side = make("section", { className: "side" });
   if (title) side.append(make("h3", {}, title));
@@ -475,10 +476,7 @@ function offerOthers() {
     make("option", { value: "" }, "no other model"),
     ...known.models
       .filter((each) => each !== model)
-      .map((each) => {
-        const mark = each.experimental ? " (experimental)" : "";
-        return make("option", { value: each.name }, modelTitle(each) + mark);
-      }),
+      .map((each) => make("option", { value: each.name }, modelTitle(each))),
   );
 }
 

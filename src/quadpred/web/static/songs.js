@@ -95,10 +95,9 @@ export class Songs {
     this.changed();
   }
 
-  /** Have a model predict a song, unless it has, or is about to. */
+  /** Have a model predict a song, unless it was asked before. */
   predict(song, model) {
-    const known = song.predictions.get(model.name);
-    if (known && known.status !== "failed") return;
+    if (song.predictions.has(model.name)) return;
     const prediction = new Prediction(model);
     song.predictions.set(model.name, prediction);
     this.#waiting.push(() => this.#run(song.file, prediction));
@@ -116,6 +115,7 @@ export class Songs {
   }
 
   async #run(file, prediction) {
+    if (prediction.ended) return; // the song was removed
     try {
       if (file.size > this.largest) {
         const [has, takes] = [file.size, this.largest].map((b) => `${Math.round(b / 1e5) / 10} MB`);
@@ -193,6 +193,7 @@ export class Songs {
       .catch((error) => this.#fail(prediction, error))
       .then(() => {
         song.recording = null;
+        if (!blocks.length) return this.changed();
         song.file = wave(blocks, rate, `${song.name.replace(":", ".")}.wav`);
         song.address = URL.createObjectURL(song.file);
         prediction.downloads = keep(song, prediction.result);

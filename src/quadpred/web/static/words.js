@@ -3,9 +3,9 @@
 /** A word for each quadrant; the signs of its axes come from the server. */
 export const QUADRANTS = ["happy", "tense", "sad", "calm"];
 export const EXAMPLES = [
-  "joyful, excited: fast, bright, in major",
+  "joyful, excited, lively: fast, bright",
   "angry, afraid, agitated: loud, dense, driving",
-  "sad, weary, gloomy: slow, soft, dark",
+  "mournful, weary, gloomy: slow, soft, dark",
   "peaceful, tender, content: slow, gentle, warm",
 ];
 
@@ -13,5 +13,6 @@ const LANGUAGES = { english: "English", mandarin: "Mandarin", mixed: "English an
 
 export const language = (name) => LANGUAGES[name] ?? name;
 export const modelTitle = (model) =>
-  `${language(model.speech)} speech → ${language(model.music)} music`;
+  `${language(model.speech)} speech → ${language(model.music)} music` +
+  (model.experimental ? " (experimental)" : "");
 export const quadrantName = (index) => `Q${index + 1} ${QUADRANTS[index]}`;
