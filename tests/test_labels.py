@@ -66,5 +66,5 @@ def test_colours_can_be_told_apart(head, sight):
 @pytest.mark.parametrize("behind", ["#FFFFFF", "#121418"])
 def test_colours_stand_out(head, behind):
     for colour in head.colours:
-        pale, deep = sorted((linear(c) @ [0.2126, 0.7152, 0.0722] for c in (colour, behind)))[::-1]
+        pale, deep = sorted(linear(c) @ [0.2126, 0.7152, 0.0722] for c in (colour, behind))[::-1]
         assert (pale + 0.05) / (deep + 0.05) >= 3
