@@ -8,13 +8,23 @@
 #
 # --user makes the results yours and lets the container write to your folder; without it, it runs
 # as user 1000. Make the folder first: Docker would create a missing one for root alone.
+#
+# The page and the API:
+#
+#   docker run --rm --init -p 127.0.0.1:8000:8000 quadpred serve --host 0.0.0.0 --no-auth
+#
+# The server must listen at 0.0.0.0, since 127.0.0.1 would be the container's own; that only this
+# machine reaches it is then up to -p 127.0.0.1:…, hence --no-auth. To let others in, publish the
+# port to them and give a token instead: -e QUADPRED_TOKEN=…, 16 characters or more. --init buries
+# the decoders of workers that were killed.
 
 FROM python:3.12-slim AS build
 WORKDIR /src
 # The dependencies' names apart, so that their layer below outlives every other change.
 COPY pyproject.toml ./
 RUN python -c "import tomllib; \
-print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*project['dependencies'], *project['optional-dependencies']['web'], sep='\n')" \
     > /requirements.txt
 COPY README.md LICENSE ./
 COPY src ./src
@@ -39,6 +49,7 @@ COPY --from=build /install /usr/local
 
 RUN useradd --uid 1000 quadpred && install -d -m 1777 /data
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+EXPOSE 8000
 USER quadpred
 WORKDIR /data
 ENTRYPOINT ["quadpred"]

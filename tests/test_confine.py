@@ -41,6 +41,19 @@ def test_it_cannot_compute_for_ever() -> None:
     assert limits == "(1800, 1800)\n"
 
 
+def test_a_stricter_limit_stays() -> None:
+    code = "import resource as r; r.setrlimit(r.RLIMIT_CPU, (60, 60)); import os, sys; "
+    command = confined(
+        [sys.executable, "-c", "import resource as r; print(r.getrlimit(r.RLIMIT_CPU))"]
+    )
+    # The second is the parent's id, which is that of the process that has the stricter limit.
+    code += "command = sys.argv[1:]; command[4] = str(os.getppid()); os.execv(command[0], command)"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *command], capture_output=True, text=True, timeout=30
+    )
+    assert result.stdout == "(60, 60)\n"
+
+
 def test_it_dies_with_its_parent() -> None:
     code = f"""
 import subprocess, sys, time

@@ -91,6 +91,7 @@ def test_rows_come_while_it_plays(client: httpx.Client) -> None:
         ("", [b"\0\0\0\0"], "sample_rate"),
         ("", ["no JSON"], "JSON"),
         ("", ["[]"], "JSON"),
+        ("", ["[" * 100_000], "JSON"),
         ("", ['{"sample_rate": 8000}', b"\0"], "32-bit"),
         ("", ['{"sample_rate": 8000}', '{"go": true}'], "samples, or stop"),
         ("", ['{"sample_rate": 8000}', np.float32([math.nan]).tobytes()], "finite"),

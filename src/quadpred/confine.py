@@ -38,12 +38,21 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def limit_memory(bytes_: int) -> None:
-    """Refuse this process more addresses than that, where the system can."""
+def limit_memory(most: int) -> None:
+    """Refuse this process more bytes of addresses than that, where the system can."""
     import resource
 
     with suppress(ValueError, OSError):  # macOS
-        resource.setrlimit(resource.RLIMIT_AS, (bytes_, bytes_))
+        _limit(resource.RLIMIT_AS, most)
+
+
+def _limit(kind: int, most: int) -> None:
+    """Set a limit, unless there is a stricter one."""
+    import resource
+
+    hard = resource.getrlimit(kind)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (most, most))
 
 
 def _become(parent: int, command: list[str]) -> None:
@@ -51,12 +60,9 @@ def _become(parent: int, command: list[str]) -> None:
 
     die_with_parent(parent)
     limit_memory(_MEMORY)
-    for kind, most in (
-        (resource.RLIMIT_CPU, _CPU),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (most, most))
+    _limit(resource.RLIMIT_CPU, _CPU)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
     for number in signal.SIGPIPE, signal.SIGXFSZ:  # which Python ignores
         signal.signal(number, signal.SIG_DFL)
     os.execv(command[0], command)

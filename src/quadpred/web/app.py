@@ -43,6 +43,7 @@ Music = Literal["english", "mandarin", "e", "m"]
 _STATIC = Path(__file__).parent / "static"
 _NO_PAGE = "<!doctype html><title>quadpred</title><p>The page is missing; the API is at /v1."
 _ONE = "/v1/predictions/{id}"
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._ -]")
 _LONGEST_WAIT = 600  # seconds
 _WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,9})\b")  # RFC 7240, section 4.3
 
@@ -260,8 +261,9 @@ def _json(content: bytes, status: int = 200, headers: dict[str, str] | None = No
 
 
 def _download(content: bytes, job: Job, suffix: str, kind: str) -> Response:
-    name = quote(PurePosixPath(job.source).stem + suffix)
-    disposition = f"attachment; filename=\"prediction{suffix}\"; filename*=UTF-8''{name}"
+    name = PurePosixPath(job.source).stem + suffix
+    plain = _UNUSUAL.sub("_", name)  # for clients that do not know RFC 6266
+    disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
     return Response(content, headers={"Content-Disposition": disposition}, media_type=kind)
 
 

@@ -17,6 +17,7 @@ __all__ = ["live"]
 
 _NORMAL, _POLICY, _BUG, _TRY_LATER = 1000, 1008, 1011, 1013  # RFC 6455, section 7.4
 _RATES = range(8_000, 192_001)  # Hz
+_TEXT = 100  # characters
 _BYTES = 4  # of a sample
 
 
@@ -123,7 +124,7 @@ async def _message(socket: WebSocket, limits: Limits) -> dict[str, Any] | bytes:
     if message.get("bytes") is not None:
         return bytes(message["bytes"])
     try:
-        said = json.loads(message["text"])
+        said = json.loads(message["text"][:_TEXT])
     except ValueError:
         said = None
     if not isinstance(said, dict):

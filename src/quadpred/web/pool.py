@@ -18,7 +18,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class WorkerLostError(Exception):
-    """A worker process has ended in the midst of a task."""
+    """A worker process has ended, or lost its mind, in the midst of a task."""
 
 
 class Worker:
@@ -80,7 +80,7 @@ class Worker:
             raise WorkerLostError
         try:
             return await receive(self._process.stdout)
-        except (asyncio.IncompleteReadError, OSError):
+        except (asyncio.IncompleteReadError, OSError, ValueError):
             raise WorkerLostError from None
 
     async def kill(self) -> None:

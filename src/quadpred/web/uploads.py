@@ -33,9 +33,13 @@ class Uploads:
 
     def __init__(self) -> None:
         _sweep(Path(tempfile.gettempdir()))
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # for its owner alone
-        self._lock = os.open(self.folder, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        while True:
+            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # for its owner alone
+            self._lock = os.open(self.folder, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            if self.folder.exists():
+                return
+            os.close(self._lock)  # another server has swept it away before it was locked
 
     def close(self) -> None:
         """Remove the folder."""

@@ -9,6 +9,7 @@ __all__ = ["Message", "pack", "read", "receive"]
 
 Message = tuple[dict[str, Any], bytes]
 
+_LONGEST = 1 << 28  # bytes, a hundred times those of an hour
 _SIZES = Struct(">II")
 
 
@@ -35,6 +36,9 @@ async def receive(stream: StreamReader) -> Message:
 
     Raises:
         IncompleteReadError: the other side has gone.
+        ValueError: what it says is no message, as when a decoder has written over its memory.
     """
     head, body = _SIZES.unpack(await stream.readexactly(_SIZES.size))
+    if head + body > _LONGEST:
+        raise ValueError(f"a message of {head + body} bytes")
     return json.loads(await stream.readexactly(head)), await stream.readexactly(body)
