@@ -17,7 +17,15 @@ import soundfile
 pytest.importorskip("fastapi")
 pytest.importorskip("playwright.sync_api")
 
-from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    Route,
+    WebSocketRoute,
+    expect,
+    sync_playwright,
+)
 
 from quadpred.formats import to_json
 from quadpred.labels import HEADS, QUADRANT
@@ -372,6 +380,30 @@ def test_microphone(page: Page, address: str) -> None:
     page.get_by_label("Compare with").select_option("mixed-to-english")
     expect(page.locator(".side")).to_have_count(2)
     expect(page.locator("#downloads a")).to_have_count(6)
+
+
+def test_a_recording_outlives_the_server(page: Page, address: str) -> None:
+    def lose(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        blocks = []
+
+        def hear(message: str | bytes) -> None:
+            blocks.append(message)
+            if len(blocks) < 30:
+                server.send(message)
+            else:
+                socket.close(code=1011)
+
+        socket.on_message(hear)
+
+    page.route_web_socket("**/v1/live*", lose)
+    page.context.grant_permissions(["microphone"], origin=address)
+    page.get_by_role("button", name="Microphone").click()
+    expect(page.locator("#work-text")).to_contain_text("The connection to the server was lost")
+    samples, rate = soundfile.read(io.BytesIO(saved(page, "WAV")[1]))
+    assert len(samples) / rate > 1
+    page.get_by_role("button", name="Try again").click()  # this time as a file
+    expect(page.locator("#downloads a")).to_have_count(4)
 
 
 def test_a_refused_microphone(page: Page) -> None:

@@ -224,7 +224,7 @@ function drawSong() {
   el("stage").hidden = nothing;
   el("stage").classList.toggle("compared", compared);
   drawDownloads(all);
-  el("other").disabled = !shown.file;
+  el("other").parentElement.hidden = nothing || !shown.file;
   el("other").value = compared ? other.name : "";
   if (!nothing) {
     build(all);
@@ -293,12 +293,14 @@ function share({ status, sent, rows, progress }, song) {
 }
 
 function drawDownloads(all) {
-  const links = all.flatMap((each, i) =>
+  const links = shown.sound ? [shown.sound] : [];
+  const predicted = all.flatMap((each, i) =>
     each.downloads.map(({ title, address, name }) => {
       const which = all.length > 1 ? ` ${"AB"[i]}` : "";
       return { title: title + which, address, name };
     }),
   );
+  links.push(...predicted);
   const key = links.map(({ address, title }) => title + address).join();
   if (el("downloads").dataset.key === key) return;
   el("downloads").dataset.key = key;

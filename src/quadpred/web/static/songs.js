@@ -38,7 +38,8 @@ class Prediction {
 export class Song {
   predictions = new Map();
   outline = null;
-  recording = null;
+  recording = null; // of the microphone, while it goes on
+  sound = null; // the recording to save, afterwards
 
   constructor(name, file) {
     this.name = name;
@@ -196,7 +197,8 @@ export class Songs {
         if (!blocks.length) return this.changed();
         song.file = wave(blocks, rate, `${song.name.replace(":", ".")}.wav`);
         song.address = URL.createObjectURL(song.file);
-        prediction.downloads = keep(song, prediction.result);
+        song.sound = { title: "WAV", address: song.address, name: song.file.name };
+        prediction.downloads = prediction.result ? keep(song.file.name, prediction.result) : [];
         this.changed();
       });
     return song;
@@ -220,18 +222,12 @@ export class Songs {
   }
 }
 
-/** What is saved of a recording, all of it without the server. */
-function keep(song, result) {
-  const name = (ending) => song.file.name.replace(/wav$/, ending);
-  const sound = { title: "WAV", address: song.address, name: song.file.name };
-  if (!result) return [sound];
+/** A prediction to save, without the server. */
+function keep(sound, result) {
+  const name = (ending) => sound.replace(/wav$/, ending);
+  const json = `${JSON.stringify(result)}\n`;
   return [
-    sound,
-    {
-      title: "JSON",
-      address: saved(`${JSON.stringify(result)}\n`, "application/json"),
-      name: name("json"),
-    },
+    { title: "JSON", address: saved(json, "application/json"), name: name("json") },
     { title: "CSV", address: saved(toCsv(result), "text/csv"), name: name("csv") },
   ];
 }

@@ -6,6 +6,7 @@ const BAR = 3; // pixels from one bar of the outline to the next
 const TICK = 64; // pixels between two ticks, at least
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200]; // seconds
 const FAINT = 0.45; // of what is uncertain
+const UNHEARD = 0.12; // height of an outline that the browser cannot make
 
 /** The colours of the page, as its style sheet and the server give them. */
 export function palette() {
@@ -31,19 +32,19 @@ export function columnsFor(rows, span, width) {
 /** The outline of the sound, in the colour of each second's most probable quadrant. */
 export function drawOutline(canvas, outline, rows, span, colours) {
   const { pen, width, height } = begin(canvas);
-  const middle = height / 2;
+  const columns = columnsFor(rows, span, width / BAR);
+  const step = columns.length ? columns[0].to : 1; // seconds
   const loudest = outline?.loudest || 1;
   for (let x = 0; x + 1 < width; x += BAR) {
-    const from = (x / width) * span;
-    const to = ((x + BAR) / width) * span;
-    const second = Math.min(Math.floor(from), rows.length - 1);
-    const known = second >= 0 && from < rows.length + 0.5;
-    const peak = outline ? outline.between(from, to) / loudest : 0.12;
+    const [from, to] = [x, x + BAR].map((place) => (place / width) * span);
+    if (outline && from > outline.seconds) break;
+    const column = columns[Math.floor(from / step)];
+    const coloured = column && !column.silent;
+    pen.fillStyle = coloured ? colours.quadrant[column.winner] : colours.soft;
+    pen.globalAlpha = !column ? 0.35 : column.uncertain ? FAINT : 1;
+    const peak = outline ? outline.between(from, to) / loudest : UNHEARD;
     const tall = Math.max(1, peak * (height - 4));
-    pen.fillStyle = known && !rows.silent[second] ? colours.quadrant[rows.winner(second)] : colours.soft;
-    pen.globalAlpha = !known ? 0.35 : rows.uncertain[second] ? FAINT : 1;
-    if (outline && from > outline.seconds) continue;
-    pen.fillRect(x, middle - tall / 2, BAR - 1, tall);
+    pen.fillRect(x, (height - tall) / 2, BAR - 1, tall);
   }
 }
 
