@@ -51,7 +51,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=program,
             args=[
-                "--no-sandbox",  # as a container's root, it has none
                 "--autoplay-policy=no-user-gesture-required",
                 "--use-fake-device-for-media-stream",
                 f"--use-file-for-fake-audio-capture={heard}",

@@ -384,7 +384,7 @@ function drawSide(side, prediction) {
   }
   swatch.className = `swatch q${clip.winner + 1} ${clip.unsure ? "uncertain" : ""}`;
   write(name, quadrantName(clip.winner));
-  write(confidence, `${percent(clip.confidence)}${clip.final ? "" : " so far"}`);
+  write(confidence, `${percent(clip.confidence)} ${clip.final ? "probable" : "so far"}`);
   const title = known.heads[0].titles[clip.winner]; // Quadrant 1 (positive arousal, …)
   write(meaning, title.replace(/^.*\((.*)\)$/, "$1"));
   [...clip.quadrant, clip.arousal, clip.valence].forEach((value, i) => {

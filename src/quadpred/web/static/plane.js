@@ -54,11 +54,11 @@ function backdrop(label) {
   const axes = `M${x(0.5)} ${y(0)}V${y(1)}M${x(0)} ${y(0.5)}H${x(1)}`;
   plane.append(
     svg("path", { class: "axes", d: axes }),
-    svg("text", { class: "axis", x: x(0.5), y: HEIGHT - 6, "text-anchor": "middle" }, "valence →"),
+    svg("text", { class: "axis-name", x: x(0.5), y: HEIGHT - 6, "text-anchor": "middle" }, "valence →"),
     svg(
       "text",
       {
-        class: "axis",
+        class: "axis-name",
         transform: `translate(14 ${y(0.5)}) rotate(-90)`,
         "text-anchor": "middle",
       },
