@@ -243,7 +243,7 @@ def wait_for(address: str) -> None:
         try:
             httpx.get(f"{address}healthz")
             return
-        except httpx.ConnectError:
+        except httpx.TransportError:
             time.sleep(0.1)
 
 

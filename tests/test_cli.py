@@ -225,6 +225,14 @@ def test_silence_is_mentioned(silent, line):
     assert line in stdout
 
 
+def test_uncertainty_is_mentioned(clip):
+    assert "ncertain" not in run(clip).stdout
+    write_model(pathlib.Path("doubting.onnx"), sure=1.1)
+    stdout = run(clip, "--model", "doubting.onnx").stdout
+    assert "3 of 3 seconds are uncertain" in stdout
+    assert "Uncertain: do not rely on" in stdout
+
+
 def test_without_output_nothing_is_written_and_a_line_says_how_to(clip):
     before = files()
     hint = run(clip).stdout.splitlines()[-1]

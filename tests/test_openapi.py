@@ -13,10 +13,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from quadpred.web.app import create_app
 from quadpred.web.limits import Limits
-from quadpred.web.security import Access
 from serving import serving
 
-DOCUMENT = create_app(Access(), Limits(), 1).openapi()
+DOCUMENT = create_app(Limits(), 1).openapi()
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 
 

@@ -2,6 +2,7 @@ import io
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,6 +163,34 @@ def test_silent_seconds_are_hatched_and_explained():
         assert hatching.get_hatch()
         spans = [path.get_extents() for path in hatching.get_paths()]
         assert [(span.x0, span.x1) for span in spans] == [(0, 2), (29, 30)]
+
+
+def doubting(prediction, share):
+    """The prediction of a model that is uncertain of a share of its seconds."""
+    threshold = float(np.quantile(prediction.quadrant.max(axis=1), share))
+    model = replace(prediction.model, sure_second=threshold, sure_clip=share)
+    return replace(prediction, model=model)
+
+
+def test_uncertain_seconds_are_underlined_and_explained():
+    sure, unsure = predict(30, silent=[0]), doubting(predict(30, silent=[0]), 0.5)
+    assert "uncertain" not in " ".join(words(taggram(sure)))
+    figure = taggram(unsure)
+    assert "uncertain" in words(figure)
+    assert any("uncertain" in text.get_text() for text in figure.texts)
+    line = images(figure)[0].axes.collections[-1]
+    spans = [path.get_extents() for path in line.get_paths()]
+    marked = np.zeros(30, bool)
+    for span in spans:
+        marked[int(span.x0) : int(span.x1)] = True
+    assert np.array_equal(marked, unsure.uncertain & ~unsure.silent)
+
+
+def test_uncertainty_of_a_long_clip_is_that_of_most_seconds_of_a_column():
+    for share, underlined in ((0.05, 0), (0.95, 36_000)):
+        line = images(taggram(doubting(predict(36_000), share)))[0].axes.collections[-1]
+        spans = [path.get_extents() for path in line.get_paths()]
+        assert sum(span.width for span in spans) == pytest.approx(underlined, abs=200)
 
 
 def test_silence_within_a_long_clip():

@@ -37,7 +37,9 @@ from sounds import music
 RATE = 16_000
 WIDTHS = [360, 768, 1440]
 
-expect.set_options(timeout=30_000)
+PATIENCE = 60_000  # milliseconds; a picture's first fonts may take a while
+
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     """The page, opened; at the end, nothing may have gone wrong, nor to another host."""
     wrong, asked = [], []
     page = browser.new_page(viewport={"width": 1280, "height": 900}, base_url=address)
+    page.set_default_timeout(PATIENCE)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if _alarming(said) else None)
     page.on("request", lambda request: asked.append(request.url))
@@ -251,21 +254,21 @@ def test_an_unsure_clip_is_marked(page: Page, song: Path) -> None:
     expect(page.locator("#said")).to_have_text("song.wav: Q1 happy, 30 %, unsure")
 
 
-def test_seek_and_play(page: Page, song: Path) -> None:
-    page.set_input_files("#files", song)
+def test_seek_and_play(page: Page, sound_file: Callable[..., Path]) -> None:
+    page.set_input_files("#files", sound_file("song.wav", music(40, RATE), RATE))
     done(page)
     seek, box = page.locator("#seek"), page.locator("#seek").bounding_box()
-    seek.click(position={"x": box["width"] * 0.75, "y": 60})
-    expect(seek).to_have_attribute("aria-valuenow", "4")
-    expect(page.locator("#clock")).to_have_text("0:04")
+    seek.click(position={"x": box["width"] * 0.76, "y": 60})
+    expect(seek).to_have_attribute("aria-valuenow", "30")
+    expect(page.locator("#clock")).to_have_text("0:30")
     head = page.locator("#playhead").bounding_box()
-    assert head["x"] == pytest.approx(box["x"] + box["width"] * 0.75, abs=3)
-    for key, second in [("ArrowLeft", 3), ("PageUp", 6), ("Home", 0), ("ArrowUp", 1)]:
+    assert head["x"] == pytest.approx(box["x"] + box["width"] * 0.76, abs=3)
+    for key, second in [("ArrowLeft", 29), ("PageUp", 39), ("Home", 0), ("ArrowUp", 1)]:
         seek.press(key)
         expect(seek).to_have_attribute("aria-valuenow", str(second))
     seek.press(" ")
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
-    expect(seek).to_have_attribute("aria-valuenow", "2")  # it moves by itself
+    expect(seek).to_have_attribute("aria-valuenow", re.compile(r"^([2-9]|\d\d)$"))
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Play")).to_be_visible()
 
@@ -362,7 +365,7 @@ def test_microphone(page: Page, address: str) -> None:
     page.get_by_role("button", name="Microphone").click()
     stop = page.get_by_role("button", name="Stop")
     expect(stop).to_be_focused()
-    expect(page.locator("#clock")).to_have_text("0:03")
+    expect(page.locator("#clock")).to_have_text(re.compile(r"^0:(0[3-9]|[1-5]\d)$"))
     expect(page.locator("#now")).to_have_text(re.compile(r"^Q\d \w+ \d+ %"))
     stop.click()
     done(page)
@@ -436,11 +439,12 @@ def test_a_busy_server_is_asked_again(page: Page, song: Path) -> None:
     busy = {"title": "Too Many Requests", "status": 429, "detail": "16 are waiting already"}
     page.route(
         "**/v1/predictions?*",
-        lambda route: route.fulfill(status=429, headers={"Retry-After": "1"}, json=busy),
+        lambda route: route.fulfill(status=429, headers={"Retry-After": "3"}, json=busy),
         times=1,
     )
     page.set_input_files("#files", song)
-    expect(page.locator("#work-text")).to_have_text("The server is busy; trying again in 1 s.")
+    line = re.compile(r"^The server is busy; trying again in [123] s\.$")
+    expect(page.locator("#work-text")).to_have_text(line)
     done(page)
 
 
@@ -465,10 +469,9 @@ def test_with_the_keyboard_alone(page: Page, song: Path) -> None:
                 return
         raise AssertionError("cannot be reached")
 
+    page.on("filechooser", lambda chooser: chooser.set_files(song))
     tab_to(page.get_by_role("button", name="Choose files"))
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(song)
+    page.keyboard.press("Enter")
     done(page)
     tab_to(page.locator("#speech"))
     page.keyboard.press("ArrowDown")

@@ -9,6 +9,7 @@ pytest.importorskip("fastapi")
 
 import httpx
 
+from quadpred import registry
 from quadpred.web.security import Access
 from serving import serving
 
@@ -146,6 +147,18 @@ def test_headers_of_every_answer(client: httpx.Client, path: str) -> None:
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "access-control-allow-origin" not in headers
     assert "server" not in headers
+
+
+def test_a_bug_says_nothing_of_the_server(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise FileNotFoundError("/secret/folder")
+
+    monkeypatch.setattr(registry, "models", broken)
+    answer = httpx.get(client.base_url.join("/v1/models"))  # a connection that ends with it
+    refused(answer, 500)
+    assert answer.json()["detail"] == "a bug in quadpred"
 
 
 def test_static_files_stay_in_their_folder(client: httpx.Client) -> None:

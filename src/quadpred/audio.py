@@ -22,6 +22,7 @@ __all__ = [
     "AudioError",
     "AudioWarning",
     "SecondLevels",
+    "TooLongError",
     "at_most",
     "live_blocks",
     "read_blocks",
@@ -45,6 +46,10 @@ _SILENCE = 1e-3
 
 class AudioWarning(UserWarning):
     """A file that could be read in part only."""
+
+
+class TooLongError(AudioError):
+    """Audio that lasts longer than it may."""
 
 
 def _check_rate(path: str, rate: int) -> None:
@@ -133,13 +138,13 @@ def at_most(
     """Pass blocks of shape (samples,) at `sample_rate` Hz through, until they are too many.
 
     Raises:
-        AudioError: they last longer than `seconds`.
+        TooLongError: they last longer than `seconds`.
     """
     left = seconds * sample_rate
     for block in blocks:
         left -= len(block)
         if left < 0:
-            raise AudioError(path, f"lasts longer than {seconds:g} seconds")
+            raise TooLongError(path, f"lasts longer than {seconds:g} seconds")
         yield block
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
-from quadpred import __version__
+from quadpred import __version__, library_cli
 from quadpred.labels import HEADS, Head
 from quadpred.train.cli import app as train
 from quadpred.train.corpora_cli import app as corpora
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 
 _FAILED, _INTERRUPTED, _TERMINATED = 2, 130, 143  # exit codes
 _SPOKEN = {"mixed": "English and Mandarin", "own": "your own"}
-_TRAIN_EXTRA = {"onnx", "onnxscript", "optuna", "platformdirs", "torch"}
-_WEB_EXTRA = {"fastapi", "python_multipart", "starlette", "uvicorn"}
+_EXTRAS = {  # packages that may be missing: what needs them, and the extra that brings them
+    **dict.fromkeys(
+        ("onnx", "onnxscript", "optuna", "platformdirs", "torch"), ("training", "train")
+    ),
+    **dict.fromkeys(("fastapi", "python_multipart", "starlette", "uvicorn"), ("serving", "web")),
+    "mutagen": ("tagging", "tags"),
+    "pyarrow": ("Parquet", "parquet"),
+}
 _BAR = 20  # terminal cells
 
 
@@ -261,6 +267,11 @@ def list_models() -> None:
         console.print(f"{model.name:<{width}}  {size:>8}  {languages}{mark}  {model.card}")
 
 
+app.command()(library_cli.tag)
+app.command()(library_cli.playlist)
+app.command("map")(library_cli.draw_map)
+
+
 def _console(*, stderr: bool = False) -> Console:
     """Plain text, never wrapped or cut; colours where a terminal shows them."""
     return Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False)
@@ -287,10 +298,9 @@ def _reason(error: Exception) -> str:
         name = error.filename2 or error.filename
         reason = error.strerror or str(error)
         return f"{name}: {reason}" if name else reason
-    if isinstance(error, ModuleNotFoundError) and error.name in _TRAIN_EXTRA:
-        return 'training needs the extra: pip install "quadpred[train]"'
-    if isinstance(error, ModuleNotFoundError) and error.name in _WEB_EXTRA:
-        return 'serving needs the extra: pip install "quadpred[web]"'
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        what, extra = _EXTRAS[error.name]
+        return f'{what} needs the extra: pip install "quadpred[{extra}]"'
     if type(error).__module__.partition(".")[0] == __package__:
         return str(error)
     raise error
@@ -468,9 +478,13 @@ def _report(console: Console, prediction: "Prediction", saved: Sequence[Path]) -
     """Print the clip's means; the most probable class is bold, and a terminal shows bars."""
     lines = [Text(), Text(_printable(prediction.source), "bold")]
     silent = int(prediction.silent.sum())
-    if silent:
-        verb = "is" if silent == 1 else "are"
-        lines.append(Text(f"{silent} of {len(prediction)} seconds {verb} silent"))
+    uncertain = int(prediction.uncertain.sum()) - silent
+    for count, what in (silent, "silent"), (uncertain, "uncertain"):
+        if count:
+            verb = "is" if count == 1 else "are"
+            lines.append(Text(f"{count} of {len(prediction)} seconds {verb} {what}"))
+    if prediction.unsure:
+        lines.append(Text("Uncertain: do not rely on the clip's quadrant", "yellow"))
     for head in HEADS:
         lines += _means(head, prediction.mean(head).tolist(), bars=console.is_terminal)
     if saved:

@@ -4,26 +4,40 @@ matplotlib is used through its objects, without pyplot, which would add state an
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from matplotlib import colormaps, rc_context, rcdefaults, rcParams
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
-from matplotlib.patches import Patch
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from quadpred.labels import HEADS, QUADRANT, Head, signs_of
+from quadpred.library import Clip
+from quadpred.moods import Vocabulary
 from quadpred.prediction import Prediction
 
-__all__ = ["confusion_matrix", "save_confusion_matrix", "save_taggram", "taggram"]
+__all__ = [
+    "confusion_matrix",
+    "library_map",
+    "reliability",
+    "save_confusion_matrix",
+    "save_map",
+    "save_reliability",
+    "save_taggram",
+    "taggram",
+]
 
 Array = NDArray[np.float32]
 
@@ -38,8 +52,12 @@ _SECOND = 0.2  # width of one, until the widest panel is reached
 _PANELS = 3.9, 7.8  # narrowest and widest
 
 _CELL = 0.85  # side of a confusion matrix's cell
+_SURE = [0.25, 0.5, 0.75, 1.0]
+_UNITS = {"clip": "clips", "window": "seconds"}
+_PLANE = 6.0  # side of a library's map
 
 _INK, _GREY, _SILENCE, _HATCH = "#1a1a1a", "#6b6b6b", "#f0f0f0", "#b4b4b4"
+_POINTS = "#c4426a"  # of magma, as the heat maps are
 _FONT_LOG = logging.getLogger("matplotlib.font_manager")
 _FONT = "DejaVu Sans"  # comes with matplotlib, so pictures are alike everywhere
 _STYLE: dict[Any, Any] = {
@@ -77,8 +95,8 @@ def taggram(prediction: Prediction) -> Figure:
     """Draw quadrants, arousal and valence over time.
 
     One heat map a head, one row a class, one column a second, all on one time axis; at the right
-    are the clip's means. Seconds with nothing to hear are hatched. Past 39 seconds, the picture
-    does not grow any more.
+    are the clip's means. Seconds with nothing to hear are hatched, and a line under the quadrants
+    marks those that are uncertain. Past 39 seconds, the picture does not grow any more.
     """
     with _style():
         seconds = len(prediction)
@@ -94,11 +112,12 @@ def taggram(prediction: Prediction) -> Figure:
             bottom -= _GAP + tall
             axes = figure.add_axes((_LEFT / width, bottom / height, panel / width, tall / height))
             _heat_map(axes, head, prediction)
+            if head is QUADRANT:
+                _uncertain_line(axes, prediction)
         _time_axis(axes, seconds)
         _colour_bar(figure)
         _headline(figure, prediction)
-        if prediction.silent.any():
-            _legend(figure)
+        _legend(figure, prediction)
         return figure
 
 
@@ -159,6 +178,75 @@ def save_confusion_matrix(
     confusion_matrix(counts, head, unit=unit).savefig(file, format="png", dpi=_DPI)
 
 
+def library_map(clips: Sequence[Clip], vocabulary: Vocabulary) -> Figure:
+    """Draw a library in the plane of arousal and valence, a point a clip; uncertain ones as rings.
+
+    Args:
+        clips: at least one.
+        vocabulary: what the quadrants are called.
+    """
+    with _style():
+        figure = Figure((_PLANE + 1.3, _PLANE + 1.75), dpi=_DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        width, height = figure.get_size_inches()
+        axes = figure.add_axes((0.8 / width, 0.75 / height, _PLANE / width, _PLANE / height))
+        size = float(np.clip(6000 / len(clips), 3, 45))  # points squared
+        for quadrant, colour in zip(QUADRANT.classes, QUADRANT.colours, strict=True):
+            arousal, valence = signs_of(quadrant)
+            corner = valence / 2, arousal / 2
+            axes.add_patch(Rectangle(corner, 0.5, 0.5, color=colour, alpha=0.07, linewidth=0))
+            word, fonts = _drawable(vocabulary.word(quadrant), "bold")
+            axes.annotate(
+                word,
+                (float(valence), float(arousal)),
+                xytext=(-8 if valence else 8, -8 if arousal else 8),
+                textcoords="offset points",
+                ha="right" if valence else "left",
+                va="top" if arousal else "bottom",
+                fontfamily=fonts,
+                fontweight="bold",
+                path_effects=[withStroke(linewidth=3, foreground="white")],
+                parse_math=False,
+                zorder=4,
+            )
+            for uncertain in (False, True):
+                shown = [c for c in clips if (c.quadrant, c.uncertain) == (quadrant, uncertain)]
+                axes.scatter(
+                    [clip.valence for clip in shown],
+                    [clip.arousal for clip in shown],
+                    s=size,
+                    facecolors="none" if uncertain else colour,
+                    edgecolors=colour if uncertain else "none",
+                    linewidths=0.8,
+                    alpha=0.75,
+                    clip_on=False,
+                    zorder=3,
+                )
+        axes.axhline(0.5, color=_HATCH, linewidth=0.8)
+        axes.axvline(0.5, color=_HATCH, linewidth=0.8)
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.set_xlabel("Valence (probability of positive)", labelpad=6)
+        axes.set_ylabel("Arousal (probability of positive)", labelpad=6)
+        axes.spines[:].set_color(_HATCH)
+        axes.tick_params(color=_HATCH, labelcolor=_GREY)
+        figure.text(
+            0.8 / width, 1 - 0.45 / height, "Moods of a library", weight="bold", fontsize=14
+        )
+        uncertain_ones = sum(clip.uncertain for clip in clips)
+        below = f"{len(clips):,} clips, {uncertain_ones:,} of them uncertain (rings)"
+        figure.text(0.8 / width, 1 - 0.74 / height, below, color=_GREY)
+        return figure
+
+
+def save_map(clips: Sequence[Clip], file: str | Path | IO[bytes], vocabulary: Vocabulary) -> None:
+    """Draw a library and write it as PNG, to a path or an open file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    library_map(clips, vocabulary).savefig(file, format="png", dpi=_DPI)
+
+
 def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
     """Write a cell's share and count, in what can be read on its colour."""
     colour = "white" if share > 0.46 else _INK
@@ -166,6 +254,51 @@ def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
     place: dict[str, Any] = {"ha": "center", "color": colour}
     axes.text(column, row - 0.06, f"{share:.0%}", va="center", fontweight=weight, **place)
     axes.text(column, row + 0.24, f"{count:,}", va="center", fontsize=8, **place)
+
+
+def reliability(calibration: Mapping[str, Any]) -> Figure:
+    """Draw how often guesses are right against how sure the model is of them, by head.
+
+    On the diagonal, probabilities can be taken at their word. The larger a point, the more guesses.
+
+    Args:
+        calibration: as `quadpred.train.evaluate` returns it.
+    """
+    side, gap, below = 2.5, 0.3, 0.95
+    width, height = 2 * _MARGIN + 0.35 + len(HEADS) * side + (len(HEADS) - 1) * gap, side + 1.75
+    with _style():
+        figure = Figure((width, height), dpi=_DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        for number, head in enumerate(HEADS):
+            left = _MARGIN + 0.35 + number * (side + gap)
+            axes = figure.add_axes((left / width, below / height, side / width, side / height))
+            axes.plot([0, 1], [0, 1], color=_SILENCE, linewidth=2, zorder=0)
+            for unit, colour in (("clip", _INK), ("window", _POINTS)):
+                told = calibration[head.name][unit]
+                sure, right, share = np.array(told["reliability"]).T
+                label = f"{_UNITS[unit]}: off by {told['error']:.3f}"
+                axes.plot(sure, right, color=colour, linewidth=1)
+                axes.scatter(sure, right, 12 + 260 * share, color=colour, label=label, linewidth=0)
+            axes.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02), xticks=_SURE, yticks=_SURE)
+            axes.spines[:].set_visible(False)
+            axes.set_xlabel("probability of the guess", labelpad=5)
+            if number:
+                axes.set_yticklabels([])
+            else:
+                axes.set_ylabel("share that is right")
+            axes.tick_params(length=0, labelcolor=_GREY)
+            axes.legend(frameon=False, loc="upper left", markerscale=0.6, borderpad=0)
+            axes.set_title(head.name.capitalize(), loc="left", weight="bold", pad=8)
+        return figure
+
+
+def save_reliability(calibration: Mapping[str, Any], file: str | Path | IO[bytes]) -> None:
+    """Draw a calibration and write it as PNG, to a path or an open file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    reliability(calibration).savefig(file, format="png", dpi=_DPI)
 
 
 @contextmanager
@@ -214,6 +347,27 @@ def _heat_map(axes: Axes, head: Head, prediction: Prediction) -> None:
         _beside(axes, "mean", -0.4, color=_GREY)
 
 
+def _uncertain_line(axes: Axes, prediction: Prediction) -> None:
+    """Underline the seconds, or columns of several, that are mostly uncertain; silence is not."""
+    seconds = len(prediction)
+    starts = _starts(seconds)
+    doubtful = np.add.reduceat(_doubtful(prediction).astype(int), starts)
+    lengths = np.diff([*starts, seconds])
+    spans = _runs(2 * doubtful > lengths, seconds / len(starts))
+    below = len(QUADRANT.classes) + 0.14
+    axes.broken_barh(spans, (below, 0.1), facecolor=_GREY, linewidth=0, clip_on=False)
+
+
+def _doubtful(prediction: Prediction) -> NDArray[np.bool_]:
+    return prediction.uncertain & ~prediction.silent
+
+
+def _starts(seconds: int) -> NDArray[np.int64]:
+    """First second of each column of a heat map."""
+    count = min(seconds, int(_PANELS[1] * _DPI))
+    return np.linspace(0, seconds, count, endpoint=False).astype(int)
+
+
 def _columns(prediction: Prediction, head: Head) -> tuple[Array, NDArray[np.bool_]]:
     """Average seconds until each has a pixel.
 
@@ -221,8 +375,7 @@ def _columns(prediction: Prediction, head: Head) -> tuple[Array, NDArray[np.bool
         Probabilities of shape (columns, classes), and which columns are silent throughout.
     """
     rows, heard = prediction.head(head), ~prediction.silent
-    count = min(len(rows), int(_PANELS[1] * _DPI))
-    starts = np.linspace(0, len(rows), count, endpoint=False).astype(int)
+    starts = _starts(len(rows))
     sounding = np.add.reduceat(heard.astype(int), starts)
     sums = np.add.reduceat(rows * heard[:, None], starts)
     means = sums / np.maximum(sounding, 1)[:, None]
@@ -294,7 +447,8 @@ def _headline(figure: Figure, prediction: Prediction) -> None:
     means = prediction.mean(QUADRANT)
     title = QUADRANT.titles[int(means.argmax())]
     _fitted(figure, name, height - 0.45, weight="bold", fontsize=14)
-    below = f"{title}: {means.max():.2f} on average   ·   {prediction.model.name}"
+    doubt = "   ·   uncertain" if prediction.unsure else ""
+    below = f"{title}: {means.max():.2f} on average{doubt}   ·   {prediction.model.name}"
     _fitted(figure, below, height - 0.74, color=_GREY)
 
 
@@ -327,10 +481,17 @@ def _glyphs(font: str, weight: str) -> set[str]:
     return set(map(chr, get_font(path).get_charmap()))
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, prediction: Prediction) -> None:
+    """Explain what marks there are."""
     width, height = figure.get_size_inches()
+    handles: list[Artist] = []
+    if prediction.silent.any():
+        handles.append(Patch(facecolor=_SILENCE, hatch="//////", linewidth=0, label="silent"))
+    if _doubtful(prediction).any():
+        handles.append(Line2D([], [], color=_GREY, linewidth=3, label="uncertain"))
     figure.legend(
-        handles=[Patch(facecolor=_SILENCE, hatch="//////", linewidth=0, label="silent")],
+        handles=handles,
+        ncols=2,
         loc="center left",
         bbox_to_anchor=(_MARGIN / width, 0.34 / height),
         borderpad=0,

@@ -113,7 +113,7 @@ class Predictor:
             Predictions of consecutive seconds; their `duration` is what of the clip has been read.
 
         Raises:
-            AudioError: the file cannot be read, or is too long.
+            AudioError: the file cannot be read; `TooLongError`: it is too long.
         """
 
         def read() -> Iterator[Array]:

@@ -26,7 +26,7 @@ def result() -> dict[str, object]:
         rows = rng.normal(0, 0.1, (CLIPS, ROWS, classes))
         rows[np.arange(CLIPS), :, said] += 3
         logs = rows - np.log(np.exp(rows).sum(-1, keepdims=True))
-        heard = _Heard(groups, truth, list(logs.astype(np.float32)))
+        heard = _Heard(groups, truth, list(logs.astype(np.float32)), truth % 2)
         result[head.name] = scores(heard, head)
     return result
 

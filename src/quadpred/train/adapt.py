@@ -26,6 +26,7 @@ from quadpred.train.export import export
 from quadpred.train.loop import Run, progress_bar
 from quadpred.train.own import read_own
 from quadpred.train.recipe import Recipe
+from quadpred.train.report import save_reliability_of
 from quadpred.train.transfer import transfer
 
 __all__ = ["AdaptError", "Adapted", "adapt"]
@@ -232,13 +233,15 @@ def _export(
 ) -> None:
     """Write the model file and its card."""
     known = manifest.sheet.language in registry.LANGUAGES.values()
-    about = {
+    about: dict[str, Any] = {
         "name": adapted.model.stem,
         "speech": speech,
         "music": manifest.sheet.language if known else "own",
+        "experimental": _UNSURE if adapted.unsure else "",
+        "calibration": adapted.scores["calibration"],
     }
-    experimental = _UNSURE if adapted.unsure else ""
-    exported = export(run, adapted.model, **about, experimental=experimental)
+    exported = export(run, adapted.model, **about)
+    save_reliability_of(about["calibration"], adapted.model)
     folds = len(adapted.scores["runs"])
     text = card(
         Run.describe(run),
@@ -246,7 +249,6 @@ def _export(
         **about,
         sha256=hashlib.sha256(adapted.model.read_bytes()).hexdigest(),
         scores=[(f"{folds} networks of the same recipe, each without a fold", adapted.scores)],
-        experimental=experimental,
         notes=[
             f"The scores are not of the weights in this file, which were trained on all"
             f" {adapted.scores['clips']} clips, but of {folds} networks trained like it.",

@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quadpred.labels import HEADS
+from quadpred.labels import HEADS, QUADRANT
 from quadpred.train.export import Exported
 
 __all__ = ["card", "encoder_card"]
 
+_UNITS = ("clip", "window")
+
 _LIMITS = (
     "It names the emotion that listeners perceive in music, not what one listener feels.",
     "Its labels are of whole clips; that single seconds differ is learned, not annotated.",
-    "Probabilities are those of the network, not calibrated yet.",
-    "It has heard music only: on speech, noise or silence its rows are numbers without meaning.",
 )
 
 
@@ -25,6 +25,7 @@ def card(
     music: str,
     sha256: str,
     scores: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    calibration: Mapping[str, Any] | None = None,
     experimental: str = "",
     notes: Sequence[str] = (),
 ) -> str:
@@ -38,6 +39,7 @@ def card(
         music: language of the music, or "own".
         sha256: of the ONNX file.
         scores: what each evaluation was of, in words, and its result.
+        calibration: the one that the model was exported with.
         experimental: why the model is not to be trusted, or empty.
         notes: further things it is bad at.
     """
@@ -61,6 +63,8 @@ def card(
     ]
     for title, result in scores:
         lines += [*_scores(title, result), ""]
+    if calibration:
+        lines += [*_confidence(calibration, f"{name}-reliability.png"), ""]
     lines += ["## What it is bad at", "", *(f"- {limit}" for limit in (*_LIMITS, *notes)), ""]
     lines += [
         "## File",
@@ -124,10 +128,17 @@ def _corpora(described: Mapping[str, Any]) -> list[str]:
     """One table row a corpus, earliest stage first."""
     earlier = _corpora(described["start"]) if described.get("start") else []
     stage = {"pretrain": "pre-training", "transfer": "transfer"}[described["kind"]]
-    return earlier + [
-        f"| {stage} | {c['name']} | {c['language']} | {c['licence']} | {c['note']} |"
-        for c in described["corpora"]
-    ]
+    return (
+        earlier
+        + [
+            f"| {stage} | {c['name']} | {c['language']} | {c['licence']} | {c['note']} |"
+            for c in described["corpora"]
+        ]
+        + [
+            f"| no music, to be unsure of | {c['name']} | {c['language']} | {c['licence']} | |"
+            for c in described.get("foreign", ())
+        ]
+    )
 
 
 def _scores(title: str, result: Mapping[str, Any]) -> list[str]:
@@ -161,6 +172,41 @@ def _scores(title: str, result: Mapping[str, Any]) -> list[str]:
             + " |"
             for k, run in enumerate(result["runs"])
         ]
+    return lines
+
+
+def _confidence(calibration: Mapping[str, Any], picture: str) -> list[str]:
+    lines = [
+        "## Confidence",
+        "",
+        "Each head's logits are divided by a temperature, fitted where the network had not heard"
+        " the group. The errors (expected calibration error, ten bins) are with temperatures fitted"
+        " on the other folds; in brackets, without any.",
+        "",
+        "| head | temperature | error, clips | error, seconds |",
+        "| --- | --- | --- | --- |",
+    ]
+    for head in HEADS:
+        fitted = calibration[head.name]
+        errors = [f"{u['error']:.3f} ({u['error_before']:.3f})" for u in map(fitted.get, _UNITS)]
+        lines.append(f"| {head.name} | {fitted['temperature']:.2f} | {' | '.join(errors)} |")
+    lines += [
+        "",
+        f"![Probability of the guess against the share that is right]({picture})",
+        "",
+        "A clip is called uncertain when its most probable quadrant has less than"
+        f" {calibration['sure_clip']:.2f}, a second when it has less than"
+        f" {calibration['sure_second']:.2f}: the least confident 30 % of what was held out."
+        " Accuracy of the quadrant where only the most confident are kept:",
+        "",
+        "| kept | clips | seconds |",
+        "| --- | --- | --- |",
+    ]
+    kept = [calibration[QUADRANT.name][unit]["coverage"] for unit in _UNITS]
+    lines += [
+        f"| {clip['coverage']:.0%} | {clip['accuracy']:.3f} | {second['accuracy']:.3f} |"
+        for clip, second in zip(*kept, strict=True)
+    ]
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -164,6 +164,10 @@ def transfer(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of labelled music.")],
     output: Output,
     recipe: RecipeName = "base",
+    foreign: Annotated[
+        list[Path] | None,
+        typer.Option(help="Manifest of what is no music, such as speech; repeatable."),
+    ] = None,
     start: Annotated[
         Path | None,
         typer.Option("--from", help="Run or encoder to start from; without, random weights."),
@@ -181,6 +185,7 @@ def transfer(
         _recipe(recipe, seed),
         [Manifest.load(path) for path in manifests],
         output,
+        foreign=[Manifest.load(path) for path in foreign or ()],
         start=start,
         validation=validation or (),
         test=test or (),
@@ -267,7 +272,10 @@ def export(
     speech: Annotated[str, typer.Option("-s", "--speech", help="Language of the speech.")],
     music: Annotated[str, typer.Option("-m", "--music", help="Language of the music.")],
     scores: Annotated[
-        list[Path] | None, typer.Option(help="JSON of `evaluate`, for the card; repeatable.")
+        list[Path] | None,
+        typer.Option(
+            help="JSON of `evaluate`, for the card; repeatable. The first calibrates the model."
+        ),
     ] = None,
     experimental: Annotated[str, typer.Option(help="Why it is not to be trusted.")] = "",
     note: Annotated[list[str] | None, typer.Option(help="What else it is bad at.")] = None,
@@ -280,17 +288,25 @@ def export(
     from quadpred.train.card import card
     from quadpred.train.export import export as write
     from quadpred.train.loop import Run
+    from quadpred.train.report import save_reliability_of
 
-    about = {"name": output.stem, "speech": language(speech), "music": language(music)}
-    exported = write(run, output, **about, experimental=experimental)
+    about: dict[str, Any] = {
+        "name": output.stem,
+        "speech": language(speech),
+        "music": language(music),
+        "experimental": experimental,
+    }
     results = [json.loads(path.read_text()) for path in scores or ()]
+    if results:
+        about["calibration"] = results[0]["calibration"]
+        save_reliability_of(about["calibration"], output)
+    exported = write(run, output, **about)
     text = card(
         Run.describe(run),
         exported,
         **about,
         sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
         scores=[(f"{result['corpus']['name']}", result) for result in results],
-        experimental=experimental,
         notes=note or (),
     )
     output.with_suffix(".md").write_text(text)

@@ -25,13 +25,15 @@ __all__ = [
     "CropSampler",
     "LogMels",
     "Targets",
+    "Teacher",
     "augment",
-    "mix",
     "tag_vocabulary",
     "teacher_values",
 ]
 
 Half = NDArray[np.float16]
+
+PATCH = 3.0  # seconds, of what a teacher hears at a time
 
 
 class LogMels:
@@ -93,23 +95,57 @@ def tag_vocabulary(clips: Sequence[Clip], least: int = 10) -> tuple[str, ...]:
 
 
 def teacher_values(manifests: Sequence[Manifest]) -> dict[Path, NDArray[np.float32]]:
-    """Return what the teachers say of each clip: means over time, standardised over the clips.
+    """Return what the teachers say of each patch of each clip, standardised over all patches.
 
     Returns:
-        Arrays of shape (values,) by the clip's path; empty where no corpus has a teacher.
+        Arrays of shape (patches, values) by the clip's path; empty where no corpus has a teacher.
     """
-    means = {}
+    said = {}
     for manifest in manifests:
         if manifest.sheet.teacher:
             with np.load(manifest.sheet.teacher) as archive:
                 for clip in manifest.clips:
                     if clip.path.stem in archive:
-                        means[clip.path] = archive[clip.path.stem].mean(0, dtype=np.float32)
-    if not means:
+                        said[clip.path] = archive[clip.path.stem].astype(np.float32)
+    if not said:
         return {}
-    values = np.stack(list(means.values()))
-    values = (values - values.mean(0)) / np.maximum(values.std(0), 1e-6)
-    return dict(zip(means, values, strict=True))
+    patches = np.concatenate(list(said.values()))
+    mean, deviation = patches.mean(0), np.maximum(patches.std(0), 1e-6)
+    return {path: (values - mean) / deviation for path, values in said.items()}
+
+
+class Teacher:
+    """What a teacher says of every second of the clips it knows.
+
+    Args:
+        clips: in the order in which batches number them.
+        values: by the clip's path, each of shape (patches, width).
+    """
+
+    def __init__(self, clips: Sequence[Clip], values: Mapping[Path, NDArray[np.float32]]):
+        nothing = np.zeros((1, *next(iter(values.values())).shape[1:]), np.float32)
+        said = [values.get(clip.path, nothing) for clip in clips]
+        self.width = nothing.shape[1]
+        self.last = torch.tensor([len(patches) - 1 for patches in said])
+        longest = int(self.last.max()) + 1
+        padded = [np.pad(patches, ((0, longest - len(patches)), (0, 0))) for patches in said]
+        self.patches = torch.from_numpy(np.stack(padded))
+        self.known = torch.tensor([float(clip.path in values) for clip in clips])
+
+    def rows(self, clips: Tensor, starts: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+        """Values of the rows of crops, each those of the patch around its middle.
+
+        Args:
+            clips: their numbers, shape (crops,).
+            starts: of the crops, in seconds, shape (crops,).
+            rows: in each.
+
+        Returns:
+            Values of shape (crops, rows, width), and 1 where they are known, (crops, 1, 1).
+        """
+        middles = starts[:, None] + torch.arange(rows) + 0.5
+        patches = (middles / PATCH).long().minimum(self.last[clips, None])
+        return self.patches[clips[:, None], patches], self.known[clips].view(-1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -118,28 +154,17 @@ class Targets:
 
     Attributes:
         heads: one float tensor of shape (clips, classes) a head.
-        extras: float tensors of shape (clips, width), by the output's name.
-        known: 1 where an extra output's target is known, shape (clips, 1), by name.
+        tags: 1 for each of the vocabulary that a clip carries, shape (clips, words).
+        tagged: 1 for clips whose tags are known, shape (clips, 1).
     """
 
     heads: tuple[Tensor, ...]
-    extras: dict[str, Tensor]
-    known: dict[str, Tensor]
+    tags: Tensor
+    tagged: Tensor
 
     @classmethod
-    def of(
-        cls,
-        clips: Sequence[Clip],
-        vocabulary: Sequence[str] = (),
-        teacher: Mapping[Path, NDArray[np.float32]] | None = None,
-    ) -> "Targets":
-        """Targets of clips; arousal and valence follow from the quadrant.
-
-        Args:
-            clips: with or without a quadrant.
-            vocabulary: tags to predict.
-            teacher: values by the clip's path, each of shape (width,).
-        """
+    def of(cls, clips: Sequence[Clip], vocabulary: Sequence[str] = ()) -> "Targets":
+        """Targets of clips, with or without a quadrant, from which arousal and valence follow."""
         signs = [signs_of(clip.quadrant) if clip.quadrant else (False, False) for clip in clips]
         quadrants = [QUADRANT.classes.index(clip.quadrant or "Q1") for clip in clips]
         labelled = torch.tensor([[float(bool(clip.quadrant))] for clip in clips])
@@ -148,58 +173,45 @@ class Targets:
             one_hot(torch.tensor(index), len(head.classes)).float() * labelled
             for head, index in zip(HEADS, indices, strict=True)
         )
-        extras, known = {}, {}
-        if vocabulary:
-            words = [[float(tag in clip.tags) for tag in vocabulary] for clip in clips]
-            extras["tags"] = torch.tensor(words)
-            known["tags"] = torch.tensor([[float(bool(clip.tags))] for clip in clips])
-        if teacher:
-            nothing = np.zeros_like(next(iter(teacher.values())))
-            values = [teacher.get(clip.path, nothing) for clip in clips]
-            extras["teacher"] = torch.from_numpy(np.stack(values))
-            known["teacher"] = torch.tensor([[float(clip.path in teacher)] for clip in clips])
-        return cls(heads, extras, known)
+        words = [[float(tag in clip.tags) for tag in vocabulary] for clip in clips]
+        tagged = [[float(bool(clip.tags))] for clip in clips]
+        return cls(heads, torch.tensor(words), torch.tensor(tagged))
 
     def __getitem__(self, index: Tensor) -> "Targets":
-        return self._map(lambda rows: rows[index])
-
-    def mixed(self, other: Tensor, share: Tensor) -> "Targets":
-        """Blend with the rows `other`, keeping `share` (rows, 1) of these.
-
-        An extra target counts only where both are known.
-        """
-        blended = self._map(lambda rows: share * rows + (1 - share) * rows[other])
-        known = {name: both * both[other] for name, both in self.known.items()}
-        return Targets(blended.heads, blended.extras, known)
-
-    def _map(self, change: Callable[[Tensor], Tensor]) -> "Targets":
-        return Targets(
-            tuple(change(head) for head in self.heads),
-            {name: change(rows) for name, rows in self.extras.items()},
-            {name: change(rows) for name, rows in self.known.items()},
-        )
+        heads = tuple(head[index] for head in self.heads)
+        return Targets(heads, self.tags[index], self.tagged[index])
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops of log-mels, shape (crops, frames, mels), and the index of the clip each is from."""
+    """Crops of log-mels.
+
+    Attributes:
+        frames: shape (crops, frames, mels).
+        clips: the number of the clip each is from, shape (crops,).
+        starts: the frame of the clip at which each begins, shape (crops,).
+    """
 
     frames: Tensor
     clips: Tensor
+    starts: Tensor
 
 
 class CropSampler:
     """Random crops of fixed length from every clip, in proportion to its length.
 
     An epoch is determined by its seed alone, so a resumed run repeats what was interrupted.
+    `coverage` is the share of the audio in an epoch: of all, or one a clip.
     """
 
-    def __init__(self, clips: Sequence[Half], crop: int, batch: int, coverage: float):
+    def __init__(
+        self, clips: Sequence[Half], crop: int, batch: int, coverage: float | Sequence[float]
+    ):
         self.clips = [
             c if len(c) >= crop else np.pad(c, ((0, crop - len(c)), (0, 0)), "wrap") for c in clips
         ]
         self.crop, self.batch = crop, batch
-        self.shares = np.array([coverage * len(c) / crop for c in self.clips])
+        self.shares = np.asarray(coverage) * [len(c) / crop for c in self.clips]
 
     def __len__(self) -> int:
         """Batches an epoch, about."""
@@ -217,11 +229,13 @@ class CropSampler:
             order = np.append(order, rng.choice(len(self.clips), wanted - len(order), p=share))
         for first in range(0, wanted, self.batch):
             chosen = order[first : first + self.batch]
-            crops = []
-            for index in chosen:
-                start = rng.integers(len(self.clips[index]) - self.crop + 1)
-                crops.append(self.clips[index][start : start + self.crop])
-            yield Batch(torch.from_numpy(np.stack(crops)).float(), torch.from_numpy(chosen))
+            starts = [rng.integers(len(self.clips[index]) - self.crop + 1) for index in chosen]
+            crops = [
+                self.clips[index][start : start + self.crop]
+                for index, start in zip(chosen, starts, strict=True)
+            ]
+            frames = torch.from_numpy(np.stack(crops)).float()
+            yield Batch(frames, torch.from_numpy(chosen), torch.tensor(starts))
 
 
 def augment(frames: Tensor, config: AugmentConfig, silence: float, rng: torch.Generator) -> Tensor:
@@ -255,14 +269,3 @@ def augment(frames: Tensor, config: AugmentConfig, silence: float, rng: torch.Ge
             places = torch.arange(size).view([1, -1, 1] if axis == 1 else [1, 1, -1])
             frames = torch.where((places >= start) & (places < start + width), floor, frames)
     return frames
-
-
-def mix(
-    frames: Tensor, targets: Targets, alpha: float, rng: np.random.Generator
-) -> tuple[Tensor, Targets]:
-    """Blend each crop with another and their targets alike (mixup, Zhang et al. 2018)."""
-    shares = rng.beta(alpha, alpha, len(frames))
-    share = torch.from_numpy(np.maximum(shares, 1 - shares)).float()
-    other = torch.from_numpy(rng.permutation(len(frames)))
-    blended = share.view(-1, 1, 1) * frames + (1 - share).view(-1, 1, 1) * frames[other]
-    return blended, targets.mixed(other, share.view(-1, 1))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quadpred.labels import HEADS, Head
+from quadpred.labels import HEADS, QUADRANT, Head
+from quadpred.train import calibrate
 from quadpred.train.corpora import Clip, Manifest, ManifestError
 from quadpred.train.dataset import LogMels, Targets
 from quadpred.train.loop import Run, progress_bar
@@ -27,6 +28,7 @@ __all__ = [
 Counts = NDArray[np.int64]
 
 RESAMPLES = 1000
+CERTAIN = 0.7  # share of clips, and of seconds, that a calibrated model calls certain
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class _Heard:
     groups: NDArray[np.str_]
     truth: NDArray[np.int64]
     rows: list[NDArray[np.float32]]
+    runs: NDArray[np.int64]
 
 
 def evaluate(
@@ -66,6 +69,10 @@ def evaluate(
         By head and by "clip" and "window" (a row of one second): macro F1, precision and recall,
         each with its interval; accuracy; F1, precision, recall and number by class; and the
         confusion matrix (rows are the truth). For clips also the mean negative log-likelihood.
+        Under "calibration": by head the `temperature`, and by unit the calibration error before
+        and after, and the reliability after; the least confidence in a quadrant of `sure_second`
+        and `sure_clip`; and how accuracy rises as coverage falls. What is measured after
+        calibration, is with temperatures fitted on the other runs, if there are several.
 
     Raises:
         AudioError: a recording that cannot be read.
@@ -74,7 +81,8 @@ def evaluate(
     """
     clips: list[Clip] = []
     said: list[tuple[NDArray[np.float32], ...]] = []
-    by_run = []
+    by_run: list[dict[str, Any]] = []
+    numbers: list[int] = []
     with progress_bar() as bar:
         task = bar.add_task("evaluation", total=None, note="")
         for folder in runs:
@@ -88,41 +96,93 @@ def evaluate(
                 said.append(tuple(head.log_softmax(-1).numpy() for head in logits))
                 bar.advance(task)
             clips += heard
+            numbers += [len(by_run)] * len(heard)
             by_run.append(
                 {
                     "run": folder.name,
                     "clips": len(heard),
                     **{
                         head.name: macro_f1(confusion(*_clips(part), len(head.classes)))
-                        for head, part in _heads(heard, said[-len(heard) :])
+                        for head, part in _heads(heard, said[-len(heard) :], [0] * len(heard))
                     },
                 }
             )
-    heads = {head.name: scores(part, head) for head, part in _heads(clips, said)}
+    parts = _heads(clips, said, numbers)
+    heads = {head.name: scores(part, head) for head, part in parts}
     return {
         "corpus": asdict(manifest.sheet) | {"teacher": ""},
         "clips": len(clips),
         "groups": len({clip.group for clip in clips}),
         "runs": by_run,
+        "calibration": _calibration(parts),
         **heads,
     }
 
 
 def _heads(
-    clips: Sequence[Clip], said: Sequence[tuple[NDArray[np.float32], ...]]
+    clips: Sequence[Clip], said: Sequence[tuple[NDArray[np.float32], ...]], runs: Sequence[int]
 ) -> list[tuple[Head, _Heard]]:
     groups = np.array([clip.group for clip in clips])
     truths = [target.argmax(1).numpy() for target in Targets.of(clips).heads]
     return [
-        (head, _Heard(groups, truths[index], [rows[index] for rows in said]))
+        (head, _Heard(groups, truths[index], [rows[index] for rows in said], np.array(runs)))
         for index, head in enumerate(HEADS)
     ]
 
 
+def _calibration(parts: Sequence[tuple[Head, _Heard]]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for head, heard in parts:
+        rows_truth = np.repeat(heard.truth, [len(rows) for rows in heard.rows])
+        after = _tempered_by_others(heard)
+        units = {
+            "clip": (np.stack([p.mean(0) for p in after]), heard.truth, _means(heard)),
+            "window": (np.concatenate(after), rows_truth, np.exp(np.concatenate(heard.rows))),
+        }
+        told[head.name] = {
+            "temperature": calibrate.temperature(heard.rows, heard.truth),
+            **{
+                unit: {
+                    "error_before": calibrate.calibration_error(before, truth),
+                    "error": calibrate.calibration_error(probabilities, truth),
+                    "reliability": calibrate.reliability(probabilities, truth),
+                    "coverage": calibrate.coverages(probabilities, truth),
+                }
+                for unit, (probabilities, truth, before) in units.items()
+            },
+        }
+    told["sure_clip"], told["sure_second"] = (
+        next(
+            kept["confidence"]
+            for kept in told[QUADRANT.name][unit]["coverage"]
+            if kept["coverage"] == CERTAIN
+        )
+        for unit in ("clip", "window")
+    )
+    return told
+
+
+def _tempered_by_others(heard: _Heard) -> list[NDArray[np.float64]]:
+    """Probabilities of every clip's rows, at the temperature that fits all other runs best."""
+    temperatures = {}
+    for run in np.unique(heard.runs):
+        others = np.flatnonzero(heard.runs != run)
+        fitted = others if len(others) else np.arange(len(heard.runs))
+        rows = [heard.rows[index] for index in fitted]
+        temperatures[run] = calibrate.temperature(rows, heard.truth[fitted])
+    return [
+        calibrate.tempered(rows, temperatures[run])
+        for rows, run in zip(heard.rows, heard.runs, strict=True)
+    ]
+
+
+def _means(heard: _Heard) -> NDArray[np.float64]:
+    return np.stack([np.exp(rows.astype(np.float64)).mean(0) for rows in heard.rows])
+
+
 def _clips(heard: _Heard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Truth and guess of each clip, by the mean of its rows' probabilities."""
-    guesses = np.array([np.exp(rows).mean(0).argmax() for rows in heard.rows])
-    return heard.truth, guesses
+    return heard.truth, _means(heard).argmax(1)
 
 
 def _windows(heard: _Heard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -133,8 +193,7 @@ def _windows(heard: _Heard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def scores(heard: _Heard, head: Head) -> dict[str, Any]:
     """Score one head by clip and by window."""
     lengths = [len(rows) for rows in heard.rows]
-    clip_means = np.stack([np.exp(rows).mean(0) for rows in heard.rows])
-    likelihood = clip_means[np.arange(len(clip_means)), heard.truth]
+    likelihood = _means(heard)[np.arange(len(heard.truth)), heard.truth]
     return {
         "clip": _report(*_clips(heard), heard.groups, head)
         | {"negative_log_likelihood": float(-np.log(likelihood).mean())},

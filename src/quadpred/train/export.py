@@ -3,8 +3,10 @@
 import json
 import logging
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -40,16 +42,28 @@ class Exported:
 class _Probabilities(nn.Module):
     """The classifier as it is shipped: probabilities, and nothing that only training needs."""
 
-    def __init__(self, classifier: Classifier):
+    def __init__(self, classifier: Classifier, temperatures: Sequence[float]):
         super().__init__()
         self.classifier = classifier
+        self.temperatures = temperatures
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, ...]:
-        return tuple(logits.softmax(-1) for logits in self.classifier(log_mel))
+        logits = self.classifier(log_mel)
+        return tuple(
+            (rows / temperature).softmax(-1)
+            for rows, temperature in zip(logits, self.temperatures, strict=True)
+        )
 
 
 def export(
-    run: Path, output: Path, *, name: str, speech: str, music: str, experimental: str = ""
+    run: Path,
+    output: Path,
+    *,
+    name: str,
+    speech: str,
+    music: str,
+    experimental: str = "",
+    calibration: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Write a run's network as ONNX, its weights in half precision.
 
@@ -62,13 +76,17 @@ def export(
         speech: language of the speech it was pre-trained on.
         music: language of the music.
         experimental: one line for whoever predicts with it, or empty.
+        calibration: of the recipe's folds, as `evaluate` returns it; without one, probabilities
+            are as trained and nothing is called uncertain.
 
     Raises:
         RunError: the folder holds no finished transfer.
         ExportError: ONNX Runtime's result differs from PyTorch's by more than 1e-5.
     """
     classifier, recipe = load_classifier(run)
-    network = _Probabilities(classifier).eval()
+    fitted = calibration or {}
+    temperatures = [fitted[head.name]["temperature"] if fitted else 1.0 for head in HEADS]
+    network = _Probabilities(classifier, temperatures).eval()
     features = recipe.features
     size = features.frames_per_row
     # A network with context reads one stretch of any length, one without a batch of single rows.
@@ -81,7 +99,13 @@ def export(
         "features": features.as_dict(),
         "context": classifier.context,
         "labels": {head.name: head.classes for head in HEADS},
-        "origin": {"name": name, "speech": speech, "music": music, "experimental": experimental},
+        "origin": {
+            "name": name,
+            "speech": speech,
+            "music": music,
+            "experimental": experimental,
+            **{key: fitted[key] for key in ("sure_second", "sure_clip") if fitted},
+        },
         "recipe": recipe.name,
         "quadpred": __version__,
     }

@@ -18,11 +18,15 @@ from quadpred.train.recipe import HeadConfig, NetworkConfig
 __all__ = ["Classifier", "Decoder", "Encoder"]
 
 
-def _convolution(inputs: int, outputs: int, norm: str) -> list[nn.Module]:
+def _convolution(
+    inputs: int, outputs: int, norm: str, step: tuple[int, int] = (1, 1)
+) -> list[nn.Module]:
     layers: list[nn.Module] = [nn.ReLU(), nn.BatchNorm2d(outputs)]
     if norm == "before":
         layers.reverse()
-    return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=norm == "after"), *layers]
+    size = 2 * step[0] + 1, 2 * step[1] + 1
+    convolution = nn.Conv2d(inputs, outputs, size, step, padding=step, bias=norm == "after")
+    return [convolution, *layers]
 
 
 class Encoder(nn.Module):
@@ -36,11 +40,15 @@ class Encoder(nn.Module):
         layers: list[nn.Module] = []
         channels = 1
         for block in config.blocks:
-            for _ in range(block.convolutions):
-                layers += _convolution(channels, block.channels, config.norm)
+            if block.strided:
+                layers += _convolution(channels, block.channels, config.norm, block.pool)
                 channels = block.channels
-            if max(block.pool) > 1:
-                layers.append(nn.MaxPool2d(block.pool))
+            else:
+                for _ in range(block.convolutions):
+                    layers += _convolution(channels, block.channels, config.norm)
+                    channels = block.channels
+                if max(block.pool) > 1:
+                    layers.append(nn.MaxPool2d(block.pool))
             if config.dropout:
                 layers.append(nn.Dropout(config.dropout))
         self.layers = nn.Sequential(*layers)
@@ -64,7 +72,7 @@ class Encoder(nn.Module):
         """Frames before or after its own that a latent step may depend on."""
         scale, reach = config.stem, 0
         for block in config.blocks:
-            reach += block.convolutions * scale
+            reach += (block.pool[0] if block.strided else block.convolutions) * scale
             scale *= block.pool[0]
         return reach
 

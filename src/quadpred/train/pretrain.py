@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from quadpred.train.corpora import Clip, Manifest, ManifestError
+from quadpred.train.corpora import Manifest, ManifestError
 from quadpred.train.dataset import Batch, CropSampler, LogMels, Targets, tag_vocabulary
 from quadpred.train.loop import Run, Stage, autocast, device, fit, placed, progress_bar
 from quadpred.train.objectives import objective_of
@@ -65,7 +65,7 @@ def pretrain(
         held = log_mels.load(kept, lambda: bar.advance(task))
     torch.manual_seed(recipe.seed)
     model = placed(objective_of(recipe, len(vocabulary)))
-    tags, kept_tags = _tags(clips, vocabulary), _tags(kept, vocabulary)
+    tags, kept_tags = (Targets.of(part, vocabulary).tags for part in (clips, kept))
 
     def loss_of(model: torch.nn.Module, batch: Batch, tags: Tensor) -> Tensor:
         loss: Tensor = model(batch.frames.to(device()), tags[batch.clips].to(device()))
@@ -102,9 +102,3 @@ def pretrain(
         seed=recipe.seed,
     )
     run.finish({"encoder": model.encoder.state_dict()})
-
-
-def _tags(clips: Sequence[Clip], vocabulary: Sequence[str]) -> Tensor:
-    """Which tags each clip carries, shape (clips, tags)."""
-    nothing = torch.zeros(len(clips), 0)
-    return Targets.of(clips, vocabulary).extras.get("tags", nothing) if clips else nothing

@@ -15,6 +15,7 @@ __all__ = [
     "AugmentConfig",
     "BlockConfig",
     "ContrastConfig",
+    "CoverageConfig",
     "HeadConfig",
     "NetworkConfig",
     "PretrainConfig",
@@ -31,11 +32,15 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True)
 class BlockConfig:
-    """`convolutions` 3×3 convolutions to `channels`, then max-pooling by `pool` (time, mel)."""
+    """`convolutions` 3×3 convolutions to `channels`, then max-pooling by `pool` (time, mel).
+
+    A `strided` block has one convolution, twice as wide as its pool, that steps instead of pooling.
+    """
 
     channels: int
     pool: tuple[int, int]
     convolutions: int = 1
+    strided: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,14 +111,13 @@ class AugmentConfig:
 
     `gain` in dB (uniform, either way), `tilt` in dB from the lowest to the highest band,
     `band_limit` the share of crops that lose their top bands, `masks` the number of time and of
-    band masks, `mixup` the Beta parameter.
+    band masks.
     """
 
     gain: float = 0.0
     tilt: float = 0.0
     band_limit: float = 0.0
     masks: int = 0
-    mixup: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -127,22 +131,33 @@ class StageConfig:
 
 
 @dataclass(frozen=True)
+class CoverageConfig:
+    """Another coverage for the corpus of this name."""
+
+    corpus: str
+    coverage: float
+
+
+@dataclass(frozen=True)
 class TransferConfig:
     """Fine-tuning on music.
 
-    `crop` in rows; `coverage` is the share of the audio heard in an epoch. `keep` chooses the
-    weights that remain: those of the epoch with the lowest validation loss, or a running average.
-    `tags` and `teacher` weigh the auxiliary losses of a manifest's tags and of its teacher.
+    `crop` in rows; `coverage` is the share of the audio heard in an epoch, of corpora that are not
+    among `coverages`. `keep` chooses the weights that remain: those of the epoch with the lowest
+    validation loss, or a running average. `tags` and `teacher` weigh the auxiliary losses of a
+    manifest's tags and of its teacher, `foreign` that of sounds that are no music.
     """
 
     stages: tuple[StageConfig, ...]
     batch: int
     crop: int
     coverage: float = 1.0
+    coverages: tuple[CoverageConfig, ...] = ()
     keep: Literal["best", "average"] = "best"
     weight_decay: float = 0.0
     tags: float = 0.0
     teacher: float = 0.0
+    foreign: float = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 

@@ -10,9 +10,15 @@ from rich.table import Table
 
 from quadpred.formats import complete
 from quadpred.labels import HEADS
-from quadpred.plots import save_confusion_matrix
+from quadpred.plots import save_confusion_matrix, save_reliability
 
-__all__ = ["class_table", "save_confusion_matrices", "score_table", "show"]
+__all__ = [
+    "class_table",
+    "save_confusion_matrices",
+    "save_reliability_of",
+    "score_table",
+    "show",
+]
 
 UNITS = {"clip": "clips", "window": "windows"}
 _MACRO = ("macro_precision", "macro_recall", "macro_f1")
@@ -83,6 +89,18 @@ def save_confusion_matrices(scores: Mapping[str, Any], folder: Path) -> list[Pat
                 save_confusion_matrix(counts, head, file, unit=unit)
             paths.append(path)
     return paths
+
+
+def save_reliability_of(calibration: Mapping[str, Any], model: Path) -> Path:
+    """Draw a model's calibration beside its file, as `NAME-reliability.png`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = model.with_name(f"{model.stem}-reliability.png")
+    with complete(path) as (file,):
+        save_reliability(calibration, file)
+    return path
 
 
 def _table(*columns: str) -> Table:

@@ -2,35 +2,35 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
+from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from quadpred.labels import HEADS
-from quadpred.train.corpora import Manifest, ManifestError
+from quadpred.train.corpora import Clip, Manifest, ManifestError
 from quadpred.train.dataset import (
     CropSampler,
     LogMels,
     Targets,
     augment,
-    mix,
-    tag_vocabulary,
     teacher_values,
 )
 from quadpred.train.encoders import describe, start_weights
-from quadpred.train.loop import Run, RunError, Stage, autocast, device, fit, placed, progress_bar
+from quadpred.train.foreign import noises
+from quadpred.train.lesson import Lesson
+from quadpred.train.loop import Run, RunError, Stage, fit, placed, progress_bar
 from quadpred.train.network import Classifier
 from quadpred.train.recipe import Recipe
 
-EXTRA_LOSSES = {
-    "tags": partial(F.binary_cross_entropy_with_logits, reduction="none"),
-    "teacher": partial(F.smooth_l1_loss, reduction="none"),
-}
+FOREIGN_SHARE = 8  # crops of music to one that is none
+NOISES = 40, 20.0  # how many clips of noise, of how many seconds
+
+Half = NDArray[np.float16]
 
 __all__ = ["clip_logits", "load_classifier", "transfer"]
 
@@ -40,6 +40,7 @@ def transfer(
     manifests: Sequence[Manifest],
     folder: Path,
     *,
+    foreign: Sequence[Manifest] = (),
     start: Path | None = None,
     validation: Sequence[str] = (),
     test: Sequence[str] = (),
@@ -51,6 +52,8 @@ def transfer(
         recipe: front end, network and schedule.
         manifests: labelled music; clips without a quadrant serve the auxiliary targets alone.
         folder: of the run.
+        foreign: recordings that are no music, beside the noise that is made where a recipe weighs
+            these at all.
         start: what to start from: the run or the file (`.npz`) of a pre-trained encoder, or the run
             of a whole classifier, whose heads are then kept; without one the network starts from
             random weights.
@@ -69,6 +72,7 @@ def transfer(
         "kind": "transfer",
         "recipe": asdict(recipe),
         "corpora": [asdict(manifest.sheet) for manifest in manifests],
+        "foreign": [asdict(manifest.sheet) for manifest in foreign],
         "validation": list(validation),
         "test": list(test),
         "start": origin,
@@ -87,52 +91,46 @@ def transfer(
     kept = [c for manifest in manifests for c in manifest.subset(validation) if c.quadrant]
     if len({clip.quadrant for clip in clips} - {""}) < 2:
         raise ManifestError(f"{manifests[0].sheet.name}: fewer than two quadrants to learn from")
-    vocabulary = tag_vocabulary(clips) if config.tags else ()
-    targets = Targets.of(clips, vocabulary, teacher)
-    weights = [_balanced(head) for head in targets.heads]
+    lesson = Lesson(recipe, clips, teacher)
+    special = {share.corpus: share.coverage for share in config.coverages}
+    coverages = {
+        clip.path: special.get(manifest.sheet.name, config.coverage)
+        for manifest in manifests
+        for clip in manifest.clips
+    }
+    strange = [clip for manifest in foreign for clip in manifest.clips] if config.foreign else []
     log_mels = LogMels(recipe.features, cache)
     with progress_bar() as bar:
-        task = bar.add_task("log-mels", total=len(clips) + len(kept), note="")
-        train = CropSampler(
-            log_mels.load(clips, lambda: bar.advance(task)),
-            recipe.features.frames_per_row * config.crop,
-            config.batch,
-            config.coverage,
-        )
-        held = log_mels.load(kept, lambda: bar.advance(task))
+        task = bar.add_task("log-mels", total=len(clips) + len(kept) + len(strange), note="")
+
+        def load(part: Sequence[Clip]) -> list[Half]:
+            return log_mels.load(part, lambda: bar.advance(task))
+
+        crop = recipe.features.frames_per_row * config.crop
+        covered = [coverages[clip.path] for clip in clips]
+        train = CropSampler(load(clips), crop, config.batch, covered)
+        held, unmusical = load(kept), load(strange)
+    strangers = None
+    if config.foreign:
+        unmusical += noises(recipe.features, *NOISES, seed=recipe.seed)
+        few = max(1, config.batch // FOREIGN_SHARE)
+        heard = crop * few * len(train) / sum(map(len, unmusical))
+        strangers = CropSampler(unmusical, crop, few, heard)
     torch.manual_seed(recipe.seed)
-    widths = {name: rows.shape[1] for name, rows in targets.extras.items()}
-    model = _classifier(recipe, widths)
+    model = _classifier(recipe, lesson.extras)
     if start:
         _begin_from(model, start)
     model = placed(model)
-    extra_weights = {"tags": config.tags, "teacher": config.teacher}
 
     def losses(position: tuple[int, int]) -> Iterator[Tensor]:
         seed = (recipe.seed, *position)
         rng = np.random.default_rng([*seed, 1])
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        for batch in train.epoch(seed):
-            wanted = targets[batch.clips]
-            frames = augment(batch.frames, config.augment, recipe.features.silence, generator)
-            if config.augment.mixup:
-                frames, wanted = mix(frames, wanted, config.augment.mixup, rng)
-            with autocast(recipe.precision):
-                trunk = model.shared(frames.to(device()))
-                logits = [model.heads[head.name](trunk) for head in HEADS]
-                extras = {name: layer(trunk) for name, layer in model.extras.items()}
-            loss = torch.stack(
-                [
-                    _cross_entropy(rows, target.to(device()), weight)
-                    for rows, target, weight in zip(logits, wanted.heads, weights, strict=True)
-                ]
-            ).sum()
-            for name, rows in extras.items():
-                # These describe the clip as a whole, so it is the crop's mean that answers.
-                said, truth = rows.float().mean(1), wanted.extras[name].to(device())
-                known = wanted.known[name].to(device())
-                loss = loss + extra_weights[name] * (EXTRA_LOSSES[name](said, truth) * known).mean()
-            yield loss
+        others = strangers.epoch([*seed, 2]) if strangers else repeat(None)
+        for batch, other in zip(train.epoch(seed), others, strict=False):
+            frames = batch.frames if other is None else torch.cat([batch.frames, other.frames])
+            frames = augment(frames, config.augment, recipe.features.silence, generator)
+            yield lesson.loss(model, frames, batch)
 
     def validate(candidate: torch.nn.Module) -> dict[str, float]:
         assert isinstance(candidate, Classifier)
@@ -168,7 +166,7 @@ def transfer(
         keep=config.keep,
         seed=recipe.seed,
     )
-    run.finish({"classifier": model.state_dict(), "extras": widths})
+    run.finish({"classifier": model.state_dict(), "extras": lesson.extras})
 
 
 def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
@@ -188,9 +186,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
     return model.eval(), recipe
 
 
-def clip_logits(
-    model: Classifier, frames: np.ndarray[Any, np.dtype[np.float16]], recipe: Recipe
-) -> tuple[Tensor, ...]:
+def clip_logits(model: Classifier, frames: Half, recipe: Recipe) -> tuple[Tensor, ...]:
     """Logits of every whole second of a clip, shape (rows, classes) a head."""
     features = recipe.features
     rows = max(1, len(frames) // features.frames_per_row)
@@ -223,15 +219,3 @@ def _begin_from(model: Classifier, start: Path) -> None:
             model.load_state_dict(kept | own)
     except RuntimeError:
         raise RunError(f"{start}: its network is not the recipe's") from None
-
-
-def _balanced(one_hot: Tensor) -> Tensor:
-    """Weights inverse to the classes' frequency, 1 on average over the labelled clips."""
-    counts = one_hot.sum(0)
-    return counts.sum() / (counts.clamp_min(1) * (counts > 0).sum())
-
-
-def _cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Cross-entropy of every row against its clip's target, weighed by class."""
-    log_probabilities = logits.float().log_softmax(-1).mean(1)
-    return -(log_probabilities * target * weight.to(target.device)).sum(1).mean()

@@ -14,7 +14,6 @@ from urllib.parse import quote
 from fastapi import FastAPI, Header, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware import Middleware
 
 from quadpred import __version__, registry
 from quadpred.labels import HEADS
@@ -32,7 +31,6 @@ from quadpred.web.schemas import (
     content,
     problems,
 )
-from quadpred.web.security import Access, Guard
 from quadpred.web.uploads import Uploads
 
 __all__ = ["create_app"]
@@ -74,8 +72,8 @@ the text `{"stop": true}`. The server sends a message a second, as the event `ro
 """
 
 
-def create_app(access: Access, limits: Limits, workers: int) -> FastAPI:
-    """Make the application; it starts its workers when it is served."""
+def create_app(limits: Limits, workers: int) -> FastAPI:
+    """Make the application, to be served behind a `Guard`; its workers start when it is served."""
     jobs = Jobs(limits, workers)
 
     @asynccontextmanager
@@ -96,7 +94,6 @@ def create_app(access: Access, limits: Limits, workers: int) -> FastAPI:
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        middleware=[Middleware(Guard, access=access)],
     )
     handle_problems(app)
 

@@ -9,7 +9,7 @@ import uvicorn
 
 from quadpred.web.app import create_app
 from quadpred.web.limits import Limits
-from quadpred.web.security import Access
+from quadpred.web.security import Access, Guard
 
 __all__ = ["listen_at", "run", "server"]
 
@@ -38,7 +38,7 @@ def listen_at(host: str, port: int) -> socket.socket:
 def server(access: Access, limits: Limits, workers: int) -> uvicorn.Server:
     """Make the server."""
     config = uvicorn.Config(
-        create_app(access, limits, workers),
+        Guard(create_app(limits, workers), access),
         log_level="warning",
         access_log=False,  # it would show a token that opens the page
         server_header=False,

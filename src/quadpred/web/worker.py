@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError, AudioWarning
+from quadpred.audio import AudioError, AudioWarning, TooLongError
 from quadpred.confine import die_with_parent, limit_memory
 from quadpred.formats import json_line, to_json
 from quadpred.labels import HEADS
@@ -97,8 +97,8 @@ class _Worker:
             tasks[task.pop("kind")](body, **task)
             return
         except AudioError as error:
-            long = error.reason.startswith("lasts longer")
-            self._tell("failed", status=_TOO_LONG if long else _UNREADABLE, detail=error.reason)
+            status = _TOO_LONG if isinstance(error, TooLongError) else _UNREADABLE
+            self._tell("failed", status=status, detail=error.reason)
         except MemoryError:
             self._tell("failed", status=_UNREADABLE, detail="needs too much memory to decode")
         except Exception:

@@ -1,0 +1,90 @@
+"""What a batch of music teaches a classifier: three heads, words, a teacher, and when to doubt."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from quadpred.labels import HEADS
+from quadpred.train.corpora import Clip
+from quadpred.train.dataset import Batch, Targets, Teacher, tag_vocabulary
+from quadpred.train.loop import autocast, device
+from quadpred.train.network import Classifier
+from quadpred.train.recipe import Recipe
+
+__all__ = ["Lesson"]
+
+
+class Lesson:
+    """The losses of a recipe's transfer, over all the clips that it hears.
+
+    Args:
+        recipe: weighs them.
+        clips: in the order in which batches number them.
+        teacher: what another network says, by the clip's path; may be empty.
+    """
+
+    def __init__(
+        self, recipe: Recipe, clips: Sequence[Clip], teacher: Mapping[Path, NDArray[np.float32]]
+    ):
+        self.recipe, self.config = recipe, recipe.transfer
+        vocabulary = tag_vocabulary(clips) if self.config.tags else ()
+        self.targets = Targets.of(clips, vocabulary)
+        self.teacher = Teacher(clips, teacher) if teacher else None
+        self.weights = [_balanced(head) for head in self.targets.heads]
+        widths = {"tags": len(vocabulary), "teacher": self.teacher.width if self.teacher else 0}
+        self.extras = {name: width for name, width in widths.items() if width}
+        """Widths of the auxiliary outputs that there are targets for, by name."""
+
+    def loss(self, model: Classifier, frames: Tensor, batch: Batch) -> Tensor:
+        """Loss of a batch, a scalar.
+
+        Args:
+            model: has the auxiliary outputs `extras`.
+            frames: the batch's crops as they are heard, augmented; any crops that follow them are
+                no music.
+            batch: where the crops are from.
+        """
+        with autocast(self.recipe.precision):
+            trunk = model.shared(frames.to(device()))
+            logits = [model.heads[head.name](trunk).float() for head in HEADS]
+            extras = {name: layer(trunk).float() for name, layer in model.extras.items()}
+        wanted, music = self.targets[batch.clips], len(batch.clips)
+        losses = [
+            _cross_entropy(rows[:music], target.to(device()), weight)
+            for rows, target, weight in zip(logits, wanted.heads, self.weights, strict=True)
+        ]
+        if len(frames) > music:
+            losses += [
+                self.config.foreign * -rows[music:].log_softmax(-1).mean() for rows in logits
+            ]
+        if "tags" in extras:
+            # Words describe the clip as a whole, so it is the crop's mean that answers.
+            said = extras["tags"][:music].mean(1)
+            errors = F.binary_cross_entropy_with_logits(
+                said, wanted.tags.to(device()), reduction="none"
+            )
+            losses.append(self.config.tags * (errors * wanted.tagged.to(device())).mean())
+        if self.teacher:
+            starts = batch.starts / self.recipe.features.frames_per_row
+            values, known = self.teacher.rows(batch.clips, starts, trunk.shape[1])
+            said = extras["teacher"][:music]
+            errors = F.smooth_l1_loss(said, values.to(device()), reduction="none")
+            losses.append(self.config.teacher * (errors * known.to(device())).mean())
+        return torch.stack(losses).sum()
+
+
+def _balanced(one_hot: Tensor) -> Tensor:
+    """Weights inverse to the classes' frequency, 1 on average over the labelled clips."""
+    counts = one_hot.sum(0)
+    return counts.sum() / (counts.clamp_min(1) * (counts > 0).sum())
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy of every row against its clip's target, weighed by class."""
+    log_probabilities = logits.log_softmax(-1).mean(1)
+    return -(log_probabilities * target * weight.to(target.device)).sum(1).mean()

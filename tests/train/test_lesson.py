@@ -1,0 +1,120 @@
+"""What transfer learns from besides the three heads."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from quadpred.features import FeatureConfig
+from quadpred.train.corpora import Clip, DataSheet, Manifest
+from quadpred.train.dataset import Batch, CropSampler, Teacher, teacher_values
+from quadpred.train.foreign import noises
+from quadpred.train.lesson import Lesson
+from quadpred.train.network import Classifier, Encoder
+from quadpred.train.recipe import BlockConfig, Recipe
+
+CLIPS = [Clip(Path(f"{name}.wav"), name, "", "Q1") for name in "ab"]
+
+
+def test_teacher_speaks_of_the_patch_around_each_second() -> None:
+    values = {CLIPS[1].path: np.array([[1.0], [2.0], [3.0]], np.float32)}
+    teacher = Teacher(CLIPS, values)
+
+    rows, known = teacher.rows(torch.tensor([1, 1, 0]), torch.tensor([0.0, 4.0, 0.0]), 6)
+
+    assert rows[0, :, 0].tolist() == [1, 1, 1, 2, 2, 2]
+    assert rows[1, :, 0].tolist() == [2, 2, 3, 3, 3, 3]  # the last one speaks of what follows it
+    assert known.flatten().tolist() == [1, 1, 0]
+
+
+def test_teachers_values_are_standardised_over_patches(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    said = {clip.path.stem: rng.normal(5, 3, (4 + n, 2)) for n, clip in enumerate(CLIPS)}
+    np.savez(tmp_path / "teacher.npz", **said)
+    sheet = DataSheet("music", teacher=str(tmp_path / "teacher.npz"))
+
+    values = teacher_values([Manifest(tuple(CLIPS), sheet)])
+
+    patches = np.concatenate([values[clip.path] for clip in CLIPS])
+    assert patches.shape == (9, 2)
+    assert patches.mean(0) == pytest.approx(0, abs=1e-5)
+    assert patches.std(0) == pytest.approx(1, abs=1e-5)
+
+
+def test_coverage_a_clip() -> None:
+    clips = [np.zeros((100, 4), np.float16), np.ones((100, 4), np.float16)]
+    sampler = CropSampler(clips, 10, 4, [2.0, 0.4])
+
+    heard = np.concatenate([batch.clips.numpy() for batch in sampler.epoch((0,))])
+
+    assert len(heard) == 24
+    assert np.bincount(heard).tolist() == [20, 4]
+
+
+def test_crops_begin_where_they_say() -> None:
+    clip = np.arange(1000, dtype=np.float16)[:, None]
+    batch = next(CropSampler([clip], 50, 8, 1.0).epoch((3,)))
+
+    assert torch.equal(batch.frames[:, 0, 0].long(), batch.starts)
+    assert len(set(batch.starts.tolist())) > 1
+
+
+def lesson_on_strangers(recipes: dict[str, Path], foreign: float) -> tuple[float, float]:
+    """Loss of a batch alone, and of the same with two crops that are no music."""
+    recipe = Recipe.load(recipes["base"])
+    recipe = replace(recipe, transfer=replace(recipe.transfer, foreign=foreign, tags=0.0))
+    torch.manual_seed(0)
+    features = recipe.features
+    model = Classifier(recipe.network, features.mels, features.frames_per_row).eval()
+    torch.nn.init.normal_(model.heads["quadrant"][-1].weight, std=30)  # sure of everything
+    frames = torch.randn(4, features.frames_per_row * 4, features.mels)
+    batch = Batch(frames[:2], torch.tensor([0, 1]), torch.tensor([0, 0]))
+    lesson = Lesson(recipe, CLIPS, {})
+    with torch.no_grad():
+        return (
+            lesson.loss(model, frames[:2], batch).item(),
+            lesson.loss(model, frames, batch).item(),
+        )
+
+
+def test_being_sure_of_what_is_no_music_costs(recipes: dict[str, Path]) -> None:
+    alone, beside = lesson_on_strangers(recipes, 0.5)
+    flat = 0.5 * (np.log(4) + 2 * np.log(2))  # the least it can cost
+
+    assert beside > alone + flat + 0.1
+    assert lesson_on_strangers(recipes, 0.0)[1] == pytest.approx(alone, rel=1e-5)
+
+
+def test_noises_differ_in_loudness_and_colour() -> None:
+    config = FeatureConfig(hop=500)
+    made = noises(config, 12, 2.0, seed=0)
+
+    assert all(clip.shape == (made[0].shape[0], config.mels) for clip in made)
+    assert all(np.isfinite(clip).all() for clip in made)
+    levels = [float(clip.astype(np.float32).mean()) for clip in made]
+    slopes = [float((clip[:, -40:].mean(0) - clip[:, :40].mean(0)).mean()) for clip in made]
+    assert np.std(levels) > 0.5
+    assert np.std(slopes) > 0.3
+    again = noises(config, 12, 2.0, seed=0)
+    assert all(np.array_equal(a, b) for a, b in zip(made, again, strict=True))
+
+
+def test_strided_block_halves_what_pooling_would() -> None:
+    network = Recipe.load("base").network
+    pooled = replace(network, blocks=(BlockConfig(8, (2, 4)), BlockConfig(8, (1, 2))))
+    strided = replace(network, blocks=(replace(pooled.blocks[0], strided=True), pooled.blocks[1]))
+    frames = torch.randn(1, 64, 32)
+
+    one, other = (Encoder(config, 32).eval() for config in (pooled, strided))
+
+    assert one(frames).shape == other(frames).shape
+    assert other.reach(strided) == network.stem * (2 + 2)
+    moved = frames.clone()
+    moved[:, 32] += 1
+    changed = (other(moved) != other(frames)).flatten(2).any(1)[0]
+    steps = torch.nonzero(changed.view(other(frames).shape[2], -1).any(1)).flatten()
+    scale = other.time_pool
+    assert steps.min() * scale >= 32 - other.reach(strided) - scale
+    assert steps.max() * scale <= 32 + other.reach(strided)
