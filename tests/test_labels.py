@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from quadpred.labels import HEADS, QUADRANT, quadrant_of, signs_of
@@ -28,3 +29,42 @@ def test_titles_say_the_signs(name):
 def test_column_one_of_a_binary_head_is_positive(head):
     assert head.classes == ("negative", "positive")
     assert head.titles == (f"Negative {head.name}", f"Positive {head.name}")
+
+
+# What colour-blind readers see, in linear RGB: Machado, Oliveira and Fernandes, "A physiologically-
+# based model for simulation of color vision deficiency", 2009, at full severity.
+SIGHTS = {
+    "trichromat": np.eye(3),
+    "protan": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deutan": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritan": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+def linear(colour):
+    """Linear RGB of #RRGGBB, 0 to 1."""
+    values = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def oklab(rgb):
+    """Perceived lightness and hue of linear RGB (B. Ottosson, "A perceptual color space", 2020)."""
+    cones = [[0.412, 0.536, 0.051], [0.212, 0.681, 0.107], [0.088, 0.282, 0.630]]
+    axes = [[0.210, 0.794, -0.004], [1.978, -2.429, 0.451], [0.026, 0.783, -0.809]]
+    return np.array(axes) @ np.cbrt(np.array(cones) @ np.clip(rgb, 0, 1))
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: head.name)
+def test_colours_can_be_told_apart(head, sight):
+    seen = [oklab(np.array(SIGHTS[sight]) @ linear(colour)) for colour in head.colours]
+    apart = [np.linalg.norm(a - b) for place, a in enumerate(seen) for b in seen[:place]]
+    assert min(apart) > 0.1  # five times what is just noticeable
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: head.name)
+@pytest.mark.parametrize("behind", ["#FFFFFF", "#121418"])
+def test_colours_stand_out(head, behind):
+    for colour in head.colours:
+        pale, deep = sorted(linear(c) @ [0.2126, 0.7152, 0.0722] for c in (colour, behind))[::-1]
+        assert (pale + 0.05) / (deep + 0.05) >= 3
