@@ -149,37 +149,35 @@ def piano(folder: Path) -> Manifest:
     return Manifest(tuple(clips), sheet)
 
 
-def english_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, object]:
+def english_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, Any]:
     """Transfer to English music: the folds, whose pooled scores are returned, then all clips."""
-    recipe = Recipe.load("base")
     folds, seeds = SCORED[speech]
-    scored_runs = []
+    tested = []
     for seed, fold in product(range(seeds), range(folds)):
         folder = runs / f"{speech}-to-english-{fold}-{seed}"
-        hear(replace(recipe, seed=seed), made, runs, speech, folder, str(fold))
-        scored_runs.append(folder)
-    hear(recipe, made, runs, speech, runs / f"{speech}-to-english")
-    return scored(runs / f"{speech}-to-english.json", scored_runs, made["4q"])
+        hear(seed, made, runs, speech, folder, str(fold))
+        tested.append(folder)
+    hear(0, made, runs, speech, runs / f"{speech}-to-english")
+    songs = [folder.with_name(f"{folder.name}-songs") for folder in tested]
+    scored(runs / f"{speech}-to-english-songs.json", songs, made["4q"])
+    return scored(runs / f"{speech}-to-english.json", tested, made["4q"])
 
 
 def hear(
-    recipe: Recipe, made: dict[str, Manifest], runs: Path, speech: str, folder: Path, *test: str
+    seed: int, made: dict[str, Manifest], runs: Path, speech: str, folder: Path, *test: str
 ) -> None:
-    """Transfer from a speech encoder to all the music but the splits `test`.
-
-    Piano is left out: to learn from it cost valence elsewhere, and piano's was not learned.
-    """
-    transfer(
-        recipe,
-        [made["4q"], made["emotify"]],
-        folder,
-        foreign=[made[name] for name in SPEECH["mixed"]],
-        start=runs / f"speech-{speech}",
-        test=test,
-    )
+    """Transfer from a speech encoder to all the music but the splits `test`, piano last."""
+    foreign = [made[name] for name in SPEECH["mixed"]]
+    songs = [made["4q"], made["emotify"]]
+    first = folder.with_name(f"{folder.name}-songs")
+    start = runs / f"speech-{speech}"
+    base, broad = (replace(Recipe.load(name), seed=seed) for name in ("base", "broad"))
+    transfer(base, songs, first, foreign=foreign, start=start, test=test)
+    music = [*songs, made["emopia"]]
+    transfer(broad, music, folder, foreign=foreign, start=first, test=[*test, PIANO])
 
 
-def mandarin_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, object]:
+def mandarin_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, Any]:
     """Transfer on to Mandarin music, as far as songs kept for validation allow."""
     recipe = Recipe.load("gentle")
     start = runs / f"{speech}-to-english"
@@ -194,7 +192,7 @@ def mandarin_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[s
 
 def scored(
     path: Path, folds: Iterable[Path], manifest: Manifest, splits: Iterable[str] = ()
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Evaluate runs, save the scores and print what matters."""
     result = evaluate(list(folds), manifest, splits=list(splits))
     path.write_text(json.dumps(result, indent=1) + "\n")
@@ -239,7 +237,7 @@ def ship_encoder(run: Path, speech: str) -> None:
     enter("encoders.json", name, {"speech": speech, "sha256": sha256})
 
 
-def enter(listing: str, name: str, entry: dict[str, object]) -> None:
+def enter(listing: str, name: str, entry: dict[str, Any]) -> None:
     """Add an entry to a list of what is on board, or replace it."""
     path = WEIGHTS / listing
     board = json.loads(path.read_text()) if path.is_file() else {}

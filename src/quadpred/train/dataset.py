@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from quadpred.features import FeatureConfig, file_log_mel
-from quadpred.labels import HEADS, QUADRANT, signs_of
+from quadpred.labels import HEADS, QUADRANT, VALENCE, signs_of
 from quadpred.train.corpora import Clip, Manifest
 from quadpred.train.recipe import AugmentConfig
 
@@ -153,7 +153,7 @@ class Targets:
     """What the outputs should say, a row a clip or crop; an unknown target is all zeros.
 
     Attributes:
-        heads: one float tensor of shape (clips, classes) a head.
+        heads: one float tensor of shape (clips, classes) a head, 1 for each class that is possible.
         tags: 1 for each of the vocabulary that a clip carries, shape (clips, words).
         tagged: 1 for clips whose tags are known, shape (clips, 1).
     """
@@ -163,8 +163,17 @@ class Targets:
     tagged: Tensor
 
     @classmethod
-    def of(cls, clips: Sequence[Clip], vocabulary: Sequence[str] = ()) -> "Targets":
-        """Targets of clips, with or without a quadrant, from which arousal and valence follow."""
+    def of(
+        cls,
+        clips: Sequence[Clip],
+        vocabulary: Sequence[str] = (),
+        arousal_only: Container[Path] = (),
+    ) -> "Targets":
+        """Targets of clips, with or without a quadrant, from which arousal and valence follow.
+
+        Of clips whose paths are among `arousal_only`, valence is unknown, and so both quadrants of
+        their arousal are possible.
+        """
         signs = [signs_of(clip.quadrant) if clip.quadrant else (False, False) for clip in clips]
         quadrants = [QUADRANT.classes.index(clip.quadrant or "Q1") for clip in clips]
         labelled = torch.tensor([[float(bool(clip.quadrant))] for clip in clips])
@@ -173,6 +182,11 @@ class Targets:
             one_hot(torch.tensor(index), len(head.classes)).float() * labelled
             for head, index in zip(HEADS, indices, strict=True)
         )
+        for number, clip in enumerate(clips):
+            if clip.path in arousal_only:
+                heads[HEADS.index(VALENCE)][number] = 0.0
+                same = [signs_of(name)[0] == signs[number][0] for name in QUADRANT.classes]
+                heads[HEADS.index(QUADRANT)][number] = torch.tensor(same) * labelled[number]
         words = [[float(tag in clip.tags) for tag in vocabulary] for clip in clips]
         tagged = [[float(bool(clip.tags))] for clip in clips]
         return cls(heads, torch.tensor(words), torch.tensor(tagged))

@@ -1,6 +1,6 @@
 """What a batch of music teaches a classifier: three heads, words, a teacher, and when to doubt."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,19 @@ class Lesson:
         recipe: weighs them.
         clips: in the order in which batches number them.
         teacher: what another network says, by the clip's path; may be empty.
+        arousal_only: paths of clips whose valence is left open.
     """
 
     def __init__(
-        self, recipe: Recipe, clips: Sequence[Clip], teacher: Mapping[Path, NDArray[np.float32]]
+        self,
+        recipe: Recipe,
+        clips: Sequence[Clip],
+        teacher: Mapping[Path, NDArray[np.float32]],
+        arousal_only: Container[Path] = (),
     ):
         self.recipe, self.config = recipe, recipe.transfer
         vocabulary = tag_vocabulary(clips) if self.config.tags else ()
-        self.targets = Targets.of(clips, vocabulary)
+        self.targets = Targets.of(clips, vocabulary, arousal_only)
         self.teacher = Teacher(clips, teacher) if teacher else None
         self.weights = [_balanced(head) for head in self.targets.heads]
         widths = {"tags": len(vocabulary), "teacher": self.teacher.width if self.teacher else 0}
@@ -85,6 +90,10 @@ def _balanced(one_hot: Tensor) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Cross-entropy of every row against its clip's target, weighed by class."""
-    log_probabilities = logits.log_softmax(-1).mean(1)
-    return -(log_probabilities * target * weight.to(target.device)).sum(1).mean()
+    """Surprise of every row at its clip's classes, any of them, weighed by class."""
+    possible = target[:, None] > 0
+    known = possible.any(-1)
+    log_probabilities = logits.log_softmax(-1).masked_fill(known[..., None] & ~possible, -torch.inf)
+    surprise = -(log_probabilities.logsumexp(-1) * known).mean(1)
+    weights = (target * weight.to(target.device)).sum(1) / target.sum(1).clamp_min(1)
+    return (surprise * weights).mean()

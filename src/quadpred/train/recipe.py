@@ -15,7 +15,7 @@ __all__ = [
     "AugmentConfig",
     "BlockConfig",
     "ContrastConfig",
-    "CoverageConfig",
+    "CorpusConfig",
     "HeadConfig",
     "NetworkConfig",
     "PretrainConfig",
@@ -131,11 +131,16 @@ class StageConfig:
 
 
 @dataclass(frozen=True)
-class CoverageConfig:
-    """Another coverage for the corpus of this name."""
+class CorpusConfig:
+    """What is special about the corpus of this name.
 
-    corpus: str
+    Of labels that are to be trusted for `arousal_only`, valence is left open: the quadrant may be
+    either of the two with that arousal.
+    """
+
+    name: str
     coverage: float
+    arousal_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,16 +148,16 @@ class TransferConfig:
     """Fine-tuning on music.
 
     `crop` in rows; `coverage` is the share of the audio heard in an epoch, of corpora that are not
-    among `coverages`. `keep` chooses the weights that remain: those of the epoch with the lowest
-    validation loss, or a running average. `tags` and `teacher` weigh the auxiliary losses of a
-    manifest's tags and of its teacher, `foreign` that of sounds that are no music.
+    among the special `corpora`. `keep` chooses the weights that remain: those of the epoch with the
+    lowest validation loss, or a running average. `tags` and `teacher` weigh the auxiliary losses of
+    a manifest's tags and of its teacher, `foreign` that of sounds that are no music.
     """
 
     stages: tuple[StageConfig, ...]
     batch: int
     crop: int
     coverage: float = 1.0
-    coverages: tuple[CoverageConfig, ...] = ()
+    corpora: tuple[CorpusConfig, ...] = ()
     keep: Literal["best", "average"] = "best"
     weight_decay: float = 0.0
     tags: float = 0.0

@@ -91,13 +91,14 @@ def transfer(
     kept = [c for manifest in manifests for c in manifest.subset(validation) if c.quadrant]
     if len({clip.quadrant for clip in clips} - {""}) < 2:
         raise ManifestError(f"{manifests[0].sheet.name}: fewer than two quadrants to learn from")
-    lesson = Lesson(recipe, clips, teacher)
-    special = {share.corpus: share.coverage for share in config.coverages}
-    coverages = {
-        clip.path: special.get(manifest.sheet.name, config.coverage)
+    special = {corpus.name: corpus for corpus in config.corpora}
+    specials = {
+        clip.path: special[manifest.sheet.name]
         for manifest in manifests
+        if manifest.sheet.name in special
         for clip in manifest.clips
     }
+    lesson = Lesson(recipe, clips, teacher, {p for p, c in specials.items() if c.arousal_only})
     strange = [clip for manifest in foreign for clip in manifest.clips] if config.foreign else []
     log_mels = LogMels(recipe.features, cache)
     with progress_bar() as bar:
@@ -107,7 +108,7 @@ def transfer(
             return log_mels.load(part, lambda: bar.advance(task))
 
         crop = recipe.features.frames_per_row * config.crop
-        covered = [coverages[clip.path] for clip in clips]
+        covered = [getattr(specials.get(c.path), "coverage", config.coverage) for c in clips]
         train = CropSampler(load(clips), crop, config.batch, covered)
         held, unmusical = load(kept), load(strange)
     strangers = None
