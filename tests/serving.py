@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -39,6 +39,16 @@ def until(condition) -> None:
             return
         time.sleep(0.05)
     raise AssertionError("it never came true")
+
+
+def workers() -> list[int]:
+    """Ids of this process's children that predict for a server."""
+    found = []
+    for child in children():
+        with suppress(OSError):  # it has just gone
+            if b"quadpred.web.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(child)
+    return found
 
 
 def children(parent: int | str = "self") -> list[int]:

@@ -18,7 +18,7 @@ from quadpred.formats import to_json
 from quadpred.predictor import Predictor
 from quadpred.web.limits import Limits
 from quadpred.web.security import Access
-from serving import children, serving, until
+from serving import serving, until, workers
 from sounds import music
 
 RATE = 44_100
@@ -126,15 +126,15 @@ def test_it_ends_where_the_limit_is(client: httpx.Client) -> None:
 
 
 def test_listeners_are_counted_and_leave_nothing_behind(client: httpx.Client) -> None:
-    until(lambda: len(children()) == 1)
+    until(lambda: len(workers()) == 1)
     with connect(address(client)) as first, connect(address(client)) as second:
         begin(first)
         begin(second)
-        until(lambda: len(children()) == 3)
+        until(lambda: len(workers()) == 3)
         with connect(address(client)) as third:
             assert end(third)["error"]["status"] == 429
             assert third.close_code == 1013
-    until(lambda: len(children()) == 1)
+    until(lambda: len(workers()) == 1)
     with connect(address(client)) as connection:
         begin(connection)
         connection.send(bytes(4 * RATE))

@@ -192,8 +192,9 @@ class Workers:
 def _serve(connection: Connection, settings: Settings) -> None:
     """Process tasks until the other end closes, as it does when its process is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # is for the process that started this one
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # removes temporary files
     predictor = settings.predictor()
+    # Removes temporary files. Not earlier: an exception in the midst of an import becomes another.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(EOFError, OSError):
         connection.send(None)
         while True:
