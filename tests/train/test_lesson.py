@@ -9,7 +9,7 @@ import torch
 
 from quadpred.features import FeatureConfig
 from quadpred.train.corpora import Clip, DataSheet, Manifest
-from quadpred.train.dataset import Batch, CropSampler, Teacher, teacher_values
+from quadpred.train.dataset import Batch, CropSampler, Targets, Teacher, teacher_values
 from quadpred.train.foreign import noises
 from quadpred.train.lesson import Lesson
 from quadpred.train.network import Classifier, Encoder
@@ -118,3 +118,41 @@ def test_strided_block_halves_what_pooling_would() -> None:
     scale = other.time_pool
     assert steps.min() * scale >= 32 - other.reach(strided) - scale
     assert steps.max() * scale <= 32 + other.reach(strided)
+
+
+def test_valence_may_be_left_open() -> None:
+    clips = [Clip(Path("a.wav"), "a", "", "Q2"), Clip(Path("b.wav"), "b", "", "Q3"), *CLIPS]
+
+    quadrant, arousal, valence = Targets.of(clips, (), {clip.path for clip in clips[:2]}).heads
+
+    assert quadrant.tolist()[:2] == [[1, 1, 0, 0], [0, 0, 1, 1]]
+    assert arousal.argmax(1).tolist()[:2] == [1, 0]
+    assert valence[:2].sum() == 0
+    assert quadrant[2].tolist() == [1, 0, 0, 0]
+    assert valence[2].sum() == 1
+
+
+def test_open_valence_is_no_surprise_either_way(recipes: dict[str, Path]) -> None:
+    recipe = Recipe.load(recipes["base"])
+    features = recipe.features
+    torch.manual_seed(0)
+    model = Classifier(recipe.network, features.mels, features.frames_per_row).eval()
+    frames = torch.randn(2, features.frames_per_row * 4, features.mels)
+    batch = Batch(frames, torch.tensor([0, 1]), torch.tensor([0, 0]))
+    losses = {}
+    for quadrant in ("Q1", "Q2", "Q4"):
+        clips = [replace(clip, quadrant=quadrant) for clip in CLIPS]
+        lesson = Lesson(recipe, clips, {}, {clip.path for clip in clips})
+        with torch.no_grad():
+            losses[quadrant] = lesson.loss(model, frames, batch).item()
+
+    assert losses["Q1"] == pytest.approx(losses["Q2"])
+    assert losses["Q1"] != pytest.approx(losses["Q4"])
+
+
+def test_no_clips_have_targets_of_the_right_shapes() -> None:
+    nothing = Targets.of([], ("calm", "wild"))
+
+    assert [head.shape for head in nothing.heads] == [(0, 4), (0, 2), (0, 2)]
+    assert nothing.tags.shape == (0, 2)
+    assert nothing.tagged.shape == (0, 1)

@@ -176,10 +176,10 @@ class Targets:
         """
         signs = [signs_of(clip.quadrant) if clip.quadrant else (False, False) for clip in clips]
         quadrants = [QUADRANT.classes.index(clip.quadrant or "Q1") for clip in clips]
-        labelled = torch.tensor([[float(bool(clip.quadrant))] for clip in clips])
+        labelled = torch.tensor([float(bool(clip.quadrant)) for clip in clips])[:, None]
         indices = (quadrants, [int(arousal) for arousal, _ in signs], [int(v) for _, v in signs])
         heads = tuple(
-            one_hot(torch.tensor(index), len(head.classes)).float() * labelled
+            one_hot(torch.tensor(index, dtype=torch.long), len(head.classes)).float() * labelled
             for head, index in zip(HEADS, indices, strict=True)
         )
         for number, clip in enumerate(clips):
@@ -187,9 +187,9 @@ class Targets:
                 heads[HEADS.index(VALENCE)][number] = 0.0
                 same = [signs_of(name)[0] == signs[number][0] for name in QUADRANT.classes]
                 heads[HEADS.index(QUADRANT)][number] = torch.tensor(same) * labelled[number]
-        words = [[float(tag in clip.tags) for tag in vocabulary] for clip in clips]
-        tagged = [[float(bool(clip.tags))] for clip in clips]
-        return cls(heads, torch.tensor(words), torch.tensor(tagged))
+        words = torch.tensor([[float(tag in clip.tags) for tag in vocabulary] for clip in clips])
+        tagged = torch.tensor([float(bool(clip.tags)) for clip in clips])[:, None]
+        return cls(heads, words.reshape(len(clips), len(vocabulary)), tagged)
 
     def __getitem__(self, index: Tensor) -> "Targets":
         heads = tuple(head[index] for head in self.heads)
