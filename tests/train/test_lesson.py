@@ -121,7 +121,7 @@ def test_strided_block_halves_what_pooling_would() -> None:
 
 
 def test_valence_may_be_left_open() -> None:
-    clips = [Clip(Path("a.wav"), "a", "", "Q2"), Clip(Path("b.wav"), "b", "", "Q3"), *CLIPS]
+    clips = [Clip(Path("c.wav"), "c", "", "Q2"), Clip(Path("d.wav"), "d", "", "Q3"), *CLIPS]
 
     quadrant, arousal, valence = Targets.of(clips, (), {clip.path for clip in clips[:2]}).heads
 

@@ -86,7 +86,7 @@ class Lesson:
 def _balanced(one_hot: Tensor) -> Tensor:
     """Weights inverse to the classes' frequency, 1 on average over the labelled clips."""
     counts = one_hot.sum(0)
-    return counts.sum() / (counts.clamp_min(1) * (counts > 0).sum())
+    return counts.sum() / (counts.clamp_min(1) * (counts > 0).sum().clamp_min(1))
 
 
 def _cross_entropy(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
