@@ -125,7 +125,7 @@ def encoder_card(
 
 
 def _corpora(described: Mapping[str, Any]) -> list[str]:
-    """One table row a corpus, earliest stage first."""
+    """One table row a corpus and stage, earliest first."""
     earlier = _corpora(described["start"]) if described.get("start") else []
     stage = {"pretrain": "pre-training", "transfer": "transfer"}[described["kind"]]
     return (
