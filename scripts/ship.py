@@ -51,15 +51,14 @@ EXPERIMENTAL = (
     " words by a lexicon and its audio was rendered from scores, without a voice"
 )
 NOTES = (
-    "The recipe was chosen by scores on folds 0 and 1 of the English music, so these two are no"
-    " untouched test of it, though no network heard what it is scored on; folds 2 to 4 are.",
+    "The recipe was chosen by scores on folds of this English music, mostly 0, 1 and 3, so these are"
+    " no untouched test of it, though no network heard what it is scored on.",
     "The English and the Mandarin speech differ in more than language (many speakers and sentences"
     " against two voices, words and synthetic speech): no difference between these models shows an"
     " effect of language by itself.",
     "Valence is weaker than arousal: where it is about even, so are the quadrants.",
-    "It learned from popular music. Orchestral and piano pieces it tends to hear as calm and"
-    " pleasant whatever they are: of the eight examples that come with quadpred, English to English"
-    " puts seven into Q4.",
+    "It learned valence from popular music alone. Of rendered piano it hears arousal, and valence no"
+    " better than chance, nearly always as positive; of orchestral music little is known.",
 )
 
 
@@ -256,8 +255,10 @@ def main() -> None:
         ship_encoder(runs / f"speech-{speech}", speech)
         result = english_music(made, runs, speech)
         folds, seeds = SCORED[speech]
-        first = "all" if folds == FOLDS else f"the first {folds}"
-        title = f"English music, {first} of five folds by artist, seeds 0 to {seeds - 1}"
+        first = {1: "one", FOLDS: "all"}.get(folds, f"the first {folds}")
+        title = f"English music, {first} of five folds by artist"
+        if seeds > 1:
+            title += f", seeds 0 to {seeds - 1}"
         keys = scored(
             runs / f"{speech}-to-english-on-piano.json",
             [runs / f"{speech}-to-english"],
