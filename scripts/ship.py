@@ -51,14 +51,14 @@ EXPERIMENTAL = (
     " words by a lexicon and its audio was rendered from scores, without a voice"
 )
 NOTES = (
-    "The recipe was chosen by scores on folds of this English music, mostly 0, 1 and 3, so these are"
-    " no untouched test of it, though no network heard what it is scored on.",
+    "The recipe was chosen by scores on folds of this English music, mostly 0, 1 and 3, so these"
+    " are no untouched test of it, though no network heard what it is scored on.",
     "The English and the Mandarin speech differ in more than language (many speakers and sentences"
     " against two voices, words and synthetic speech): no difference between these models shows an"
     " effect of language by itself.",
     "Valence is weaker than arousal: where it is about even, so are the quadrants.",
-    "It learned valence from popular music alone. Of rendered piano it hears arousal, and valence no"
-    " better than chance, nearly always as positive; of orchestral music little is known.",
+    "It learned valence from popular music alone. Of rendered piano it hears arousal, and valence"
+    " no better than chance, nearly always as positive; of orchestral music little is known.",
 )
 
 
