@@ -14,7 +14,7 @@ from quadpred.web.limits import Limits
 from quadpred.web.run import listen_at, server
 from quadpred.web.security import Access
 
-SONG = Path(__file__).parent.parent / "examples" / "q2_mountain_king.ogg"
+SONG = Path(__file__).parent.parent / "examples" / "q1_ode_to_joy.ogg"
 SIZE = {"width": 1240, "height": 880}
 SECOND = 12  # where the playhead is
 
