@@ -293,7 +293,8 @@ def adapt(
     ] = "mixed",
     recipe: Annotated[str, typer.Option(help="A recipe's name or a TOML file.")] = "adapt",
     cache: Annotated[
-        Path | None, typer.Option(help="Folder of computed log-mels [default: the user's cache].")
+        Path | None,
+        typer.Option(help="Folder of computed log-mels; the user's cache if not given."),
     ] = None,
 ) -> None:
     """Make a model of your own labelled songs, and score it on artists it has not heard."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 RecipeName = Annotated[str, typer.Option(help="A recipe's name (base, seed) or a TOML file.")]
 Splits = list[str]
 Cache = Annotated[
-    Path | None, typer.Option(help="Folder of computed log-mels [default: the user's cache].")
+    Path | None, typer.Option(help="Folder of computed log-mels; the user's cache if not given.")
 ]
 Seed = Annotated[int | None, typer.Option(help="Instead of the recipe's seed.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The run's folder.")]
@@ -41,7 +41,9 @@ def manifest(
     ] = None,
     folds: Annotated[
         int | None,
-        typer.Option(min=2, help="Parts to split the groups into [default: as published, else 5]."),
+        typer.Option(
+            min=2, help="Parts to split the groups into; if not given, as published, else 5."
+        ),
     ] = None,
     about: Annotated[
         Literal["middle", "median"],
@@ -237,7 +239,7 @@ def tune(
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="How many there shall be in all.")] = 20,
     validation: Annotated[
-        str, typer.Option(help="Split whose loss decides [default: the first].")
+        str, typer.Option(help="Split whose loss decides; the first if not given.")
     ] = "",
     test: Annotated[Splits | None, typer.Option(help="Split kept apart from all this.")] = None,
     cache: Cache = None,
