@@ -27,7 +27,7 @@ batch = 8
 crop = 4
 stages = [
     { frozen = true, epochs = 1, learning_rate = 3e-3 },
-    { epochs = 3, learning_rate = 3e-3, schedule = "one-cycle" },
+    { epochs = 12, learning_rate = 3e-3, schedule = "one-cycle" },
 ]
 """
 
