@@ -108,7 +108,9 @@ def transfer(
             return log_mels.load(part, lambda: bar.advance(task))
 
         crop = recipe.features.frames_per_row * config.crop
-        covered = [getattr(specials.get(c.path), "coverage", config.coverage) for c in clips]
+        covered = [
+            specials[c.path].coverage if c.path in specials else config.coverage for c in clips
+        ]
         train = CropSampler(load(clips), crop, config.batch, covered)
         held, unmusical = load(kept), load(strange)
     strangers = None
