@@ -1,5 +1,6 @@
 """Make what is on board, from the development recordings: three speech encoders, six models.
 
+    python scripts/free_music.py RUNS/free-music
     python scripts/ship.py DATA RUNS [SPEECH ...]
 
 DATA holds the recordings, RUNS takes manifests, runs and scores (a few hundred MB). What is
@@ -130,6 +131,19 @@ def manifests(data: Path, runs: Path) -> dict[str, Manifest]:
     return made
 
 
+def free_music(folder: Path) -> Manifest:
+    """Make a manifest of what free_music.py has fetched."""
+    sheet = DataSheet(
+        "Free music",
+        "",
+        "free licences, of each package its own: CC BY-SA, CC BY, CC0, GPL and others",
+        "excerpts of 30 s of the music of free games, from Debian 12; heard for musicnn's values"
+        " alone",
+        str((folder / "teacher.npz").resolve()),
+    )
+    return from_folder(folder, sheet, group=r".+(?=--\d)")
+
+
 def piano(folder: Path) -> Manifest:
     """Render EMOPIA's MIDI files and make a manifest of its published splits."""
     rows = read_table(folder / "labels.csv")
@@ -150,6 +164,9 @@ def piano(folder: Path) -> Manifest:
 
 def english_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, Any]:
     """Transfer to English music: the folds, whose pooled scores are returned, then all clips."""
+    listening = [made["free"], made["emotify"]]
+    start = runs / f"speech-{speech}"
+    transfer(Recipe.load("listen"), listening, runs / f"{speech}-listening", start=start)
     folds, seeds = SCORED[speech]
     tested = []
     for seed, fold in product(range(seeds), range(folds)):
@@ -165,11 +182,11 @@ def english_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[st
 def hear(
     seed: int, made: dict[str, Manifest], runs: Path, speech: str, folder: Path, *test: str
 ) -> None:
-    """Transfer from a speech encoder to all the music but the splits `test`, piano last."""
+    """Transfer from what has listened to all the music but the splits `test`, piano last."""
     foreign = [made[name] for name in SPEECH["mixed"]]
-    songs = [made["4q"], made["emotify"]]
+    songs = [made["4q"], made["emotify"], made["free"]]
     first = folder.with_name(f"{folder.name}-songs")
-    start = runs / f"speech-{speech}"
+    start = runs / f"{speech}-listening"
     base, broad = (replace(Recipe.load(name), seed=seed) for name in ("base", "broad"))
     transfer(base, songs, first, foreign=foreign, start=start, test=test)
     music = [*songs, made["emopia"]]
@@ -248,7 +265,7 @@ def main() -> None:
     """Make everything that is not there yet."""
     data, runs, *languages = sys.argv[1:]
     runs = Path(runs)
-    made = manifests(Path(data), runs)
+    made = manifests(Path(data), runs) | {"free": free_music(runs / "free-music")}
     for speech in languages or SPEECH:
         spoken = [made[name] for name in SPEECH[speech]]
         pretrain(Recipe.load("base"), spoken, runs / f"speech-{speech}", validation=["0"])
