@@ -7,6 +7,8 @@ The first file is the manifest of the music, whose splits are the folds, the sec
 `quadpred train evaluate` wrote for our networks of these folds. VibeNet's seven outputs a clip are
 kept in the third. VibeNet was never trained on quadrants, so it is judged twice: by its energy and
 valence against thresholds, and by a support vector machine on all seven, fitted on the other folds.
+The teacher that our networks learn from, where the manifest names one, is judged by a logistic
+regression on the mean of its values over a clip.
 """
 
 import argparse
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,6 +25,7 @@ from sklearn.svm import SVC
 
 from quadpred.labels import HEADS, QUADRANT, signs_of
 from quadpred.train.corpora import Clip, Manifest
+from quadpred.train.dataset import teacher_values
 
 Array = NDArray[np.float64]
 
@@ -55,7 +59,8 @@ def main() -> None:
     parser.add_argument("scores", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("vibenet.npz"))
     arguments = parser.parse_args()
-    clips = [clip for clip in Manifest.load(arguments.manifest).clips if clip.quadrant]
+    manifest = Manifest.load(arguments.manifest)
+    clips = [clip for clip in manifest.clips if clip.quadrant]
     values = outputs(clips, arguments.output)
     from vibenet import labels
 
@@ -67,6 +72,9 @@ def main() -> None:
     by_sign = {signs_of(name): index for index, name in enumerate(QUADRANT.classes)}
     plain = {name: np.zeros(len(clips), int) for name in truths}
     trained = {name: np.zeros(len(clips), int) for name in truths}
+    taught = {name: np.zeros(len(clips), int) for name in truths}
+    values_of = teacher_values([manifest])
+    said = np.array([values_of[clip.path].mean(0) for clip in clips]) if values_of else None
     for fold in np.unique(folds):
         inside, rest = folds == fold, folds != fold
         loud = values[inside, energy] >= threshold(values[rest, energy], signs[rest, 0])
@@ -77,11 +85,15 @@ def main() -> None:
         for name, truth in truths.items():
             machine = make_pipeline(StandardScaler(), SVC())
             trained[name][inside] = machine.fit(values[rest], truth[rest]).predict(values[inside])
+            if said is not None:
+                machine = make_pipeline(StandardScaler(), LogisticRegression(C=0.03))
+                taught[name][inside] = machine.fit(said[rest], truth[rest]).predict(said[inside])
     scores = json.loads(arguments.scores.read_text())
     print("| macro F1 a clip | quadrants | arousal | valence |\n| --- | --- | --- | --- |")
     for title, guesses in (
         ("VibeNet, energy and valence against thresholds", plain),
         ("VibeNet, SVM on its seven outputs", trained),
+        *([("the teacher, logistic regression on its means", taught)] if values_of else []),
     ):
         cells = (f1_score(truths[h.name], guesses[h.name], average="macro") for h in HEADS)
         print(f"| {title} | {' | '.join(f'{cell:.3f}' for cell in cells)} |")
