@@ -1,6 +1,5 @@
 """Make what is on board, from the development recordings: three speech encoders, six models.
 
-    python scripts/free_music.py RUNS/free-music
     python scripts/ship.py DATA RUNS [SPEECH ...]
 
 DATA holds the recordings, RUNS takes manifests, runs and scores (a few hundred MB). What is
@@ -21,8 +20,7 @@ from typing import Any
 from quadpred.registry import WEIGHTS
 from quadpred.train.card import card, encoder_card
 from quadpred.train.corpora import Clip, DataSheet, Manifest, from_folder
-from quadpred.train.corpora.manifest import in_folds, read_table
-from quadpred.train.corpora.quadrants import Scale, from_ratings
+from quadpred.train.corpora.manifest import read_table
 from quadpred.train.corpora.render import render
 from quadpred.train.encoders import pack
 from quadpred.train.evaluate import evaluate
@@ -43,10 +41,6 @@ SPEECH = {
     "mandarin": ("audio_cmn", "hsk_sentences"),
     "mixed": ("speechocean762", "audio_cmn", "hsk_sentences"),
 }
-# Of the nine emotions that Emotify's listeners could tick, what counts for and against each axis;
-# signs are taken about the medians, without those nearest.
-AROUSAL = ("power", "joyful_activation", "tension"), ("calmness", "tenderness", "sadness")
-VALENCE = ("joyful_activation", "tenderness"), ("tension", "sadness")
 RESEARCH_ONLY = "excerpts of commercial music: research only"
 WEAK = (
     "Its labels were read from annotators' words by a lexicon and barely relate to its audio, which"
@@ -122,7 +116,6 @@ def manifests(data: Path, runs: Path) -> dict[str, Manifest]:
             str((folder / "teacher.npz").resolve()),
         ),
     )
-    made["felt"] = felt(data, made["emotify"].sheet)
     made["emopia"] = piano(data / "music_piano/emopia")
     folder = data / "music_mandarin/pop909_muchin"
     made["muchin"] = from_folder(
@@ -135,43 +128,6 @@ def manifests(data: Path, runs: Path) -> dict[str, Manifest]:
     for name, manifest in made.items():
         manifest.save(runs / "manifests" / f"{name}.csv")
     return made
-
-
-def felt_ratings(data: Path) -> dict[str, tuple[float, float]]:
-    """Arousal and valence of Emotify's excerpts, by file name, from what listeners felt (GEMS)."""
-    return {
-        row["file"]: tuple(
-            sum(float(row[name]) for name in up) - sum(float(row[name]) for name in down)
-            for up, down in (AROUSAL, VALENCE)
-        )
-        for row in read_table(data / "music_general/emotify/labels.csv")
-    }
-
-
-def felt(data: Path, sheet: DataSheet) -> Manifest:
-    """Make a manifest of Emotify with quadrants."""
-    ratings = felt_ratings(data)
-    quadrants = from_ratings(list(ratings.values()), Scale(-3, 3), about="median", neutral=0.03)
-    folder = data / "music_general/emotify/audio"
-    clips = [
-        Clip(folder / name, name, "", quadrant)
-        for name, quadrant in zip(ratings, quadrants, strict=True)
-    ]
-    note = "Aljanaki et al. 2016: 400 excerpts of 20 s; quadrants from what listeners felt, by GEMS"
-    return Manifest(in_folds(clips, FOLDS, 0), replace(sheet, note=note))
-
-
-def free_music(folder: Path) -> Manifest:
-    """Make a manifest of what free_music.py has fetched."""
-    sheet = DataSheet(
-        "Free music",
-        "",
-        "free licences, of each package its own: CC BY-SA, CC BY, CC0, GPL and others",
-        "excerpts of 30 s of the music of free games, from Debian 12; heard for musicnn's values"
-        " alone",
-        str((folder / "teacher.npz").resolve()),
-    )
-    return from_folder(folder, sheet, group=r".+(?=--\d)")
 
 
 def piano(folder: Path) -> Manifest:
@@ -192,50 +148,28 @@ def piano(folder: Path) -> Manifest:
     return Manifest(tuple(clips), sheet)
 
 
-def english_music(
-    made: dict[str, Manifest], runs: Path, speech: str
-) -> list[tuple[str, dict[str, Any]]]:
-    """Transfer to English music: the folds, then all clips. Returns titles and scores."""
-    listening = [made["free"], made["emotify"]]
-    start = runs / f"speech-{speech}"
-    transfer(Recipe.load("listen"), listening, runs / f"{speech}-listening", start=start)
-    name = f"{speech}-to-english"
+def english_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, Any]:
+    """Transfer to English music: the folds, whose pooled scores are returned, then all clips."""
     folds, seeds = SCORED[speech]
     tested = []
     for seed, fold in product(range(seeds), range(folds)):
-        folder = runs / f"{name}-{fold}-{seed}"
+        folder = runs / f"{speech}-to-english-{fold}-{seed}"
         hear(seed, made, runs, speech, folder, str(fold))
         tested.append(folder)
-    hear(0, made, runs, speech, runs / name)
+    hear(0, made, runs, speech, runs / f"{speech}-to-english")
     songs = [folder.with_name(f"{folder.name}-songs") for folder in tested]
-    scored(runs / f"{name}-songs.json", songs, made["4q"])
-    first = {1: "one", FOLDS: "all"}.get(folds, f"the first {folds}")
-    split = f"{first} of five folds"
-    varied = f", seeds 0 to {seeds - 1}" if seeds > 1 else ""
-    return [
-        (
-            f"English music, {split} by artist{varied}",
-            scored(runs / f"{name}.json", tested, made["4q"]),
-        ),
-        (
-            f"Emotify (quadrants from what its listeners felt), {split}{varied}",
-            scored(runs / f"{name}-on-emotify.json", tested, made["felt"]),
-        ),
-        (
-            "rendered piano, EMOPIA's validation split",
-            scored(runs / f"{name}-on-piano.json", [runs / name], made["emopia"], [PIANO]),
-        ),
-    ]
+    scored(runs / f"{speech}-to-english-songs.json", songs, made["4q"])
+    return scored(runs / f"{speech}-to-english.json", tested, made["4q"])
 
 
 def hear(
     seed: int, made: dict[str, Manifest], runs: Path, speech: str, folder: Path, *test: str
 ) -> None:
-    """Transfer from what has listened to all the music but the splits `test`, piano last."""
+    """Transfer from a speech encoder to all the music but the splits `test`, piano last."""
     foreign = [made[name] for name in SPEECH["mixed"]]
-    songs = [made["4q"], made["felt"], made["free"]]
+    songs = [made["4q"], made["emotify"]]
     first = folder.with_name(f"{folder.name}-songs")
-    start = runs / f"{speech}-listening"
+    start = runs / f"speech-{speech}"
     base, broad = (replace(Recipe.load(name), seed=seed) for name in ("base", "broad"))
     transfer(base, songs, first, foreign=foreign, start=start, test=test)
     music = [*songs, made["emopia"]]
@@ -314,13 +248,25 @@ def main() -> None:
     """Make everything that is not there yet."""
     data, runs, *languages = sys.argv[1:]
     runs = Path(runs)
-    made = manifests(Path(data), runs) | {"free": free_music(runs / "free-music")}
+    made = manifests(Path(data), runs)
     for speech in languages or SPEECH:
         spoken = [made[name] for name in SPEECH[speech]]
         pretrain(Recipe.load("base"), spoken, runs / f"speech-{speech}", validation=["0"])
         ship_encoder(runs / f"speech-{speech}", speech)
-        scores = english_music(made, runs, speech)
-        ship(runs / f"{speech}-to-english", speech, "english", scores)
+        result = english_music(made, runs, speech)
+        folds, seeds = SCORED[speech]
+        first = {1: "one", FOLDS: "all"}.get(folds, f"the first {folds}")
+        title = f"English music, {first} of five folds by artist"
+        if seeds > 1:
+            title += f", seeds 0 to {seeds - 1}"
+        keys = scored(
+            runs / f"{speech}-to-english-on-piano.json",
+            [runs / f"{speech}-to-english"],
+            made["emopia"],
+            [PIANO],
+        )
+        english = [(title, result), ("rendered piano, EMOPIA's validation split", keys)]
+        ship(runs / f"{speech}-to-english", speech, "english", english)
         result = mandarin_music(made, runs, speech)
         unmoved = scored(
             runs / f"{speech}-to-english-on-mandarin.json",

@@ -269,12 +269,12 @@ def augment(frames: Tensor, config: AugmentConfig, silence: float, rng: torch.Ge
         tilt = (2 * uniform(crops, 1, 1) - 1) * config.tilt * slope
         frames = (frames + nepers * (offset + tilt)).clamp_min(silence)
     if config.band_limit:
-        # A codec or a telephone: nothing above some band of the upper half of the scale, nor below
-        # one of its lowest fifth.
-        limited = uniform(crops, 1, 1) < config.band_limit
-        place = torch.arange(mels) / mels
-        outside = (place < 0.2 * uniform(crops, 1, 1)) | (place >= 0.5 + 0.5 * uniform(crops, 1, 1))
-        frames = torch.where(limited & outside, frames.clamp_max(silence + 4), frames)
+        # A codec or a telephone: nothing above some band, from the middle of the scale upwards.
+        edge = torch.where(
+            uniform(crops, 1, 1) < config.band_limit, 0.5 + 0.5 * uniform(crops, 1, 1), 1.0
+        )
+        cut = torch.arange(mels) >= edge * mels
+        frames = torch.where(cut, frames.clamp_max(silence + 4), frames)
     floor = frames.mean((1, 2), keepdim=True)
     for _ in range(config.masks):
         for axis, size, longest in ((1, steps, steps // 6), (2, mels, mels // 8)):

@@ -110,7 +110,7 @@ class AugmentConfig:
     """Changes to log-mels that leave their emotion alone; 0 turns one off.
 
     `gain` in dB (uniform, either way), `tilt` in dB from the lowest to the highest band,
-    `band_limit` the share of crops that lose bands at both ends, `masks` the number of time and of
+    `band_limit` the share of crops that lose their top bands, `masks` the number of time and of
     band masks.
     """
 

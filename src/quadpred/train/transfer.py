@@ -50,7 +50,7 @@ def transfer(
 
     Args:
         recipe: front end, network and schedule.
-        manifests: music; clips without a quadrant serve the teacher alone, and so may all.
+        manifests: labelled music; clips without a quadrant serve the auxiliary targets alone.
         folder: of the run.
         foreign: recordings that are no music, beside the noise that is made where a recipe weighs
             these at all.
@@ -63,7 +63,7 @@ def transfer(
 
     Raises:
         AudioError: a recording that cannot be read.
-        ManifestError: neither two quadrants to learn from, nor clips for a teacher alone.
+        ManifestError: fewer than two quadrants to learn from.
         RunError: `folder` holds another run, or `start` no finished one that fits the recipe.
 
     """
@@ -89,8 +89,7 @@ def transfer(
         if clip.quadrant or clip.path in teacher
     ]
     kept = [c for manifest in manifests for c in manifest.subset(validation) if c.quadrant]
-    quadrants = {clip.quadrant for clip in clips} - {""}
-    if len(quadrants) < 2 and (quadrants or not clips):
+    if len({clip.quadrant for clip in clips} - {""}) < 2:
         raise ManifestError(f"{manifests[0].sheet.name}: fewer than two quadrants to learn from")
     special = {corpus.name: corpus for corpus in config.corpora}
     specials = {
