@@ -21,7 +21,7 @@ def made(winners, *, silent=(), doubtful=(), duration=None, source="songs/anger.
     for row in doubtful:
         quadrant[row] = [0.24, 0.25, 0.25, 0.26]
     quiet = np.isin(np.arange(rows), silent)
-    origin = Origin("tiny", "english", "english", "ab" * 32, sure_second=0.5)
+    origin = Origin("tiny", "english", "english", "ab" * 32, lead_second=0.2)
     length = rows if duration is None else duration
     return Prediction(quadrant, arousal, valence, quiet, length, origin, source)
 

@@ -79,7 +79,7 @@ def test_a_row_that_is_cut_off(tmp_path):
 def test_a_prediction_is_a_clip():
     quadrant = np.array([[0.1, 0.2, 0.3, 0.4]], np.float32)
     arousal, valence = np.array([[0.6, 0.4]], np.float32), np.array([[0.3, 0.7]], np.float32)
-    origin = Origin("tiny", "english", "english", "", sure_clip=0.5)
+    origin = Origin("tiny", "english", "english", "", lead_clip=0.2)
     silent = np.array([False])
     made = clip_of(Prediction(quadrant, arousal, valence, silent, 1.2, origin, "a/b.mp3"))
     assert (made.path, made.file) == ("a/b.mp3", str(Path("a/b.mp3").absolute()))

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from quadpred import plots
 from quadpred.labels import AROUSAL, HEADS, QUADRANT
 from quadpred.plots import confusion_matrix, save_taggram, taggram
-from quadpred.prediction import Origin, Prediction
+from quadpred.prediction import Origin, Prediction, lead
 
 
 @pytest.fixture(autouse=True)
@@ -167,8 +167,8 @@ def test_silent_seconds_are_hatched_and_explained():
 
 def doubting(prediction, share):
     """The prediction of a model that is uncertain of a share of its seconds."""
-    threshold = float(np.quantile(prediction.quadrant.max(axis=1), share))
-    model = replace(prediction.model, sure_second=threshold, sure_clip=share)
+    threshold = float(np.quantile(lead(prediction.quadrant), share))
+    model = replace(prediction.model, lead_second=threshold, lead_clip=share)
     return replace(prediction, model=model)
 
 

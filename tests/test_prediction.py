@@ -83,9 +83,9 @@ def test_case(speech, music, case):
     assert origin(speech, music).case == case
 
 
-def test_what_has_no_probable_quadrant_is_uncertain():
+def test_where_two_quadrants_are_close_is_uncertain():
     prediction = predict([LOUD, QUIET, QUIET])
-    model = replace(prediction.model, sure_second=0.65, sure_clip=0.4)
+    model = replace(prediction.model, lead_second=0.5, lead_clip=0.1)
     doubting = replace(prediction, model=model)
 
     assert not prediction.uncertain.any()
@@ -93,7 +93,7 @@ def test_what_has_no_probable_quadrant_is_uncertain():
     assert doubting.uncertain.tolist() == [False, True, True]
     assert doubting.confidence == pytest.approx((0.1 + 0.6 + 0.6) / 3)
     assert not doubting.unsure
-    assert replace(doubting, model=replace(model, sure_clip=0.5)).unsure
+    assert replace(doubting, model=replace(model, lead_clip=0.2)).unsure
 
 
 def test_silence_is_uncertain():

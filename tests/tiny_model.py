@@ -25,7 +25,7 @@ def write_model(
 ) -> str:
     """Write a model that reads each second by itself, and return its checksum.
 
-    What has no quadrant of at least the probability `sure`, it calls uncertain.
+    Where no quadrant is at least `sure` ahead of the next, it is uncertain.
     """
     random = np.random.default_rng(seed)
     config = FeatureConfig()
@@ -45,7 +45,7 @@ def write_model(
     graph = helper.make_graph(nodes, name, inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     origin = {"name": name, "speech": speech, "music": music, "experimental": experimental}
-    origin |= {"sure_second": sure, "sure_clip": sure}
+    origin |= {"lead_second": sure, "lead_clip": sure}
     described = {"features": config.as_dict(), "context": 0, "origin": origin}
     helper.set_model_props(model, {METADATA_KEY: json.dumps(described)})
     onnx.save(model, path)

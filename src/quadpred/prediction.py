@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.labels import HEADS, QUADRANT, Head
 
-__all__ = ["Origin", "Prediction", "join"]
+__all__ = ["Origin", "Prediction", "join", "lead"]
 
 Array = NDArray[np.float32]
 
@@ -20,9 +21,8 @@ class Origin:
 
     `speech` and `music` are the languages of its training ("english", "mandarin", "mixed");
     `sha256` identifies the model file; `experimental` is one line on why it is not to be trusted,
-    or empty. `sure_second` and `sure_clip` are the least probabilities of the most probable
-    quadrant at which a second, or a whole clip, counts as certain; they were measured with the
-    calibration.
+    or empty. `lead_second` and `lead_clip` are how far the most probable quadrant must be ahead of
+    the next for a second, or a whole clip, to count as certain; measured with the calibration.
     """
 
     name: str
@@ -30,8 +30,8 @@ class Origin:
     music: str
     sha256: str
     experimental: str = ""
-    sure_second: float = 0.0
-    sure_clip: float = 0.0
+    lead_second: float = 0.0
+    lead_clip: float = 0.0
 
     @property
     def case(self) -> str:
@@ -105,14 +105,14 @@ class Prediction:
 
     @cached_property
     def uncertain(self) -> NDArray[np.bool_]:
-        """Seconds not to rely on, shape (rows,): silent, or with no quadrant probable enough."""
-        doubtful: NDArray[np.bool_] = self.quadrant.max(axis=1) < self.model.sure_second
-        return self.silent | doubtful
+        """Seconds not to rely on, shape (rows,): silent, or with two quadrants too close."""
+        return self.silent | (lead(self.quadrant) < self.model.lead_second)
 
     @property
     def unsure(self) -> bool:
         """Whether the clip as a whole is not to be relied on."""
-        return bool(self.silent.all()) or self.confidence < self.model.sure_clip
+        ahead = lead(self.mean(QUADRANT)[None])[0]
+        return bool(self.silent.all() or ahead < self.model.lead_clip)
 
     def winners(self, head: Head = QUADRANT) -> Array:
         """Rows with 1 for the most probable class and 0 elsewhere, shape (rows, classes)."""
@@ -126,6 +126,19 @@ class Prediction:
             head.name: dict(zip(head.classes, map(float, self.mean(head)), strict=True))
             for head in HEADS
         }
+
+
+def lead(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Tell how far the most probable class of each row is ahead of the next.
+
+    Args:
+        probabilities: shape (rows, classes).
+
+    Returns:
+        Differences of probability, shape (rows,).
+    """
+    ordered = np.sort(probabilities, axis=1)
+    return np.asarray(ordered[:, -1] - ordered[:, -2])
 
 
 def join(parts: Iterable[Prediction]) -> Prediction:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quadpred.prediction import lead
+
 __all__ = ["calibration_error", "coverages", "reliability", "temperature", "tempered"]
 
 Array = NDArray[np.float64]
@@ -80,19 +82,19 @@ def calibration_error(probabilities: Array, truth: NDArray[np.integer[Any]]) -> 
 
 
 def coverages(probabilities: Array, truth: NDArray[np.integer[Any]]) -> list[dict[str, float]]:
-    """Accuracy where only the most confident guesses are kept.
+    """Accuracy where only the guesses that are furthest ahead of the next class are kept.
 
     Returns:
-        For each share that is kept: `coverage`, the least `confidence` in it, its `accuracy`.
+        For each share that is kept: `coverage`, the least `lead` in it, its `accuracy`.
     """
-    confidence = probabilities.max(1)
+    ahead = lead(probabilities)
     right = probabilities.argmax(1) == truth
-    order = np.argsort(-confidence, kind="stable")
+    order = np.argsort(-ahead, kind="stable")
     kept = [max(1, round(share * len(order))) for share in SHARES]
     return [
         {
             "coverage": share,
-            "confidence": float(confidence[order[count - 1]]),
+            "lead": float(ahead[order[count - 1]]),
             "accuracy": float(right[order[:count]].mean()),
         }
         for share, count in zip(SHARES, kept, strict=True)

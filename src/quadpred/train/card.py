@@ -194,10 +194,10 @@ def _confidence(calibration: Mapping[str, Any], picture: str) -> list[str]:
         "",
         f"![Probability of the guess against the share that is right]({picture})",
         "",
-        "A clip is called uncertain when its most probable quadrant has less than"
-        f" {calibration['sure_clip']:.2f}, a second when it has less than"
-        f" {calibration['sure_second']:.2f}: the least confident 30 % of what was held out."
-        " Accuracy of the quadrant where only the most confident are kept:",
+        "A clip is called uncertain when its most probable quadrant is less than"
+        f" {calibration['lead_clip']:.2f} ahead of the next, a second when it is less than"
+        f" {calibration['lead_second']:.2f} ahead: the closest 30 % of what was held out."
+        " Accuracy of the quadrant where only those furthest ahead are kept:",
         "",
         "| kept | clips | seconds |",
         "| --- | --- | --- |",

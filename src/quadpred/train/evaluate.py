@@ -70,9 +70,10 @@ def evaluate(
         each with its interval; accuracy; F1, precision, recall and number by class; and the
         confusion matrix (rows are the truth). For clips also the mean negative log-likelihood.
         Under "calibration": by head the `temperature`, and by unit the calibration error before
-        and after, and the reliability after; the least confidence in a quadrant of `sure_second`
-        and `sure_clip`; and how accuracy rises as coverage falls. What is measured after
-        calibration, is with temperatures fitted on the other runs, if there are several.
+        and after, and the reliability after; the least lead of the quadrant of a certain second
+        and clip (`lead_second`, `lead_clip`); and how accuracy rises as coverage falls. What is
+        measured after calibration, is with temperatures fitted on the other runs, if there are
+        several.
 
     Raises:
         AudioError: a recording that cannot be read.
@@ -151,9 +152,9 @@ def _calibration(parts: Sequence[tuple[Head, _Heard]]) -> dict[str, Any]:
                 for unit, (probabilities, truth, before) in units.items()
             },
         }
-    told["sure_clip"], told["sure_second"] = (
+    told["lead_clip"], told["lead_second"] = (
         next(
-            kept["confidence"]
+            kept["lead"]
             for kept in told[QUADRANT.name][unit]["coverage"]
             if kept["coverage"] == CERTAIN
         )

@@ -104,7 +104,7 @@ def export(
             "speech": speech,
             "music": music,
             "experimental": experimental,
-            **{key: fitted[key] for key in ("sure_second", "sure_clip") if fitted},
+            **{key: fitted[key] for key in ("lead_second", "lead_clip") if fitted},
         },
         "recipe": recipe.name,
         "quadpred": __version__,
