@@ -457,7 +457,7 @@ def test_a_disk_that_fills_leaves_the_older_results(clip):
 def test_results_that_do_not_fit_do_not_stop_the_rest(clip):
     longer = record("longer.wav", seconds=60)
     with large_files_refused():
-        result = run(longer, clip, "-o", "out", "--no-plot", code=2)
+        result = run(longer, clip, "-o", "out", "--no-plot", code=1)
     assert said(result.stderr) == "out/longer.json: File too large"
     assert files("out") == ["anger_1.json", "anger_1.npy"]
 
@@ -465,7 +465,7 @@ def test_results_that_do_not_fit_do_not_stop_the_rest(clip):
 def test_one_broken_file_does_not_stop_the_rest(clip):
     other = record("other.wav")
     args = [clip, "missing.wav", other, "-o", "out", "--no-plot", "--json", "all.json"]
-    result = run(*args, code=2)
+    result = run(*args, code=1)
     assert said(result.stderr) == "missing.wav: no such file"
     assert result.stdout.count("Quadrant 1") == 2
     assert len(files("out")) == 4

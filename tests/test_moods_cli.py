@@ -157,7 +157,7 @@ def test_moods_of_others(summary):
 def test_one_broken_file_does_not_stop_the_rest():
     good = record("good.flac")
     Path("bad.flac").write_text("no music")
-    result = run("tag", "bad.flac", good, code=2)
+    result = run("tag", "bad.flac", good, code=1)
     assert said(result.stderr).startswith("bad.flac: ")
     assert result.stdout.splitlines()[-1] == "1 failed, 1 tagged"
     assert read_mood(good)[MOOD]

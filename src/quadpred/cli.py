@@ -270,7 +270,7 @@ def predict(
         hint = "Nothing is saved without -o: -o FOLDER saves rows (.npy, .json) and tag-gram (.png)"
         console.print(Text(f"\n{hint}.", "dim"))
     if done < len(paths):
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(_PARTLY)
 
 
 @app.command()

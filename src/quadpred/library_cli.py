@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from quadpred.moods import Vocabulary
     from quadpred.predictor import Predictor
 
-_FAILED = 2  # exit code
+_PARTLY, _FAILED = 1, 2  # exit codes, as of `predict`
 _MINUTES = 60.0  # of a way from mood to mood, if nothing else is asked for
 _WIDTH = 160  # of a table that goes to a file or a pipe
 
@@ -121,7 +121,7 @@ def tag(
     total = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
     _print(f"Nothing was changed; it would be: {total}" if dry_run else total)
     if counts[_FAILURE]:
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(_PARTLY if counts[_FAILURE] < counts.total() else _FAILED)
 
 
 def _write(
