@@ -7,7 +7,16 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from quadpred.labels import HEADS
-from quadpred.train.evaluate import _Heard, macro_f1, macro_precision, macro_recall, scores
+from quadpred.train import calibrate
+from quadpred.train.card import _scores
+from quadpred.train.evaluate import (
+    _Heard,
+    _tempered_by_others,
+    macro_f1,
+    macro_precision,
+    macro_recall,
+    scores,
+)
 from quadpred.train.report import class_table, save_confusion_matrices, score_table
 
 CLIPS, ROWS = 24, 5
@@ -48,6 +57,36 @@ def test_scores_by_class_and_their_means(result) -> None:  # type: ignore[no-unt
             mean = quadrant[unit][f"macro_{measure}"]
             assert mean["value"] == pytest.approx(np.mean(list(quadrant[unit][measure].values())))
             assert mean["low"] < mean["value"] <= mean["high"] <= 1
+
+
+def test_card_tells_folds_and_seeds_apart(result) -> None:  # type: ignore[no-untyped-def]
+    f1 = {head.name: 0.5 for head in HEADS}
+    result["runs"] = [
+        {"run": f"{fold}-{seed}", "splits": (fold,), "seed": seed, "clips": CLIPS // 2, **f1}
+        for seed in (0, 1)
+        for fold in "ab"
+    ]
+    text = "\n".join(_scores("songs", result))
+    assert "24 clips of 12 groups (artists or songs), each scored by 2 networks, of 2 seeds" in text
+    assert "| b | 1 | 12 | 0.500 | 0.500 | 0.500 |" in text
+
+
+def test_temperature_is_fitted_on_other_folds_whatever_their_seed() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=80)
+    folds = np.arange(80) // 20 % 2  # of two seeds
+    sure = np.where(folds == 0, 3.0, 0.5)  # and right in three of four cases
+    guess = np.where(np.arange(80) % 4, truth, 1 - truth)
+    odds = np.eye(2)[guess] * sure[:, None]
+    logs = (odds - np.log(np.exp(odds).sum(1, keepdims=True))).astype(np.float32)[:, None]
+    heard = _Heard(np.array(["group"] * 80), truth, list(logs), folds)
+
+    made = np.concatenate(_tempered_by_others(heard))
+
+    for fold in (0, 1):
+        other = calibrate.temperature(list(logs[folds != fold]), truth[folds != fold])
+        wanted = calibrate.tempered(logs[folds == fold][:, 0], other)
+        assert made[folds == fold] == pytest.approx(wanted)
 
 
 def test_classes_that_never_occur_do_not_count() -> None:

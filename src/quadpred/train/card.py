@@ -142,11 +142,13 @@ def _corpora(described: Mapping[str, Any]) -> list[str]:
 
 
 def _scores(title: str, result: Mapping[str, Any]) -> list[str]:
+    seeds = len({run["seed"] for run in result["runs"]})
+    by = "a network" if seeds == 1 else f"{seeds} networks, of {seeds} seeds,"
     lines = [
         f"## Scores: {title}",
         "",
-        f"{result['clips']} clips of {result['groups']} groups (artists or songs), each scored by a"
-        " network that heard none of its group. Macro F1 with the 95 % interval of a bootstrap over"
+        f"{result['clips']} clips of {result['groups']} groups (artists or songs), each scored by"
+        f" {by} that heard none of its group. Macro F1 with the 95 % interval of a bootstrap over"
         " groups; a window is one second.",
         "",
         "| head | clips | windows | accuracy, clips |",
@@ -164,13 +166,13 @@ def _scores(title: str, result: Mapping[str, Any]) -> list[str]:
             for name, title in zip(head.classes, head.titles, strict=True)
         ]
     if len(result["runs"]) > 1:
-        lines += ["", "| fold | clips | quadrant | arousal | valence |"]
-        lines += ["| --- | --- | --- | --- | --- |"]
+        lines += ["", "| fold | seed | clips | quadrant | arousal | valence |"]
+        lines += ["| --- | --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {k} | {run['clips']} | "
+            f"| {', '.join(run['splits'])} | {run['seed']} | {run['clips']} | "
             + " | ".join(f"{run[head.name]:.3f}" for head in HEADS)
             + " |"
-            for k, run in enumerate(result["runs"])
+            for run in result["runs"]
         ]
     return lines
 

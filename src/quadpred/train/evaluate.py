@@ -47,7 +47,7 @@ class _Heard:
     groups: NDArray[np.str_]
     truth: NDArray[np.int64]
     rows: list[NDArray[np.float32]]
-    runs: NDArray[np.int64]
+    folds: NDArray[np.int64]
 
 
 def evaluate(
@@ -72,8 +72,9 @@ def evaluate(
         Under "calibration": by head the `temperature`, and by unit the calibration error before
         and after, and the reliability after; the least lead of the quadrant of a certain second
         and clip (`lead_second`, `lead_clip`); and how accuracy rises as coverage falls. What is
-        measured after calibration, is with temperatures fitted on the other runs, if there are
-        several.
+        measured after calibration, is with temperatures fitted on the other folds, if there are
+        several. Under "runs": each one's fold, seed and scores. A clip counts once for each run
+        that heard it, but once in "clips".
 
     Raises:
         AudioError: a recording that cannot be read.
@@ -84,11 +85,12 @@ def evaluate(
     said: list[tuple[NDArray[np.float32], ...]] = []
     by_run: list[dict[str, Any]] = []
     numbers: list[int] = []
+    folds: dict[tuple[str, ...], int] = {}
     with progress_bar() as bar:
         task = bar.add_task("evaluation", total=None, note="")
         for folder in runs:
             model, recipe = load_classifier(folder)
-            tested = splits or Run.describe(folder)["test"]
+            tested = tuple(splits or Run.describe(folder)["test"])
             heard = [clip for clip in manifest.subset(tested) if clip.quadrant]
             if not heard:
                 raise ManifestError(f"{folder}: no labelled clips in splits {', '.join(tested)}")
@@ -97,10 +99,12 @@ def evaluate(
                 said.append(tuple(head.log_softmax(-1).numpy() for head in logits))
                 bar.advance(task)
             clips += heard
-            numbers += [len(by_run)] * len(heard)
+            numbers += [folds.setdefault(tested, len(folds))] * len(heard)
             by_run.append(
                 {
                     "run": folder.name,
+                    "splits": tested,
+                    "seed": recipe.seed,
                     "clips": len(heard),
                     **{
                         head.name: macro_f1(confusion(*_clips(part), len(head.classes)))
@@ -112,7 +116,7 @@ def evaluate(
     heads = {head.name: scores(part, head) for head, part in parts}
     return {
         "corpus": asdict(manifest.sheet) | {"teacher": ""},
-        "clips": len(clips),
+        "clips": len({clip.path for clip in clips}),
         "groups": len({clip.group for clip in clips}),
         "runs": by_run,
         "calibration": _calibration(parts),
@@ -121,12 +125,12 @@ def evaluate(
 
 
 def _heads(
-    clips: Sequence[Clip], said: Sequence[tuple[NDArray[np.float32], ...]], runs: Sequence[int]
+    clips: Sequence[Clip], said: Sequence[tuple[NDArray[np.float32], ...]], folds: Sequence[int]
 ) -> list[tuple[Head, _Heard]]:
     groups = np.array([clip.group for clip in clips])
     truths = [target.argmax(1).numpy() for target in Targets.of(clips).heads]
     return [
-        (head, _Heard(groups, truths[index], [rows[index] for rows in said], np.array(runs)))
+        (head, _Heard(groups, truths[index], [rows[index] for rows in said], np.array(folds)))
         for index, head in enumerate(HEADS)
     ]
 
@@ -164,16 +168,16 @@ def _calibration(parts: Sequence[tuple[Head, _Heard]]) -> dict[str, Any]:
 
 
 def _tempered_by_others(heard: _Heard) -> list[NDArray[np.float64]]:
-    """Probabilities of every clip's rows, at the temperature that fits all other runs best."""
+    """Probabilities of every clip's rows, at the temperature that fits all other folds best."""
     temperatures = {}
-    for run in np.unique(heard.runs):
-        others = np.flatnonzero(heard.runs != run)
-        fitted = others if len(others) else np.arange(len(heard.runs))
+    for fold in np.unique(heard.folds):
+        others = np.flatnonzero(heard.folds != fold)
+        fitted = others if len(others) else np.arange(len(heard.folds))
         rows = [heard.rows[index] for index in fitted]
-        temperatures[run] = calibrate.temperature(rows, heard.truth[fitted])
+        temperatures[fold] = calibrate.temperature(rows, heard.truth[fitted])
     return [
-        calibrate.tempered(rows, temperatures[run])
-        for rows, run in zip(heard.rows, heard.runs, strict=True)
+        calibrate.tempered(rows, temperatures[fold])
+        for rows, fold in zip(heard.rows, heard.folds, strict=True)
     ]
 
 
