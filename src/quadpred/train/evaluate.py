@@ -90,7 +90,7 @@ def evaluate(
         task = bar.add_task("evaluation", total=None, note="")
         for folder in runs:
             model, recipe = load_classifier(folder)
-            tested = tuple(splits or Run.describe(folder)["test"])
+            tested = splits or Run.describe(folder)["test"]
             heard = [clip for clip in manifest.subset(tested) if clip.quadrant]
             if not heard:
                 raise ManifestError(f"{folder}: no labelled clips in splits {', '.join(tested)}")
@@ -99,11 +99,12 @@ def evaluate(
                 said.append(tuple(head.log_softmax(-1).numpy() for head in logits))
                 bar.advance(task)
             clips += heard
-            numbers += [folds.setdefault(tested, len(folds))] * len(heard)
+            fold = tuple(sorted({clip.split for clip in heard}))
+            numbers += [folds.setdefault(fold, len(folds))] * len(heard)
             by_run.append(
                 {
                     "run": folder.name,
-                    "splits": tested,
+                    "splits": fold,
                     "seed": recipe.seed,
                     "clips": len(heard),
                     **{
