@@ -32,8 +32,8 @@ from quadpred.train.report import save_reliability_of
 from quadpred.train.transfer import transfer
 
 FOLDS = 5
-# Folds and seeds. English speech is scored on every fold; the others on the first, to spare hours:
-# compare them with the same fold of English, which its card lists.
+# Folds and seeds. English speech is scored on every fold with three seeds; the others on the first
+# fold with one, to spare hours: compare them with the same run of English, which its card lists.
 SCORED = {"english": (FOLDS, 3), "mandarin": (1, 1), "mixed": (1, 1)}
 PIANO = "val"  # EMOPIA's published split
 SPEECH = {
