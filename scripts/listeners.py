@@ -1,13 +1,12 @@
-"""Rank correlation with what Emotify's listeners felt: the models on board, and VibeNet.
+"""Rank correlation with what Emotify's listeners felt: ours, and VibeNet's.
 
     pip install vibenet
-    python scripts/listeners.py DATA -o vibenet-emotify.npz
+    python scripts/listeners.py DATA RUNS -o vibenet-emotify.npz
 
-400 excerpts of classical, electronic, pop and rock music. The models heard them with a teacher's
-values, and never what listeners said. These ticked emotions and gave no axes: arousal and valence
-are sums of the shares of listeners that ticked what speaks for an axis, less what speaks against
-it. VibeNet's outputs are kept in the archive. Prints a table in Markdown, with 95 % bootstrap
-intervals over excerpts.
+DATA and RUNS are those of `ship.py`, which must have run. Each excerpt is heard by the English
+network of seed 0 that learned nothing from it. Listeners ticked emotions, no axes: these are the
+sums in `ship.py`, of classical, electronic, pop and rock music. VibeNet's outputs are kept in the
+archive. Prints a table in Markdown, with 95 % bootstrap intervals over excerpts.
 """
 
 import argparse
@@ -17,32 +16,31 @@ import numpy as np
 from numpy.typing import NDArray
 from peers import outputs
 from scipy.stats import spearmanr
+from ship import FOLDS, felt_ratings, manifests
 
-from quadpred import Predictor
+from quadpred.labels import HEADS
 from quadpred.train.corpora import Clip
-from quadpred.train.corpora.manifest import read_table
-
-AXES = {
-    "arousal": (("power", "joyful_activation", "tension"), ("calmness", "tenderness", "sadness")),
-    "valence": (("joyful_activation", "tenderness"), ("tension", "sadness")),
-}
+from quadpred.train.dataset import LogMels
+from quadpred.train.transfer import clip_logits, load_classifier
 
 Array = NDArray[np.float64]
 
 
-def felt(row: dict[str, str]) -> list[float]:
-    """Arousal and valence of an excerpt."""
-    return [
-        sum(float(row[name]) for name in up) - sum(float(row[name]) for name in down)
-        for up, down in AXES.values()
-    ]
-
-
-def heard(clips: list[Clip], speech: str) -> Array:
+def heard(clips: list[Clip], runs: Path) -> Array:
     """Probabilities of positive arousal and valence, shape (clips, 2)."""
-    predictor = Predictor.of_languages(speech)
-    means = [predictor.predict(clip.path).means() for clip in clips]
-    return np.array([[mean["arousal"]["positive"], mean["valence"]["positive"]] for mean in means])
+    said = np.zeros((len(clips), 2))
+    for fold in map(str, range(FOLDS)):
+        model, recipe = load_classifier(runs / f"english-to-english-{fold}-0")
+        chosen = [number for number, clip in enumerate(clips) if clip.split == fold]
+        log_mels = LogMels(recipe.features).load([clips[number] for number in chosen])
+        for number, frames in zip(chosen, log_mels, strict=True):
+            logits = clip_logits(model, frames, recipe)
+            said[number] = [
+                rows.softmax(-1).mean(0)[1].item()
+                for head, rows in zip(HEADS, logits, strict=True)
+                if len(head.classes) == 2
+            ]
+    return said
 
 
 def interval(values: Array, ratings: Array) -> str:
@@ -57,25 +55,22 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
+    parser.add_argument("runs", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("vibenet-emotify.npz"))
     arguments = parser.parse_args()
-    folder = arguments.data / "music_general/emotify"
-    rows = read_table(folder / "labels.csv")
-    clips = [Clip(folder / "audio" / row["file"], "", "", "") for row in rows]
-    wanted = np.array([felt(row) for row in rows])
+    clips = list(manifests(arguments.data, arguments.runs)["emotify"].clips)
+    ratings = felt_ratings(arguments.data / "music_general/emotify")
+    wanted = np.array([ratings[clip.path.name] for clip in clips])
     theirs = outputs(clips, arguments.output)
     from vibenet import labels
 
-    said = {
-        "VibeNet, energy and valence": theirs[:, [labels.index("energy"), labels.index("valence")]]
-    }
-    said |= {
-        f"quadpred, {speech.capitalize()} to English": heard(clips, speech)
-        for speech in ("english", "mandarin", "mixed")
-    }
+    axes = [labels.index("energy"), labels.index("valence")]
     print("| rank correlation | arousal | valence |\n| --- | --- | --- |")
-    for title, values in said.items():
-        cells = (interval(values[:, axis], wanted[:, axis]) for axis in range(len(AXES)))
+    for title, said in (
+        ("VibeNet, energy and valence", theirs[:, axes]),
+        ("quadpred, English to English", heard(clips, arguments.runs)),
+    ):
+        cells = (interval(said[:, axis], wanted[:, axis]) for axis in range(2))
         print(f"| {title} | {' | '.join(cells)} |")
 
 

@@ -1,5 +1,6 @@
 """Make what is on board, from the development recordings: three speech encoders, six models.
 
+    python scripts/free_music.py RUNS/free-music
     python scripts/ship.py DATA RUNS [SPEECH ...]
 
 DATA holds the recordings, RUNS takes manifests, runs and scores (a few hundred MB). What is
@@ -20,7 +21,8 @@ from typing import Any
 from quadpred.registry import WEIGHTS
 from quadpred.train.card import card, encoder_card
 from quadpred.train.corpora import Clip, DataSheet, Manifest, from_folder
-from quadpred.train.corpora.manifest import read_table
+from quadpred.train.corpora.manifest import in_folds, read_table
+from quadpred.train.corpora.quadrants import Scale, from_ratings
 from quadpred.train.corpora.render import render
 from quadpred.train.encoders import pack
 from quadpred.train.evaluate import evaluate
@@ -36,11 +38,17 @@ FOLDS = 5
 # fold with one, to spare hours: compare them with the same run of English, which its card lists.
 SCORED = {"english": (FOLDS, 3), "mandarin": (1, 1), "mixed": (1, 1)}
 PIANO = "val"  # EMOPIA's published split
+# Debian's fluid-soundfont-gm, timgm6mb-soundfont and musescore-general-soundfont-small.
+PIANOS = "sf2/FluidR3_GM.sf2", "sf2/TimGM6mb.sf2", "sf3/MuseScore_General_Lite.sf3"
 SPEECH = {
     "english": ("speechocean762",),
     "mandarin": ("audio_cmn", "hsk_sentences"),
     "mixed": ("speechocean762", "audio_cmn", "hsk_sentences"),
 }
+# Of the nine emotions that Emotify's listeners could tick, what counts for and against each axis;
+# signs are taken about the medians, without those nearest.
+AROUSAL = ("power", "joyful_activation", "tension"), ("calmness", "tenderness", "sadness")
+VALENCE = ("joyful_activation", "tenderness"), ("tension", "sadness")
 RESEARCH_ONLY = "excerpts of commercial music: research only"
 WEAK = (
     "Its labels were read from annotators' words by a lexicon and barely relate to its audio, which"
@@ -105,17 +113,7 @@ def manifests(data: Path, runs: Path) -> dict[str, Manifest]:
         tags=("moods", "genres"),
         folds=FOLDS,
     )
-    folder = data / "music_general/emotify"
-    made["emotify"] = from_folder(
-        folder / "audio",
-        DataSheet(
-            "Emotify",
-            "english",
-            "non-commercial research",
-            "Aljanaki et al. 2016: 400 excerpts of 20 s, heard for the teacher's values alone",
-            str((folder / "teacher.npz").resolve()),
-        ),
-    )
+    made["emotify"] = felt(data / "music_general/emotify")
     made["emopia"] = piano(data / "music_piano/emopia")
     folder = data / "music_mandarin/pop909_muchin"
     made["muchin"] = from_folder(
@@ -125,31 +123,87 @@ def manifests(data: Path, runs: Path) -> dict[str, Manifest]:
         group="song",
         folds=FOLDS,
     )
+    made["free"] = free_music(runs / "free-music")
     for name, manifest in made.items():
         manifest.save(runs / "manifests" / f"{name}.csv")
     return made
 
 
 def piano(folder: Path) -> Manifest:
-    """Render EMOPIA's MIDI files and make a manifest of its published splits."""
+    """Render EMOPIA's MIDI files and make a manifest of its published splits.
+
+    Every piece by the first piano, and by one of the others in turn: who knows a single piano takes
+    the sound of any other for an emotion.
+    """
     rows = read_table(folder / "labels.csv")
-    rendered = render([folder / "midi" / row["file"] for row in rows], warn=print)
+    clips = []
+    for number, piano in enumerate(PIANOS):
+        played = [r for i, r in enumerate(rows) if not number or i % (len(PIANOS) - 1) == number - 1]
+        midi = [folder / "midi" / row["file"] for row in played]
+        rendered = render(midi, warn=print, soundfont=Path("/usr/share/sounds", piano))
+        clips += [
+            Clip(rendered[path], row["song"], row["split"], row["quadrant"])
+            for path, row in zip(midi, played, strict=True)
+            if path in rendered
+        ]
     sheet = DataSheet(
         "EMOPIA",
         "",
         "CC BY-NC-SA 4.0",
-        "Hung et al. 2021: pop piano as MIDI, rendered by FluidSynth with its General MIDI sounds",
+        "Hung et al. 2021: pop piano as MIDI, rendered by FluidSynth with three soundfonts",
     )
-    clips = [
-        Clip(rendered[midi], row["song"], row["split"], row["quadrant"])
-        for row in rows
-        if (midi := folder / "midi" / row["file"]) in rendered
-    ]
     return Manifest(tuple(clips), sheet)
+
+
+def felt_ratings(folder: Path) -> dict[str, tuple[float, float]]:
+    """Arousal and valence of Emotify's excerpts, by file name, from what listeners felt (GEMS)."""
+    return {
+        row["file"]: tuple(
+            sum(float(row[name]) for name in up) - sum(float(row[name]) for name in down)
+            for up, down in (AROUSAL, VALENCE)
+        )
+        for row in read_table(folder / "labels.csv")
+    }
+
+
+def felt(folder: Path) -> Manifest:
+    """Make a manifest of Emotify with quadrants."""
+    sheet = DataSheet(
+        "Emotify",
+        "english",
+        "non-commercial research",
+        "Aljanaki et al. 2016: 400 excerpts of 20 s, heard for the teacher's values and for the"
+        " arousal that listeners felt (GEMS)",
+        str((folder / "teacher.npz").resolve()),
+    )
+    ratings = felt_ratings(folder)
+    quadrants = from_ratings(list(ratings.values()), Scale(-3, 3), about="median", neutral=0.03)
+    clips = [
+        Clip(folder / "audio" / name, name, "", quadrant)
+        for name, quadrant in zip(ratings, quadrants, strict=True)
+    ]
+    return Manifest(in_folds(clips, FOLDS, 0), sheet)
+
+
+def free_music(folder: Path) -> Manifest:
+    """Make a manifest of what free_music.py has fetched."""
+    sheet = DataSheet(
+        "Free music",
+        "",
+        "free licences, of each package its own: CC BY-SA, CC BY, CC0, GPL and others",
+        "excerpts of 30 s of the music of free games, from Debian 12; heard for musicnn's values"
+        " alone",
+        str((folder / "teacher.npz").resolve()),
+    )
+    return from_folder(folder, sheet, group=r".+(?=--\d)")
 
 
 def english_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, Any]:
     """Transfer to English music: the folds, whose pooled scores are returned, then all clips."""
+    unlabelled = [replace(clip, quadrant="") for clip in made["emotify"].clips]
+    listening = [made["free"], Manifest(tuple(unlabelled), made["emotify"].sheet)]
+    start = runs / f"speech-{speech}"
+    transfer(Recipe.load("listen"), listening, runs / f"{speech}-listening", start=start)
     folds, seeds = SCORED[speech]
     tested = []
     for seed, fold in product(range(seeds), range(folds)):
@@ -165,11 +219,11 @@ def english_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[st
 def hear(
     seed: int, made: dict[str, Manifest], runs: Path, speech: str, folder: Path, *test: str
 ) -> None:
-    """Transfer from a speech encoder to all the music but the splits `test`, piano last."""
+    """Transfer from what has listened to all the music but the splits `test`, piano last."""
     foreign = [made[name] for name in SPEECH["mixed"]]
-    songs = [made["4q"], made["emotify"]]
+    songs = [made["4q"], made["emotify"], made["free"]]
     first = folder.with_name(f"{folder.name}-songs")
-    start = runs / f"speech-{speech}"
+    start = runs / f"{speech}-listening"
     base, broad = (replace(Recipe.load(name), seed=seed) for name in ("base", "broad"))
     transfer(base, songs, first, foreign=foreign, start=start, test=test)
     music = [*songs, made["emopia"]]

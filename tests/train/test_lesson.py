@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from quadpred.features import FeatureConfig
-from quadpred.train.corpora import Clip, DataSheet, Manifest
+from quadpred.train.corpora import Clip, DataSheet, Manifest, ManifestError
 from quadpred.train.dataset import Batch, CropSampler, Targets, Teacher, teacher_values
 from quadpred.train.foreign import noises
 from quadpred.train.lesson import Lesson
+from quadpred.train.loop import Run
 from quadpred.train.network import Classifier, Encoder
-from quadpred.train.recipe import BlockConfig, Recipe
+from quadpred.train.recipe import BlockConfig, CorpusConfig, Recipe
+from quadpred.train.transfer import transfer
 
 CLIPS = [Clip(Path(f"{name}.wav"), name, "", "Q1") for name in "ab"]
 
@@ -41,6 +43,27 @@ def test_teachers_values_are_standardised_over_patches(tmp_path: Path) -> None:
     assert patches.shape == (9, 2)
     assert patches.mean(0) == pytest.approx(0, abs=1e-5)
     assert patches.std(0) == pytest.approx(1, abs=1e-5)
+
+
+def test_unlabelled_music_teaches_what_its_teacher_hears(
+    recipes: dict[str, Path], corpora: Path, tmp_path: Path
+) -> None:
+    songs = sorted((corpora / "music").glob("*.flac"))
+    fast = {song.stem: np.full((3, 1), song.stem < "Q3", np.float32) for song in songs}
+    np.savez(tmp_path / "teacher.npz", **fast)
+    sheet = DataSheet("music", teacher=str(tmp_path / "teacher.npz"))
+    music = Manifest(tuple(Clip(song, song.stem, "", "") for song in songs), sheet)
+    recipe = Recipe.load(recipes["base"])
+    lesson = replace(recipe.transfer, tags=0.0, teacher=1.0, foreign=0.0)
+    taught = replace(recipe, transfer=lesson)
+
+    transfer(taught, [music], tmp_path / "run", cache=tmp_path / "cache")
+
+    losses = [record["loss"] for record in Run.records(tmp_path / "run") if "loss" in record]
+    assert losses[-1] < losses[0] / 3
+    alone = replace(recipe, transfer=replace(lesson, teacher=0.0))
+    with pytest.raises(ManifestError, match="two quadrants"):
+        transfer(alone, [music], tmp_path / "alone", cache=tmp_path / "cache")
 
 
 def test_coverage_a_clip() -> None:
@@ -142,7 +165,8 @@ def test_open_valence_is_no_surprise_either_way(recipes: dict[str, Path]) -> Non
     losses = {}
     for quadrant in ("Q1", "Q2", "Q4"):
         clips = [replace(clip, quadrant=quadrant) for clip in CLIPS]
-        lesson = Lesson(recipe, clips, {}, {clip.path for clip in clips})
+        open_valence = CorpusConfig("songs", 1.0, arousal_only=True)
+        lesson = Lesson(recipe, clips, {}, dict.fromkeys((c.path for c in clips), open_valence))
         with torch.no_grad():
             losses[quadrant] = lesson.loss(model, frames, batch).item()
 

@@ -114,3 +114,21 @@ def test_run_from_before_a_recipe_gained_a_key_is_continued(base: Recipe, tmp_pa
     with pytest.raises(RunError, match="another run"):
         Run(tmp_path, {"kind": "transfer", "recipe": asdict(base), "start": None})
     assert path.read_text() == json.dumps(json.loads(path.read_text()))
+
+
+def test_heads_and_transfer_do_not_decide_on_an_encoder(base: Recipe, tmp_path: Path) -> None:
+    from dataclasses import asdict
+
+    Run(tmp_path, {"kind": "pretrain", "recipe": asdict(base)})
+    head = replace(base.network.head, experts=2)
+    other = replace(
+        base,
+        network=replace(base.network, head=head),
+        transfer=replace(base.transfer, coverage=0.1),
+    )
+
+    Run(tmp_path, {"kind": "pretrain", "recipe": asdict(other)})
+    with pytest.raises(RunError, match="another run"):
+        Run(tmp_path, {"kind": "pretrain", "recipe": asdict(replace(other, seed=1))})
+    with pytest.raises(RunError, match="another run"):
+        Run(tmp_path, {"kind": "transfer", "recipe": asdict(base)})

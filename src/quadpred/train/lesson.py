@@ -1,6 +1,6 @@
-"""What a batch of music teaches a classifier: three heads, words, a teacher, and when to doubt."""
+"""What a batch of music teaches a classifier: heads, words, a teacher, and whom to trust when."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from quadpred.labels import HEADS
 from quadpred.train.corpora import Clip
 from quadpred.train.dataset import Batch, Targets, Teacher, tag_vocabulary
 from quadpred.train.loop import autocast, device
 from quadpred.train.network import Classifier
-from quadpred.train.recipe import Recipe
+from quadpred.train.recipe import CorpusConfig, Recipe
 
 __all__ = ["Lesson"]
 
@@ -26,7 +25,7 @@ class Lesson:
         recipe: weighs them.
         clips: in the order in which batches number them.
         teacher: what another network says, by the clip's path; may be empty.
-        arousal_only: paths of clips whose valence is left open.
+        special: what is special about a clip's corpus, by the clip's path.
     """
 
     def __init__(
@@ -34,13 +33,17 @@ class Lesson:
         recipe: Recipe,
         clips: Sequence[Clip],
         teacher: Mapping[Path, NDArray[np.float32]],
-        arousal_only: Container[Path] = (),
+        special: Mapping[Path, CorpusConfig] | None = None,
     ):
+        special = special or {}
         self.recipe, self.config = recipe, recipe.transfer
         vocabulary = tag_vocabulary(clips) if self.config.tags else ()
+        arousal_only = {path for path, corpus in special.items() if corpus.arousal_only}
         self.targets = Targets.of(clips, vocabulary, arousal_only)
         self.teacher = Teacher(clips, teacher) if teacher else None
         self.weights = [_balanced(head) for head in self.targets.heads]
+        experts = [special[c.path].expert if c.path in special else 0 for c in clips]
+        self.experts = torch.tensor(experts) if any(experts) else None
         widths = {"tags": len(vocabulary), "teacher": self.teacher.width if self.teacher else 0}
         self.extras = {name: width for name, width in widths.items() if width}
         """Widths of the auxiliary outputs that there are targets for, by name."""
@@ -55,30 +58,31 @@ class Lesson:
             batch: where the crops are from.
         """
         with autocast(self.recipe.precision):
-            trunk = model.shared(frames.to(device()))
-            logits = [model.heads[head.name](trunk).float() for head in HEADS]
-            extras = {name: layer(trunk).float() for name, layer in model.extras.items()}
+            said = model.outputs(frames.to(device()))
         wanted, music = self.targets[batch.clips], len(batch.clips)
         losses = [
             _cross_entropy(rows[:music], target.to(device()), weight)
-            for rows, target, weight in zip(logits, wanted.heads, self.weights, strict=True)
+            for rows, target, weight in zip(said.logits, wanted.heads, self.weights, strict=True)
         ]
         if len(frames) > music:
             losses += [
-                self.config.foreign * -rows[music:].log_softmax(-1).mean() for rows in logits
+                self.config.foreign * -rows[music:].log_softmax(-1).mean() for rows in said.logits
             ]
-        if "tags" in extras:
+        if self.experts is not None and said.gate is not None:
+            chosen = self.experts[batch.clips, None].expand(-1, said.gate.shape[1])
+            losses.append(F.cross_entropy(said.gate[:music].mT, chosen.to(device())))
+        if "tags" in said.extras:
             # Words describe the clip as a whole, so it is the crop's mean that answers.
-            said = extras["tags"][:music].mean(1)
+            words = said.extras["tags"][:music].mean(1)
             errors = F.binary_cross_entropy_with_logits(
-                said, wanted.tags.to(device()), reduction="none"
+                words, wanted.tags.to(device()), reduction="none"
             )
             losses.append(self.config.tags * (errors * wanted.tagged.to(device())).mean())
         if self.teacher:
             starts = batch.starts / self.recipe.features.frames_per_row
-            values, known = self.teacher.rows(batch.clips, starts, trunk.shape[1])
-            said = extras["teacher"][:music]
-            errors = F.smooth_l1_loss(said, values.to(device()), reduction="none")
+            guesses = said.extras["teacher"][:music]
+            values, known = self.teacher.rows(batch.clips, starts, guesses.shape[1])
+            errors = F.smooth_l1_loss(guesses, values.to(device()), reduction="none")
             losses.append(self.config.teacher * (errors * known.to(device())).mean())
         return torch.stack(losses).sum()
 

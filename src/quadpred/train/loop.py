@@ -97,7 +97,7 @@ class Run:
         description = folder / "run.json"
         if not description.is_file():
             description.write_text(_told(asked))
-        elif _told(self.describe(folder)) != _told(asked):
+        elif _told(_decisive(self.describe(folder))) != _told(_decisive(asked)):
             raise RunError(f"{folder}: holds another run; choose a new folder or remove this one")
 
     @staticmethod
@@ -321,6 +321,16 @@ def fit(
 
 def _told(asked: Mapping[str, Any]) -> str:
     return json.dumps(asked, indent=2, sort_keys=True) + "\n"
+
+
+def _decisive(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides a run's result: of a recipe for pre-training, neither heads nor transfer."""
+    decisive = dict(asked)
+    if decisive["kind"] == "pretrain":
+        recipe = {key: value for key, value in decisive["recipe"].items() if key != "transfer"}
+        network = {key: value for key, value in recipe["network"].items() if key != "head"}
+        decisive["recipe"] = recipe | {"network": network}
+    return decisive
 
 
 def completed(described: Mapping[str, Any]) -> dict[str, Any]:

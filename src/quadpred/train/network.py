@@ -6,7 +6,9 @@ convolutional over time, so one network serves crops of any number of rows.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from torch.nn import functional as F
 from quadpred.labels import HEADS
 from quadpred.train.recipe import HeadConfig, NetworkConfig
 
-__all__ = ["Classifier", "Decoder", "Encoder"]
+__all__ = ["Classifier", "Decoder", "Encoder", "Outputs"]
 
 
 def _convolution(
@@ -151,11 +153,73 @@ def _dense(widths: Sequence[int], dropout: float) -> list[nn.Module]:
     return layers
 
 
+def _trunk(width: int, head: HeadConfig) -> nn.Sequential:
+    return nn.Sequential(*_dense([width, *head.trunk], head.dropout))
+
+
+def _heads(head: HeadConfig) -> nn.ModuleDict:
+    widths = [head.trunk[-1], *head.branch]
+    return nn.ModuleDict(
+        {
+            h.name: nn.Sequential(
+                *_dense(widths, head.dropout), nn.Linear(widths[-1], len(h.classes))
+            )
+            for h in HEADS
+        }
+    )
+
+
+def _said(heads: nn.ModuleDict, trunk: Tensor) -> tuple[Tensor, ...]:
+    return tuple(heads[h.name](trunk).float() for h in HEADS)
+
+
+class _LateExperts(nn.Module):
+    """Experts that join a trained one, and the gate between all of them.
+
+    They learn in a few epochs what to make of an encoder that is there, so what they read of it is
+    standardised.
+    """
+
+    def __init__(self, width: int, head: HeadConfig):
+        super().__init__()
+        self.standardise = nn.BatchNorm1d(width, affine=False)
+        self.gate = nn.Linear(width, head.experts)
+        nn.init.zeros_(self.gate.weight)
+        nn.init.zeros_(self.gate.bias)
+        nn.init.constant_(self.gate.bias[:1], 4.0)  # until it has learned, the first is trusted
+        late = range(1, head.experts)
+        self.trunks = nn.ModuleList(_trunk(width, head) for _ in late)
+        self.heads = nn.ModuleList(_heads(head) for _ in late)
+
+    def forward(self, pooled: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+        level = self.standardise(pooled.transpose(1, 2)).transpose(1, 2)
+        pairs = zip(self.trunks, self.heads, strict=True)
+        said = [_said(cast(nn.ModuleDict, heads), trunk(level)) for trunk, heads in pairs]
+        return self.gate(level).float(), said
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """All that a classifier says.
+
+    Attributes:
+        logits: one tensor of shape (batch, rows, classes) a head, in the order of `labels.HEADS`.
+        extras: the auxiliary outputs by name, (batch, rows, width).
+        gate: logits of the experts, (batch, rows, experts); `None` where there is only one.
+    """
+
+    logits: tuple[Tensor, ...]
+    extras: dict[str, Tensor]
+    gate: Tensor | None
+
+
 class Classifier(nn.Module):
     """Encoder and heads: log-mels (batch, frames, mels) to logits (batch, rows, classes) a head.
 
-    `extras` are further outputs and their widths (words about the clip, a teacher's values); they
-    share the trunk while training and are left behind at export.
+    Several experts (Jacobs et al. 1991) read what was pooled, each with its own trunk and heads,
+    and a gate says in each second how much to trust either. `extras` are further outputs and their
+    widths (words about the clip, a teacher's values); they share the first expert's trunk while
+    training and are left behind at export.
     """
 
     def __init__(
@@ -173,16 +237,8 @@ class Classifier(nn.Module):
             if head.pooling == "statistics"
             else _Flatten(self.encoder, frames_per_row)
         )
-        self.trunk = nn.Sequential(*_dense([self.pool.width, *head.trunk], head.dropout))
-        widths = [head.trunk[-1], *head.branch]
-        self.heads = nn.ModuleDict(
-            {
-                h.name: nn.Sequential(
-                    *_dense(widths, head.dropout), nn.Linear(widths[-1], len(h.classes))
-                )
-                for h in HEADS
-            }
-        )
+        self.trunk, self.heads = _trunk(self.pool.width, head), _heads(head)
+        self.late = _LateExperts(self.pool.width, head) if head.experts > 1 else None
         self.extras = nn.ModuleDict(
             {name: nn.Linear(head.trunk[-1], width) for name, width in (extras or {}).items()}
         )
@@ -190,12 +246,24 @@ class Classifier(nn.Module):
         self.context = head.context + margin if head.pooling == "statistics" else 0
         """Rows on either side that a row depends on, 0 where each row stands alone."""
 
-    def shared(self, frames: Tensor) -> Tensor:
-        """Return the trunk's output, shape (batch, rows, width)."""
-        trunk: Tensor = self.trunk(self.pool(self.encoder(frames)))
-        return trunk
+    def outputs(self, frames: Tensor) -> Outputs:
+        """Return logits with what only training needs."""
+        pooled = self.pool(self.encoder(frames))
+        trunk = self.trunk(pooled)
+        extras = {name: layer(trunk).float() for name, layer in self.extras.items()}
+        first = _said(self.heads, trunk)
+        if self.late is None:
+            return Outputs(first, extras, None)
+        gate, others = self.late(pooled)
+        logits = tuple(_mixed(gate, said) for said in zip(first, *others, strict=True))
+        return Outputs(logits, extras, gate)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Logits of quadrant, arousal and valence, in the order of `labels.HEADS`."""
-        trunk = self.shared(frames)
-        return tuple(self.heads[h.name](trunk) for h in HEADS)
+        return self.outputs(frames).logits
+
+
+def _mixed(gate: Tensor, logits: Sequence[Tensor]) -> Tensor:
+    """Logarithm of the experts' probabilities, averaged as the gate weighs them."""
+    said = torch.stack(tuple(logits), -1).log_softmax(-2)
+    return (said + gate.log_softmax(-1).unsqueeze(-2)).logsumexp(-1)

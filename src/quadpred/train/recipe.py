@@ -49,7 +49,8 @@ class HeadConfig:
 
     `pooling` is "flatten" (the whole latent of one row) or "statistics" (mean, deviation and
     maximum over `context` seconds before and after each row). `trunk` and `branch` are widths of
-    the dense layers shared by the heads and of each head's own.
+    the dense layers shared by the heads and of each head's own. There may be several `experts`,
+    each with all of these, between which a gate decides.
     """
 
     pooling: Literal["flatten", "statistics"]
@@ -57,6 +58,7 @@ class HeadConfig:
     branch: tuple[int, ...] = ()
     context: int = 0
     dropout: float = 0.25
+    experts: int = 1
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,14 @@ class CorpusConfig:
     """What is special about the corpus of this name.
 
     Of labels that are to be trusted for `arousal_only`, valence is left open: the quadrant may be
-    either of the two with that arousal.
+    either of the two with that arousal. `expert` is the number of the one that the gate is to
+    choose; for corpora that name none it is the first.
     """
 
     name: str
     coverage: float
     arousal_only: bool = False
+    expert: int = 0
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def transfer(
 
     Args:
         recipe: front end, network and schedule.
-        manifests: labelled music; clips without a quadrant serve the auxiliary targets alone.
+        manifests: music; clips without a quadrant serve the teacher alone, and so may all.
         folder: of the run.
         foreign: recordings that are no music, beside the noise that is made where a recipe weighs
             these at all.
@@ -63,7 +63,7 @@ def transfer(
 
     Raises:
         AudioError: a recording that cannot be read.
-        ManifestError: fewer than two quadrants to learn from.
+        ManifestError: neither two quadrants to learn from, nor clips for a teacher alone.
         RunError: `folder` holds another run, or `start` no finished one that fits the recipe.
 
     """
@@ -89,7 +89,8 @@ def transfer(
         if clip.quadrant or clip.path in teacher
     ]
     kept = [c for manifest in manifests for c in manifest.subset(validation) if c.quadrant]
-    if len({clip.quadrant for clip in clips} - {""}) < 2:
+    quadrants = {clip.quadrant for clip in clips} - {""}
+    if len(quadrants) < 2 and (quadrants or not clips):
         raise ManifestError(f"{manifests[0].sheet.name}: fewer than two quadrants to learn from")
     special = {corpus.name: corpus for corpus in config.corpora}
     specials = {
@@ -98,7 +99,7 @@ def transfer(
         if manifest.sheet.name in special
         for clip in manifest.clips
     }
-    lesson = Lesson(recipe, clips, teacher, {p for p, c in specials.items() if c.arousal_only})
+    lesson = Lesson(recipe, clips, teacher, specials)
     strange = [clip for manifest in foreign for clip in manifest.clips] if config.foreign else []
     log_mels = LogMels(recipe.features, cache)
     with progress_bar() as bar:
@@ -217,8 +218,11 @@ def _begin_from(model: Classifier, start: Path) -> None:
         if "encoder" in saved:
             model.encoder.load_state_dict(saved["encoder"])
         else:
-            own = {k: v for k, v in model.state_dict().items() if k.startswith("extras.")}
             kept = {k: v for k, v in saved["classifier"].items() if not k.startswith("extras.")}
-            model.load_state_dict(kept | own)
+            # A start need not have the auxiliary outputs, nor experts beside the first.
+            grown = {
+                k: v for k, v in model.state_dict().items() if k.startswith(("extras.", "late."))
+            }
+            model.load_state_dict(grown | kept)
     except RuntimeError:
         raise RunError(f"{start}: its network is not the recipe's") from None

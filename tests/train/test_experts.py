@@ -1,0 +1,128 @@
+"""Several experts, and the gate between them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from quadpred.labels import AROUSAL, HEADS
+from quadpred.train.corpora import Clip, DataSheet, Manifest
+from quadpred.train.dataset import LogMels
+from quadpred.train.loop import RunError
+from quadpred.train.network import Classifier
+from quadpred.train.recipe import CorpusConfig, Recipe
+from quadpred.train.transfer import load_classifier, transfer
+
+RATE = 16_000
+OPPOSITE = {"Q1": "Q3", "Q2": "Q4", "Q3": "Q1", "Q4": "Q2"}
+
+
+def with_experts(recipe: Recipe, experts: int = 2) -> Recipe:
+    head = replace(recipe.network.head, experts=experts)
+    return replace(recipe, network=replace(recipe.network, head=head))
+
+
+def classifier(recipe: Recipe) -> Classifier:
+    torch.manual_seed(0)
+    features = recipe.features
+    return Classifier(recipe.network, features.mels, features.frames_per_row).eval()
+
+
+def songs(folder: Path, name: str) -> Manifest:
+    clips = [Clip(path, path.stem, "", path.name[:2]) for path in sorted(folder.glob("*.flac"))]
+    return Manifest(tuple(clips), DataSheet(name))
+
+
+@pytest.fixture
+def whistled(corpora: Path, tmp_path: Path) -> Manifest:
+    """The same music under a whistle, which turns every quadrant into its opposite."""
+    folder = tmp_path / "whistled"
+    folder.mkdir()
+    for path in (corpora / "music").glob("*.flac"):
+        samples, _ = soundfile.read(path)
+        whistle = 0.3 * np.sin(2 * np.pi * 5000 * np.arange(len(samples)) / RATE)
+        soundfile.write(folder / path.name, samples + whistle, RATE)
+    plain = songs(folder, "Whistled")
+    opposite = (replace(clip, quadrant=OPPOSITE[clip.quadrant]) for clip in plain.clips)
+    return Manifest(tuple(opposite), plain.sheet)
+
+
+def test_experts_are_averaged_as_the_gate_weighs_them(recipes: dict[str, Path]) -> None:
+    recipe = with_experts(Recipe.load(recipes["base"]))
+    model = classifier(recipe)
+    frames = torch.randn(2, recipe.features.frames_per_row * 3, recipe.features.mels)
+    assert model.late is not None
+    torch.nn.init.normal_(model.late.gate.weight)
+    torch.nn.init.zeros_(model.late.gate.bias)
+
+    with torch.no_grad():
+        said = model.outputs(frames)
+        pooled = model.pool(model.encoder(frames))
+        gate, (other,) = model.late(pooled)
+        trunk = model.trunk(pooled)
+
+    share = gate.softmax(-1)
+    for head, logits, theirs in zip(HEADS, said.logits, other, strict=True):
+        first = model.heads[head.name](trunk).softmax(-1)
+        wanted = share[..., :1] * first + share[..., 1:] * theirs.softmax(-1)
+        torch.testing.assert_close(logits.exp(), wanted)
+    assert share.std(1).min() > 0.01
+
+
+def test_gate_learns_when_to_trust_whom(
+    recipes: dict[str, Path], corpora: Path, whistled: Manifest, tmp_path: Path
+) -> None:
+    music, cache = songs(corpora / "music", "Songs"), tmp_path / "cache"
+    recipe = Recipe.load(recipes["base"])
+    recipe = replace(recipe, transfer=replace(recipe.transfer, foreign=0.0, coverage=1.0))
+    special = (CorpusConfig("Whistled", 1.0, expert=1),)
+    both = with_experts(replace(recipe, transfer=replace(recipe.transfer, corpora=special)))
+
+    transfer(recipe, [music], tmp_path / "alone", cache=cache)
+    joined = tmp_path / "joined"
+    transfer(both, [music, whistled], joined, start=tmp_path / "alone", cache=cache)
+
+    model, _ = load_classifier(joined)
+    for manifest, expert in ((music, 0), (whistled, 1)):
+        right = []
+        for clip, frames in zip(
+            manifest.clips, LogMels(recipe.features, cache).load(manifest.clips), strict=True
+        ):
+            whole = len(frames) // recipe.features.frames_per_row * recipe.features.frames_per_row
+            with torch.no_grad():
+                said = model.outputs(torch.from_numpy(np.float32(frames[None, :whole])))
+            assert said.gate is not None
+            assert said.gate.softmax(-1)[..., expert].mean() > 0.7
+            guess = said.logits[HEADS.index(AROUSAL)].exp().mean((0, 1)).argmax()
+            right.append(bool(guess) == (clip.quadrant in ("Q1", "Q2")))
+        assert np.mean(right) > 0.9
+
+
+def test_expert_that_joins_changes_little_until_it_has_learned(
+    recipes: dict[str, Path], corpora: Path, tmp_path: Path
+) -> None:
+    music, cache = songs(corpora / "music", "Songs"), tmp_path / "cache"
+    recipe = Recipe.load(recipes["base"])
+    transfer(recipe, [music], tmp_path / "alone", cache=cache)
+    still = replace(recipe.transfer.stages[0], epochs=1, learning_rate=1e-12, frozen=True)
+    none = replace(recipe.transfer, stages=(still,), keep="best", foreign=0.0)
+
+    transfer(
+        with_experts(replace(recipe, transfer=none)),
+        [music],
+        tmp_path / "joined",
+        start=tmp_path / "alone",
+        cache=cache,
+    )
+
+    frames = torch.randn(1, recipe.features.frames_per_row * 4, recipe.features.mels)
+    (before, _), (after, _) = (load_classifier(tmp_path / name) for name in ("alone", "joined"))
+    before.encoder.load_state_dict(after.encoder.state_dict())  # whose statistics adapt
+    with torch.no_grad():
+        for one, other in zip(before(frames), after(frames), strict=True):
+            assert (one.softmax(-1) - other.exp()).abs().max() < 0.03
+    with pytest.raises(RunError, match="not the recipe's"):
+        transfer(recipe, [music], tmp_path / "fewer", start=tmp_path / "joined", cache=cache)
