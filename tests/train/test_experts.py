@@ -79,7 +79,9 @@ def test_gate_learns_when_to_trust_whom(
     recipe = Recipe.load(recipes["base"])
     recipe = replace(recipe, transfer=replace(recipe.transfer, foreign=0.0, coverage=1.0))
     special = (CorpusConfig("Whistled", 1.0, expert=1),)
-    both = with_experts(replace(recipe, transfer=replace(recipe.transfer, corpora=special)))
+    stage = replace(recipe.transfer.stages[-1], epochs=30)
+    taught = replace(recipe.transfer, corpora=special, stages=(stage,))
+    both = with_experts(replace(recipe, transfer=taught))
 
     transfer(recipe, [music], tmp_path / "alone", cache=cache)
     joined = tmp_path / "joined"
