@@ -75,7 +75,10 @@ def progress_bar() -> Progress:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training with one learning rate schedule over some of the parameters."""
+    """A stretch of training with one learning rate schedule over some of the parameters.
+
+    Modules that stand `still` keep their statistics too.
+    """
 
     name: str
     epochs: int
@@ -83,6 +86,7 @@ class Stage:
     schedule: Literal["constant", "plateau", "one-cycle"]
     parameters: tuple[nn.Parameter, ...]
     weight_decay: float = 0.0
+    still: tuple[nn.Module, ...] = ()
 
 
 class Run:
@@ -275,6 +279,8 @@ def fit(
                 started, loss_sum = time.monotonic(), 0.0
                 torch.manual_seed(_entropy(seed, index, epoch))
                 model.train()
+                for module in stage.still:
+                    module.eval()
                 for loss in losses((index, epoch)):
                     optimiser.zero_grad(set_to_none=True)
                     loss.backward()  # type: ignore[no-untyped-call]

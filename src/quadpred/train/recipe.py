@@ -124,7 +124,10 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage of transfer; a `frozen` encoder keeps its weights, and adapts its statistics."""
+    """One stage of transfer; a `frozen` one trains only what its start did not bring.
+
+    A speech encoder still adapts its statistics to music; one that knows music stays as it is.
+    """
 
     epochs: int
     learning_rate: float

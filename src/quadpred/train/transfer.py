@@ -122,8 +122,8 @@ def transfer(
         strangers = CropSampler(unmusical, crop, few, heard)
     torch.manual_seed(recipe.seed)
     model = _classifier(recipe, lesson.extras)
-    if start:
-        _begin_from(model, start)
+    brought = _begin_from(model, start) if start else _encoder_of(model)
+    known = not brought <= _encoder_of(model)
     model = placed(model)
 
     def losses(position: tuple[int, int]) -> Iterator[Tensor]:
@@ -149,7 +149,6 @@ def transfer(
             scores[f"{head.name}_accuracy"] = (guesses == truth).float().mean().item()
         return scores
 
-    encoder = set(model.encoder.parameters())
     fit(
         run,
         model,
@@ -159,8 +158,13 @@ def transfer(
                 stage.epochs,
                 stage.learning_rate,
                 stage.schedule,
-                tuple(p for p in model.parameters() if not stage.frozen or p not in encoder),
+                tuple(
+                    weight
+                    for name, weight in model.named_parameters()
+                    if not stage.frozen or name not in brought
+                ),
                 config.weight_decay,
+                (model.encoder,) if stage.frozen and known else (),
             )
             for stage in config.stages
         ],
@@ -212,17 +216,21 @@ def _classifier(recipe: Recipe, extras: Mapping[str, int]) -> Classifier:
     return Classifier(recipe.network, features.mels, features.frames_per_row, extras)
 
 
-def _begin_from(model: Classifier, start: Path) -> None:
+def _encoder_of(model: Classifier) -> set[str]:
+    return {name for name in model.state_dict() if name.startswith("encoder.")}
+
+
+def _begin_from(model: Classifier, start: Path) -> set[str]:
+    """Take a start's weights, and return their names."""
     saved = start_weights(start)
     try:
         if "encoder" in saved:
             model.encoder.load_state_dict(saved["encoder"])
-        else:
-            kept = {k: v for k, v in saved["classifier"].items() if not k.startswith("extras.")}
-            # A start need not have the auxiliary outputs, nor experts beside the first.
-            grown = {
-                k: v for k, v in model.state_dict().items() if k.startswith(("extras.", "late."))
-            }
-            model.load_state_dict(grown | kept)
+            return _encoder_of(model)
+        kept = {k: v for k, v in saved["classifier"].items() if not k.startswith("extras.")}
+        # A start need not have the auxiliary outputs, nor experts beside the first.
+        grown = {k: v for k, v in model.state_dict().items() if k.startswith(("extras.", "late."))}
+        model.load_state_dict(grown | kept)
     except RuntimeError:
         raise RunError(f"{start}: its network is not the recipe's") from None
+    return set(kept)
