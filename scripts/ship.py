@@ -66,8 +66,9 @@ NOTES = (
     " against two voices, words and synthetic speech): no difference between these models shows an"
     " effect of language by itself.",
     "Valence is weaker than arousal: where it is about even, so are the quadrants.",
-    "It learned valence from popular music alone. Of rendered piano it hears arousal, and valence"
-    " no better than chance, nearly always as positive; of orchestral music little is known.",
+    "Piano has an expert of its own, which learned from two synthetic pianos: it hears arousal,"
+    " and of their valence a part; other pianos may seem calmer to it than they are. Of orchestral"
+    " music little is known.",
 )
 
 
@@ -314,7 +315,10 @@ def main() -> None:
             made["emopia"],
             [PIANO],
         )
-        english = [(title, result), ("rendered piano, EMOPIA's validation split", keys)]
+        english = [
+            (title, result),
+            ("rendered piano (two soundfonts), EMOPIA's validation split", keys),
+        ]
         ship(runs / f"{speech}-to-english", speech, "english", english)
         result = mandarin_music(made, runs, speech)
         unmoved = scored(

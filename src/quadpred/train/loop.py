@@ -336,6 +336,8 @@ def _decisive(asked: Mapping[str, Any]) -> dict[str, Any]:
         recipe = {key: value for key, value in decisive["recipe"].items() if key != "transfer"}
         network = {key: value for key, value in recipe["network"].items() if key != "head"}
         decisive["recipe"] = recipe | {"network": network}
+    if decisive.get("start"):
+        decisive["start"] = _decisive(decisive["start"])
     return decisive
 
 
