@@ -332,7 +332,7 @@ def _told(asked: Mapping[str, Any]) -> str:
 def _decisive(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What decides a run's result: of a recipe for pre-training, neither heads nor transfer."""
     decisive = dict(asked)
-    if decisive["kind"] == "pretrain":
+    if decisive.get("kind") == "pretrain":
         recipe = {key: value for key, value in decisive["recipe"].items() if key != "transfer"}
         network = {key: value for key, value in recipe["network"].items() if key != "head"}
         decisive["recipe"] = recipe | {"network": network}
