@@ -124,9 +124,9 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One stage of transfer; a `frozen` one trains only what its start did not bring.
+    """One stage of transfer; a `frozen` encoder keeps its weights, and adapts its statistics.
 
-    A speech encoder still adapts its statistics to music; one that knows music stays as it is.
+    Where experts join a network, all that there was stays as it is.
     """
 
     epochs: int

@@ -122,8 +122,9 @@ def transfer(
         strangers = CropSampler(unmusical, crop, few, heard)
     torch.manual_seed(recipe.seed)
     model = _classifier(recipe, lesson.extras)
-    brought = _begin_from(model, start) if start else _encoder_of(model)
-    known = not brought <= _encoder_of(model)
+    encoder = {name for name in model.state_dict() if name.startswith("encoder.")}
+    joined = _begin_from(model, start) if start else frozenset()
+    frozen = joined or encoder
     model = placed(model)
 
     def losses(position: tuple[int, int]) -> Iterator[Tensor]:
@@ -161,10 +162,10 @@ def transfer(
                 tuple(
                     weight
                     for name, weight in model.named_parameters()
-                    if not stage.frozen or name not in brought
+                    if not stage.frozen or name not in frozen
                 ),
                 config.weight_decay,
-                (model.encoder,) if stage.frozen and known else (),
+                (model.encoder,) if stage.frozen and joined else (),
             )
             for stage in config.stages
         ],
@@ -216,21 +217,18 @@ def _classifier(recipe: Recipe, extras: Mapping[str, int]) -> Classifier:
     return Classifier(recipe.network, features.mels, features.frames_per_row, extras)
 
 
-def _encoder_of(model: Classifier) -> set[str]:
-    return {name for name in model.state_dict() if name.startswith("encoder.")}
-
-
-def _begin_from(model: Classifier, start: Path) -> set[str]:
-    """Take a start's weights, and return their names."""
+def _begin_from(model: Classifier, start: Path) -> frozenset[str]:
+    """Take a start's weights; return the names of those that experts have joined, if any have."""
     saved = start_weights(start)
     try:
         if "encoder" in saved:
             model.encoder.load_state_dict(saved["encoder"])
-            return _encoder_of(model)
+            return frozenset()
         kept = {k: v for k, v in saved["classifier"].items() if not k.startswith("extras.")}
         # A start need not have the auxiliary outputs, nor experts beside the first.
         grown = {k: v for k, v in model.state_dict().items() if k.startswith(("extras.", "late."))}
         model.load_state_dict(grown | kept)
     except RuntimeError:
         raise RunError(f"{start}: its network is not the recipe's") from None
-    return set(kept)
+    join = any(name.startswith("late.") and name not in kept for name in grown)
+    return frozenset(kept) if join else frozenset()
