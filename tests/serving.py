@@ -55,5 +55,6 @@ def children(parent: int | str = "self") -> list[int]:
     """Ids of a process's children; of its main thread alone, unless `parent` is "self"."""
     found = []
     for task in Path(f"/proc/{parent}/task").iterdir():
-        found += map(int, (task / "children").read_text().split())
+        with suppress(OSError):  # the thread has just ended
+            found += map(int, (task / "children").read_text().split())
     return found
