@@ -9,6 +9,7 @@ src/quadpred/weights. Naming languages of speech makes what starts from these al
 two such processes of one thread each (OMP_NUM_THREADS=1) are faster than one of two.
 """
 
+import fcntl
 import hashlib
 import json
 import sys
@@ -289,9 +290,13 @@ def ship_encoder(run: Path, speech: str) -> None:
 def enter(listing: str, name: str, entry: dict[str, Any]) -> None:
     """Add an entry to a list of what is on board, or replace it."""
     path = WEIGHTS / listing
-    board = json.loads(path.read_text()) if path.is_file() else {}
-    board[name] = entry
-    path.write_text(json.dumps(dict(sorted(board.items())), indent=2) + "\n")
+    with Path(__file__).open() as lock:  # a process for another language waits
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        board = json.loads(path.read_text()) if path.is_file() else {}
+        board[name] = entry
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(dict(sorted(board.items())), indent=2) + "\n")
+        part.replace(path)
 
 
 def main() -> None:

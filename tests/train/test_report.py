@@ -8,7 +8,7 @@ from rich.console import Console
 
 from quadpred.labels import HEADS
 from quadpred.train import calibrate
-from quadpred.train.card import _scores
+from quadpred.train.card import _corpora, _scores
 from quadpred.train.evaluate import (
     _Heard,
     _tempered_by_others,
@@ -115,3 +115,22 @@ def test_pictures_of_all_heads_by_clip_and_window(result, tmp_path: Path) -> Non
         f"{head.name}-{unit}.png" for head in HEADS for unit in ("clip", "window")
     )
     assert len({imread(path).tobytes() for path in paths}) == 6
+
+
+def test_card_names_a_corpus_once_with_the_recipes_that_heard_it() -> None:
+    def stage(kind: str, recipe: str, *names: str, start: object = None) -> dict[str, object]:
+        corpora = [
+            {"name": name, "language": "", "licence": "CC0", "note": "short"} for name in names
+        ]
+        return {"kind": kind, "recipe": {"name": recipe}, "corpora": corpora, "start": start}
+
+    speech = stage("pretrain", "base", "talk")
+    songs = stage("transfer", "listen", "songs", start=speech)
+    last = stage("transfer", "base", "songs", "keys", start=songs)
+    last["foreign"] = speech["corpora"]
+    assert _corpora(last) == [
+        "| pre-training: `base` | talk |  | CC0 | short |",
+        "| transfer: `listen`, `base` | songs |  | CC0 | short |",
+        "| transfer: `base` | keys |  | CC0 | short |",
+        "| no music, to be unsure of: `base` | talk |  | CC0 |  |",
+    ]

@@ -54,7 +54,7 @@ def card(
     ]
     if experimental:
         lines += [f"**Experimental:** {experimental}", ""]
-    lines += ["## Training data", "", "| stage | corpus | language | terms | note |"]
+    lines += ["## Training data", "", "| stage: recipes | corpus | language | terms | note |"]
     lines += ["| --- | --- | --- | --- | --- |", *_corpora(described), ""]
     lines += [
         "None of these recordings comes with the model. Where a corpus is for research only, so is"
@@ -105,7 +105,7 @@ def encoder_card(
         "",
         "## Training data",
         "",
-        "| stage | corpus | language | terms | note |",
+        "| stage: recipes | corpus | language | terms | note |",
         "| --- | --- | --- | --- | --- |",
         *_corpora(described),
         "",
@@ -125,20 +125,26 @@ def encoder_card(
 
 
 def _corpora(described: Mapping[str, Any]) -> list[str]:
-    """One table row a corpus and stage, earliest first."""
-    earlier = _corpora(described["start"]) if described.get("start") else []
-    stage = {"pretrain": "pre-training", "transfer": "transfer"}[described["kind"]]
-    return (
-        earlier
-        + [
-            f"| {stage} | {c['name']} | {c['language']} | {c['licence']} | {c['note']} |"
-            for c in described["corpora"]
-        ]
-        + [
-            f"| no music, to be unsure of | {c['name']} | {c['language']} | {c['licence']} | |"
-            for c in described.get("foreign", ())
-        ]
-    )
+    """One table row a corpus and what it was heard for, with the recipes of all such stages."""
+    heard: dict[tuple[str, str], tuple[list[str], str]] = {}
+    for run in _stages(described):
+        recipe = f"`{run['recipe']['name']}`"
+        stage = {"pretrain": "pre-training", "transfer": "transfer"}[run["kind"]]
+        strange = run.get("foreign", ())
+        for use, corpora in (stage, run["corpora"]), ("no music, to be unsure of", strange):
+            for c in corpora:
+                note = c["note"] if use == stage else ""
+                text = f"{c['name']} | {c['language']} | {c['licence']} | {note}"
+                recipes, _ = heard.setdefault((use, c["name"]), ([], text))
+                if recipe not in recipes:
+                    recipes.append(recipe)
+    return [f"| {use}: {', '.join(r)} | {text} |" for (use, _), (r, text) in heard.items()]
+
+
+def _stages(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a run and those it started from were asked to do, earliest first."""
+    earlier = _stages(described["start"]) if described.get("start") else []
+    return [*earlier, described]
 
 
 def _scores(title: str, result: Mapping[str, Any]) -> list[str]:
