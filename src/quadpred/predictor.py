@@ -29,8 +29,9 @@ METADATA_KEY = "quadpred"
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
-_BLOCK_ROWS = 30
-"""Rows a call of the network: its memory stays in the cache, and is the same for every length."""
+_BLOCK_ROWS = 60
+"""Rows a call of the network: many beside the context that each call computes anew, and few
+enough for a small memory, which is the same for every length."""
 
 
 class ModelError(ValueError):
