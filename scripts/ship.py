@@ -35,9 +35,9 @@ from quadpred.train.report import save_reliability_of
 from quadpred.train.transfer import transfer
 
 FOLDS = 5
-# Folds and seeds. English speech is scored on every fold with three seeds; the others on the first
-# fold with one, to spare hours: compare them with the same run of English, which its card lists.
-SCORED = {"english": (FOLDS, 3), "mandarin": (1, 1), "mixed": (1, 1)}
+# Folds and seeds. All are scored on every fold; English speech with three seeds, the others with the
+# first of them, to spare hours: compare them with the same runs of English, which its card lists.
+SCORED = {"english": (FOLDS, 3), "mandarin": (FOLDS, 1), "mixed": (FOLDS, 1)}
 PIANO = "val"  # EMOPIA's published split
 # Debian's fluid-soundfont-gm and timgm6mb-soundfont, which plays every second piece: who knows one
 # piano takes the sound of any other for an emotion.
