@@ -1,6 +1,7 @@
 """Make what is on board, from the development recordings: three speech encoders, six models.
 
     python scripts/free_music.py RUNS/free-music
+    python scripts/opinions.py DATA RUNS
     python scripts/ship.py DATA RUNS [SPEECH ...]
 
 DATA holds the recordings, RUNS takes manifests, runs and scores (a few hundred MB). What is
@@ -19,6 +20,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from opinions import archive_of
+
 from quadpred.registry import WEIGHTS
 from quadpred.train.card import card, encoder_card
 from quadpred.train.corpora import Clip, DataSheet, Manifest, from_folder
@@ -35,8 +38,8 @@ from quadpred.train.report import save_reliability_of
 from quadpred.train.transfer import transfer
 
 FOLDS = 5
-# Folds and seeds. All are scored on every fold; English speech with three seeds, the others with the
-# first of them, to spare hours: compare them with the same runs of English, which its card lists.
+# Folds and seeds. All are scored on every fold; English speech with three seeds, the others with
+# the first of them, to spare hours: compare them with the same runs of English, on its card.
 SCORED = {"english": (FOLDS, 3), "mandarin": (FOLDS, 1), "mixed": (FOLDS, 1)}
 PIANO = "val"  # EMOPIA's published split
 # Debian's fluid-soundfont-gm and timgm6mb-soundfont, which plays every second piece: who knows one
@@ -223,8 +226,14 @@ def hear(
     start = runs / f"{speech}-listening"
     base, broad = (replace(Recipe.load(name), seed=seed) for name in ("base", "broad"))
     transfer(base, songs, first, foreign=foreign, start=start, test=test)
-    music = [*songs, made["emopia"]]
+    heard = [replace(m, sheet=opinionated(m.sheet, runs / "opinions")) for m in songs]
+    music = [*heard, made["emopia"]]
     transfer(broad, music, folder, foreign=foreign, start=first, test=[*test, PIANO])
+
+
+def opinionated(sheet: DataSheet, opinions: Path) -> DataSheet:
+    """Name what opinions.py has written."""
+    return replace(sheet, opinion=str(archive_of(sheet, opinions).resolve()))
 
 
 def mandarin_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, Any]:

@@ -20,8 +20,8 @@ RATE = 16_000
 OPPOSITE = {"Q1": "Q3", "Q2": "Q4", "Q3": "Q1", "Q4": "Q2"}
 
 
-def with_experts(recipe: Recipe, experts: int = 2) -> Recipe:
-    head = replace(recipe.network.head, experts=experts)
+def with_experts(recipe: Recipe, opinion: float = 0.0) -> Recipe:
+    head = replace(recipe.network.head, experts=2, opinion=opinion)
     return replace(recipe, network=replace(recipe.network, head=head))
 
 
@@ -61,7 +61,7 @@ def test_experts_are_averaged_as_the_gate_weighs_them(recipes: dict[str, Path]) 
     with torch.no_grad():
         said = model.outputs(frames)
         pooled = model.pool(model.encoder(frames))
-        gate, (other,) = model.late(pooled)
+        gate, (other,), _ = model.late(pooled)
         trunk = model.trunk(pooled)
 
     share = gate.softmax(-1)
@@ -70,6 +70,35 @@ def test_experts_are_averaged_as_the_gate_weighs_them(recipes: dict[str, Path]) 
         wanted = share[..., :1] * first + share[..., 1:] * theirs.softmax(-1)
         torch.testing.assert_close(logits.exp(), wanted)
     assert share.std(1).min() > 0.01
+
+
+def test_an_opinion_moves_the_odds_of_valence_alone(recipes: dict[str, Path]) -> None:
+    recipe = with_experts(Recipe.load(recipes["base"]), opinion=0.5)
+    model = classifier(recipe)
+    frames = torch.randn(2, recipe.features.frames_per_row * 3, recipe.features.mels)
+    assert model.late is not None
+    assert model.late.opinion is not None
+    torch.nn.init.constant_(model.late.gate.bias[:1], 40.0)  # the second expert is not asked
+
+    with torch.no_grad():
+        before = model.outputs(frames)
+        torch.nn.init.normal_(model.late.opinion.weight)
+        after = model.outputs(frames)
+
+    assert before.opinion is not None
+    assert not before.opinion.any()
+    assert after.opinion is not None
+    assert after.opinion.std() > 0.1
+    quadrant, arousal, valence = (
+        later - earlier for earlier, later in zip(before.logits, after.logits, strict=True)
+    )
+    moved = 0.5 * after.opinion[..., 0]
+    torch.testing.assert_close(valence[..., 1] - valence[..., 0], moved)
+    torch.testing.assert_close(arousal, torch.zeros_like(arousal))
+    happy, tense, sad, calm = quadrant.unbind(-1)
+    for positive, negative in ((happy, tense), (calm, sad)):
+        torch.testing.assert_close(positive - negative, moved)
+    torch.testing.assert_close(happy, calm)
 
 
 def test_gate_learns_when_to_trust_whom(
@@ -101,6 +130,36 @@ def test_gate_learns_when_to_trust_whom(
             guess = said.logits[HEADS.index(AROUSAL)].exp().mean((0, 1)).argmax()
             right.append(bool(guess) == (clip.quadrant in ("Q1", "Q2")))
         assert np.mean(right) > 0.9
+
+
+def test_an_opinion_is_learned_from_its_teacher_alone(
+    recipes: dict[str, Path], corpora: Path, tmp_path: Path
+) -> None:
+    music, cache = songs(corpora / "music", "Songs"), tmp_path / "cache"
+    fast = {clip.path.stem: clip.quadrant in ("Q1", "Q2") for clip in music.clips}
+    archive = {name: np.full((1, 1), value, np.float32) for name, value in fast.items()}
+    np.savez(tmp_path / "opinion.npz", **archive)
+    sheet = replace(music.sheet, opinion=str(tmp_path / "opinion.npz"))
+    recipe = Recipe.load(recipes["base"])
+    stage = replace(recipe.transfer.stages[-1], epochs=30, frozen=True)
+    lesson = replace(recipe.transfer, stages=(stage,), coverage=1.0)
+    both = with_experts(replace(recipe, transfer=lesson), opinion=0.5)
+    transfer(recipe, [music], tmp_path / "alone", cache=cache)
+
+    opinions = {}
+    for name, heard in (("told", sheet), ("untold", music.sheet)):
+        manifest, folder = replace(music, sheet=heard), tmp_path / name
+        transfer(both, [manifest], folder, start=tmp_path / "alone", cache=cache)
+        model, _ = load_classifier(folder)
+        frames = LogMels(recipe.features, cache).load(music.clips)
+        with torch.no_grad():
+            said = [model.outputs(torch.from_numpy(np.float32(clip[None, :64]))) for clip in frames]
+        opinions[name] = np.array([s.opinion.mean().item() for s in said if s.opinion is not None])
+
+    is_fast = np.array(list(fast.values()))
+    assert opinions["told"][is_fast].min() > opinions["told"][~is_fast].max() + 0.5
+    assert len(opinions["untold"]) == len(fast)
+    assert not opinions["untold"].any()
 
 
 def test_what_joins_leaves_the_rest_as_it_is(

@@ -38,6 +38,7 @@ def test_teachers_values_are_standardised_over_patches(tmp_path: Path) -> None:
     sheet = DataSheet("music", teacher=str(tmp_path / "teacher.npz"))
 
     values = teacher_values([Manifest(tuple(CLIPS), sheet)])
+    assert teacher_values([Manifest(tuple(CLIPS), sheet)], "opinion") == {}
 
     patches = np.concatenate([values[clip.path] for clip in CLIPS])
     assert patches.shape == (9, 2)
@@ -94,7 +95,7 @@ def lesson_on_strangers(recipes: dict[str, Path], foreign: float) -> tuple[float
     torch.nn.init.normal_(model.heads["quadrant"][-1].weight, std=30)  # sure of everything
     frames = torch.randn(4, features.frames_per_row * 4, features.mels)
     batch = Batch(frames[:2], torch.tensor([0, 1]), torch.tensor([0, 0]))
-    lesson = Lesson(recipe, CLIPS, {})
+    lesson = Lesson(recipe, CLIPS, {}, {})
     with torch.no_grad():
         return (
             lesson.loss(model, frames[:2], batch).item(),
@@ -166,7 +167,7 @@ def test_open_valence_is_no_surprise_either_way(recipes: dict[str, Path]) -> Non
     for quadrant in ("Q1", "Q2", "Q4"):
         clips = [replace(clip, quadrant=quadrant) for clip in CLIPS]
         open_valence = CorpusConfig("songs", 1.0, arousal_only=True)
-        lesson = Lesson(recipe, clips, {}, dict.fromkeys((c.path for c in clips), open_valence))
+        lesson = Lesson(recipe, clips, {}, {}, dict.fromkeys((c.path for c in clips), open_valence))
         with torch.no_grad():
             losses[quadrant] = lesson.loss(model, frames, batch).item()
 

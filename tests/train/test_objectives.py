@@ -99,14 +99,17 @@ def test_what_an_objective_cannot_use_is_said(
         objective_of(asking(base, objective="cpc", crop=2), 0)
 
 
-def test_run_from_before_a_recipe_gained_a_key_is_continued(base: Recipe, tmp_path: Path) -> None:
+def test_run_from_before_recipes_and_corpora_gained_a_key_is_continued(
+    base: Recipe, tmp_path: Path
+) -> None:
     from dataclasses import asdict
 
-    asked = {"kind": "pretrain", "recipe": asdict(base)}
+    asked = {"kind": "pretrain", "recipe": asdict(base), "corpora": [asdict(DataSheet("speech"))]}
     Run(tmp_path, asked)
     path = tmp_path / "run.json"
     old = json.loads(path.read_text())
     del old["recipe"]["pretrain"]["objective"]
+    del old["corpora"][0]["opinion"]
     path.write_text(json.dumps({"kind": "transfer", "recipe": old["recipe"], "start": old}))
 
     assert Run.describe(tmp_path)["start"]["recipe"]["pretrain"]["objective"] == "scae"

@@ -69,6 +69,9 @@ def manifest(
     teacher: Annotated[
         Path | None, typer.Option(help="Archive (.npz) of another network's values for each clip.")
     ] = None,
+    opinion: Annotated[
+        Path | None, typer.Option(help="The same, of how positive a network finds its valence.")
+    ] = None,
 ) -> None:
     """Make a manifest, split by group, of a folder of recordings."""
     from dataclasses import replace
@@ -92,6 +95,7 @@ def manifest(
         "licence": licence,
         "note": note,
         "teacher": str(teacher.resolve()) if teacher else "",
+        "opinion": str(opinion.resolve()) if opinion else "",
     }
     sheet = replace(made.sheet, **{key: value for key, value in given.items() if value})
     made = replace(made, sheet=sheet)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -94,16 +95,22 @@ def tag_vocabulary(clips: Sequence[Clip], least: int = 10) -> tuple[str, ...]:
     return tuple(str(name) for name, count in zip(names, counts, strict=True) if count >= least)
 
 
-def teacher_values(manifests: Sequence[Manifest]) -> dict[Path, NDArray[np.float32]]:
-    """Return what the teachers say of each patch of each clip, standardised over all patches.
+def teacher_values(
+    manifests: Sequence[Manifest], kind: Literal["teacher", "opinion"] = "teacher"
+) -> dict[Path, NDArray[np.float32]]:
+    """Return what other networks say of each patch of each clip, standardised over all patches.
+
+    Args:
+        manifests: whose data sheets name the archives.
+        kind: of archive, as the data sheet names it.
 
     Returns:
-        Arrays of shape (patches, values) by the clip's path; empty where no corpus has a teacher.
+        Arrays of shape (patches, values) by the clip's path; empty where no corpus has an archive.
     """
     said = {}
     for manifest in manifests:
-        if manifest.sheet.teacher:
-            with np.load(manifest.sheet.teacher) as archive:
+        if archive_path := getattr(manifest.sheet, kind):
+            with np.load(archive_path) as archive:
                 for clip in manifest.clips:
                     if clip.path.stem in archive:
                         said[clip.path] = archive[clip.path.stem].astype(np.float32)

@@ -116,7 +116,7 @@ def evaluate(
     parts = _heads(clips, said, numbers)
     heads = {head.name: scores(part, head) for head, part in parts}
     return {
-        "corpus": asdict(manifest.sheet) | {"teacher": ""},
+        "corpus": asdict(manifest.sheet) | {"teacher": "", "opinion": ""},
         "clips": len({clip.path for clip in clips}),
         "groups": len({clip.group for clip in clips}),
         "runs": by_run,

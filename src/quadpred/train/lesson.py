@@ -25,6 +25,7 @@ class Lesson:
         recipe: weighs them.
         clips: in the order in which batches number them.
         teacher: what another network says, by the clip's path; may be empty.
+        opinion: what one says of valence; the same.
         special: what is special about a clip's corpus, by the clip's path.
     """
 
@@ -33,6 +34,7 @@ class Lesson:
         recipe: Recipe,
         clips: Sequence[Clip],
         teacher: Mapping[Path, NDArray[np.float32]],
+        opinion: Mapping[Path, NDArray[np.float32]],
         special: Mapping[Path, CorpusConfig] | None = None,
     ):
         special = special or {}
@@ -41,6 +43,7 @@ class Lesson:
         arousal_only = {path for path, corpus in special.items() if corpus.arousal_only}
         self.targets = Targets.of(clips, vocabulary, arousal_only)
         self.teacher = Teacher(clips, teacher) if teacher else None
+        self.opinion = Teacher(clips, opinion) if opinion else None
         self.weights = [_balanced(head) for head in self.targets.heads]
         experts = [special[c.path].expert if c.path in special else 0 for c in clips]
         self.experts = torch.tensor(experts) if any(experts) else None
@@ -79,12 +82,21 @@ class Lesson:
             )
             losses.append(self.config.tags * (errors * wanted.tagged.to(device())).mean())
         if self.teacher:
-            starts = batch.starts / self.recipe.features.frames_per_row
-            guesses = said.extras["teacher"][:music]
-            values, known = self.teacher.rows(batch.clips, starts, guesses.shape[1])
-            errors = F.smooth_l1_loss(guesses, values.to(device()), reduction="none")
-            losses.append(self.config.teacher * (errors * known.to(device())).mean())
+            error = self._copied(self.teacher, said.extras["teacher"][:music], batch)
+            losses.append(self.config.teacher * error)
+        if self.opinion and said.opinion is not None:
+            losses.append(self._copied(self.opinion, said.opinion[:music], batch))
+            if len(frames) > music:  # nobody has an opinion on what is no music
+                none = torch.zeros_like(said.opinion[music:])
+                losses.append(self.config.foreign * F.smooth_l1_loss(said.opinion[music:], none))
         return torch.stack(losses).sum()
+
+    def _copied(self, teacher: Teacher, guesses: Tensor, batch: Batch) -> Tensor:
+        """Error of guesses at what a teacher says of a batch's rows."""
+        starts = batch.starts / self.recipe.features.frames_per_row
+        values, known = teacher.rows(batch.clips, starts, guesses.shape[1])
+        errors = F.smooth_l1_loss(guesses, values.to(device()), reduction="none")
+        return (errors * known.to(device())).mean()
 
 
 def _balanced(one_hot: Tensor) -> Tensor:

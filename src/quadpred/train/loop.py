@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
+from quadpred.train.corpora import DataSheet
 from quadpred.train.recipe import Recipe
 
 __all__ = [
@@ -342,7 +343,7 @@ def _decisive(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def completed(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's description with defaults for what recipes have gained since, as JSON has it.
+    """Return a run's description with defaults for what it could not say yet, as JSON has it.
 
     Raises:
         RecipeError: its recipe has a key or value that recipes no longer have.
@@ -350,6 +351,8 @@ def completed(described: Mapping[str, Any]) -> dict[str, Any]:
     whole = dict(described)
     if "recipe" in whole:
         whole["recipe"] = json.loads(json.dumps(asdict(Recipe.from_dict(whole["recipe"]))))
+    for corpora in {"corpora", "foreign"} & set(whole):
+        whole[corpora] = [asdict(DataSheet(**sheet)) for sheet in whole[corpora]]
     if whole.get("start"):
         whole["start"] = completed(whole["start"])
     return whole

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quadpred.labels import HEADS
+from quadpred.labels import HEADS, QUADRANT, VALENCE, signs_of
 from quadpred.train.recipe import HeadConfig, NetworkConfig
 
 __all__ = ["Classifier", "Decoder", "Encoder", "Outputs"]
@@ -174,7 +174,7 @@ def _said(heads: nn.ModuleDict, trunk: Tensor) -> tuple[Tensor, ...]:
 
 
 class _LateExperts(nn.Module):
-    """Experts that join a trained one, and the gate between all of them.
+    """Experts that join a trained one, the gate between all of them, and an opinion on valence.
 
     They learn in a few epochs what to make of an encoder that is there, so what they read of it is
     standardised.
@@ -190,12 +190,16 @@ class _LateExperts(nn.Module):
         late = range(1, head.experts)
         self.trunks = nn.ModuleList(_trunk(width, head) for _ in late)
         self.heads = nn.ModuleList(_heads(head) for _ in late)
+        self.opinion = nn.Linear(width, 1) if head.opinion else None
+        if self.opinion:
+            nn.init.zeros_(self.opinion.weight)
+            nn.init.zeros_(self.opinion.bias)
 
-    def forward(self, pooled: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+    def forward(self, pooled: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]], Tensor | None]:
         level = self.standardise(pooled.transpose(1, 2)).transpose(1, 2)
         pairs = zip(self.trunks, self.heads, strict=True)
         said = [_said(cast(nn.ModuleDict, heads), trunk(level)) for trunk, heads in pairs]
-        return self.gate(level).float(), said
+        return self.gate(level).float(), said, self.opinion(level).float() if self.opinion else None
 
 
 @dataclass(frozen=True)
@@ -206,20 +210,23 @@ class Outputs:
         logits: one tensor of shape (batch, rows, classes) a head, in the order of `labels.HEADS`.
         extras: the auxiliary outputs by name, (batch, rows, width).
         gate: logits of the experts, (batch, rows, experts); `None` where there is only one.
+        opinion: on valence, (batch, rows, 1), 0 for none; `None` where no opinion is heard.
     """
 
     logits: tuple[Tensor, ...]
     extras: dict[str, Tensor]
-    gate: Tensor | None
+    gate: Tensor | None = None
+    opinion: Tensor | None = None
 
 
 class Classifier(nn.Module):
     """Encoder and heads: log-mels (batch, frames, mels) to logits (batch, rows, classes) a head.
 
     Several experts (Jacobs et al. 1991) read what was pooled, each with its own trunk and heads,
-    and a gate says in each second how much to trust either. `extras` are further outputs and their
-    widths (words about the clip, a teacher's values); they share the first expert's trunk while
-    training and are left behind at export.
+    and a gate says in each second how much to trust either. The first also hears an opinion on
+    valence, learned from another network than its own valence is. `extras` are further outputs and
+    their widths (words about the clip, a teacher's values); they share the first expert's trunk
+    while training and are left behind at export.
     """
 
     def __init__(
@@ -242,6 +249,7 @@ class Classifier(nn.Module):
         self.extras = nn.ModuleDict(
             {name: nn.Linear(head.trunk[-1], width) for name, width in (extras or {}).items()}
         )
+        self.sway = head.opinion
         margin = math.ceil(self.encoder.reach(config) / frames_per_row)
         self.context = head.context + margin if head.pooling == "statistics" else 0
         """Rows on either side that a row depends on, 0 where each row stands alone."""
@@ -253,14 +261,26 @@ class Classifier(nn.Module):
         extras = {name: layer(trunk).float() for name, layer in self.extras.items()}
         first = _said(self.heads, trunk)
         if self.late is None:
-            return Outputs(first, extras, None)
-        gate, others = self.late(pooled)
+            return Outputs(first, extras)
+        gate, others, opinion = self.late(pooled)
+        if opinion is not None:
+            # Labels teach nothing of it: it is to stay another's.
+            first = _swayed(first, self.sway * opinion.detach())
         logits = tuple(_mixed(gate, said) for said in zip(first, *others, strict=True))
-        return Outputs(logits, extras, gate)
+        return Outputs(logits, extras, gate, opinion)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Logits of quadrant, arousal and valence, in the order of `labels.HEADS`."""
         return self.outputs(frames).logits
+
+
+def _swayed(logits: Sequence[Tensor], log_odds: Tensor) -> tuple[Tensor, ...]:
+    """Logits after an opinion on the log-odds of positive valence has been added to them."""
+    positive = {QUADRANT: [signs_of(name)[1] for name in QUADRANT.classes], VALENCE: [False, True]}
+    return tuple(
+        rows + log_odds * (rows.new_tensor(positive[head]) - 0.5) if head in positive else rows
+        for head, rows in zip(HEADS, logits, strict=True)
+    )
 
 
 def _mixed(gate: Tensor, logits: Sequence[Tensor]) -> Tensor:

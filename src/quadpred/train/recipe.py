@@ -50,7 +50,8 @@ class HeadConfig:
     `pooling` is "flatten" (the whole latent of one row) or "statistics" (mean, deviation and
     maximum over `context` seconds before and after each row). `trunk` and `branch` are widths of
     the dense layers shared by the heads and of each head's own. There may be several `experts`,
-    each with all of these, between which a gate decides.
+    each with all of these, between which a gate decides. With these may come an opinion on valence
+    beside the first one's own, of which `opinion` is the weight: log-odds a standard deviation.
     """
 
     pooling: Literal["flatten", "statistics"]
@@ -59,6 +60,7 @@ class HeadConfig:
     context: int = 0
     dropout: float = 0.25
     experts: int = 1
+    opinion: float = 0.0
 
 
 @dataclass(frozen=True)

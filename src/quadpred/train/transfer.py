@@ -82,6 +82,7 @@ def transfer(
         return
     config = recipe.transfer
     teacher = teacher_values(manifests) if config.teacher else {}
+    opinion = teacher_values(manifests, "opinion") if recipe.network.head.opinion else {}
     clips = [
         clip
         for manifest in manifests
@@ -99,7 +100,7 @@ def transfer(
         if manifest.sheet.name in special
         for clip in manifest.clips
     }
-    lesson = Lesson(recipe, clips, teacher, specials)
+    lesson = Lesson(recipe, clips, teacher, opinion, specials)
     strange = [clip for manifest in foreign for clip in manifest.clips] if config.foreign else []
     log_mels = LogMels(recipe.features, cache)
     with progress_bar() as bar:

@@ -53,7 +53,8 @@ class DataSheet:
     """What a model card must say of a corpus.
 
     `teacher` is a NumPy archive with what another network says of each clip: under the clip's file
-    name without ending, an array of shape (patches, values).
+    name without ending, an array of shape (patches, values). `opinion` is one of the same kind,
+    whose only value is how positive a network finds the clip's valence.
     """
 
     name: str
@@ -61,6 +62,7 @@ class DataSheet:
     licence: str = "unknown"
     note: str = ""
     teacher: str = ""
+    opinion: str = ""
 
 
 @dataclass(frozen=True)
