@@ -70,8 +70,8 @@ NOTES = (
     " against two voices, words and synthetic speech): no difference between these models shows an"
     " effect of language by itself.",
     "Valence is weaker than arousal: where it is about even, so are the quadrants.",
-    "Of music unlike the songs, its valence leans on an opinion that was learned from VibeNet's"
-    " valence (software under the GPL, trained on the Free Music Archive with Echo Nest's values).",
+    "Valence leans a little on an opinion that was learned from VibeNet's (software under the GPL,"
+    " trained on the Free Music Archive with Echo Nest's values).",
     "Piano has an expert of its own, which learned from two synthetic pianos: it hears arousal,"
     " and of their valence a part; other pianos may seem calmer to it than they are. Of orchestral"
     " music little is known.",

@@ -174,7 +174,7 @@ def _said(heads: nn.ModuleDict, trunk: Tensor) -> tuple[Tensor, ...]:
 
 
 class _LateExperts(nn.Module):
-    """Experts that join a trained one, an opinion on valence, and the gate between all of them.
+    """Experts that join a trained one, the gate between all of them, and an opinion on valence.
 
     They learn in a few epochs what to make of an encoder that is there, so what they read of it is
     standardised.
@@ -183,7 +183,7 @@ class _LateExperts(nn.Module):
     def __init__(self, width: int, head: HeadConfig):
         super().__init__()
         self.standardise = nn.BatchNorm1d(width, affine=False)
-        self.gate = nn.Linear(width, head.experts + bool(head.opinion))
+        self.gate = nn.Linear(width, head.experts)
         nn.init.zeros_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
         nn.init.constant_(self.gate.bias[:1], 4.0)  # until it has learned, the first is trusted
@@ -223,10 +223,10 @@ class Classifier(nn.Module):
     """Encoder and heads: log-mels (batch, frames, mels) to logits (batch, rows, classes) a head.
 
     Several experts (Jacobs et al. 1991) read what was pooled, each with its own trunk and heads,
-    and a gate says in each second how much to trust either. One more is the first as an opinion on
-    valence sways it, which is learned from another network, for music that labels say little of.
-    `extras` are further outputs and their widths (words about the clip, a teacher's values); they
-    share the first expert's trunk while training and are left behind at export.
+    and a gate says in each second how much to trust either. The first also hears an opinion on
+    valence, learned from another network than its own valence is. `extras` are further outputs and
+    their widths (words about the clip, a teacher's values); they share the first expert's trunk
+    while training and are left behind at export.
     """
 
     def __init__(
@@ -265,7 +265,7 @@ class Classifier(nn.Module):
         gate, others, opinion = self.late(pooled)
         if opinion is not None:
             # Labels teach nothing of it: it is to stay another's.
-            others.append(_swayed(first, self.sway * opinion.detach()))
+            first = _swayed(first, self.sway * opinion.detach())
         logits = tuple(_mixed(gate, said) for said in zip(first, *others, strict=True))
         return Outputs(logits, extras, gate, opinion)
 

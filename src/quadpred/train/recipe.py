@@ -50,8 +50,8 @@ class HeadConfig:
     `pooling` is "flatten" (the whole latent of one row) or "statistics" (mean, deviation and
     maximum over `context` seconds before and after each row). `trunk` and `branch` are widths of
     the dense layers shared by the heads and of each head's own. There may be several `experts`,
-    each with all of these, between which a gate decides. Where `opinion` is not 0, one more is the
-    first as an opinion on valence sways it, by so many log-odds a standard deviation.
+    each with all of these, between which a gate decides. With these may come an opinion on valence
+    beside the first one's own, of which `opinion` is the weight: log-odds a standard deviation.
     """
 
     pooling: Literal["flatten", "statistics"]
