@@ -46,6 +46,35 @@ def test_teachers_values_are_standardised_over_patches(tmp_path: Path) -> None:
     assert patches.std(0) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"a": np.zeros(3)}, "a is not"),
+        ({"b": np.zeros((0, 1))}, "b is not"),
+        ({"a": np.array([[np.nan]])}, "a is not"),
+        ({"a": np.zeros((1, 7))}, "music: opinion of 7 values a patch, not of 1"),
+        ({"a": np.zeros((1, 1)), "b": np.zeros((1, 2))}, "1 and 2 values"),
+        ({"a": np.array([[None]])}, "no NumPy archive"),
+        ({"a": np.array([["x"]])}, "no NumPy archive"),
+    ],
+)
+def test_an_archive_that_holds_anything_else_is_said(
+    arrays: dict[str, np.ndarray], reason: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "opinion.npz", **arrays)
+    sheet = DataSheet("music", opinion=str(tmp_path / "opinion.npz"))
+    with pytest.raises(ManifestError, match=reason):
+        teacher_values([Manifest(tuple(CLIPS), sheet)], "opinion")
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut"])
+def test_no_archive_at_all_is_said(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "teacher.npz"
+    path.write_bytes(content)
+    with pytest.raises(ManifestError, match=r"teacher\.npz: no NumPy archive"):
+        teacher_values([Manifest(tuple(CLIPS), DataSheet("music", teacher=str(path)))])
+
+
 def test_unlabelled_music_teaches_what_its_teacher_hears(
     recipes: dict[str, Path], corpora: Path, tmp_path: Path
 ) -> None:

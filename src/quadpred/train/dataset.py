@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch.nn.functional import one_hot
 
 from quadpred.features import FeatureConfig, file_log_mel
 from quadpred.labels import HEADS, QUADRANT, VALENCE, signs_of
-from quadpred.train.corpora import Clip, Manifest
+from quadpred.train.corpora import Clip, Manifest, ManifestError
 from quadpred.train.recipe import AugmentConfig
 
 __all__ = [
@@ -106,19 +107,39 @@ def teacher_values(
 
     Returns:
         Arrays of shape (patches, values) by the clip's path; empty where no corpus has an archive.
+
+    Raises:
+        ManifestError: an archive that holds anything else, or corpora whose archives differ.
     """
-    said = {}
+    said: dict[Path, NDArray[np.float32]] = {}
     for manifest in manifests:
-        if archive_path := getattr(manifest.sheet, kind):
-            with np.load(archive_path) as archive:
-                for clip in manifest.clips:
-                    if clip.path.stem in archive:
-                        said[clip.path] = archive[clip.path.stem].astype(np.float32)
+        if archive := getattr(manifest.sheet, kind):
+            said |= _archived(manifest.clips, archive)
+    widths = {values.shape[1] for values in said.values()}
+    if len(widths) > 1 or (kind == "opinion" and widths - {1}):
+        corpora = ", ".join(m.sheet.name for m in manifests if getattr(m.sheet, kind))
+        found = " and ".join(map(str, sorted(widths)))
+        wanted = "1" if kind == "opinion" else "one number for all"
+        raise ManifestError(f"{corpora}: {kind} of {found} values a patch, not of {wanted}")
     if not said:
         return {}
     patches = np.concatenate(list(said.values()))
     mean, deviation = patches.mean(0), np.maximum(patches.std(0), 1e-6)
     return {path: (values - mean) / deviation for path, values in said.items()}
+
+
+def _archived(clips: Sequence[Clip], path: str) -> dict[Path, NDArray[np.float32]]:
+    """Read what an archive holds of clips."""
+    try:
+        with np.load(path) as archive:
+            known = [clip.path for clip in clips if clip.path.stem in archive]
+            named = {clip: archive[clip.stem].astype(np.float32) for clip in known}
+    except (AttributeError, TypeError, ValueError, EOFError, BadZipFile):
+        raise ManifestError(f"{path}: no NumPy archive (.npz) of numbers") from None
+    for clip, values in named.items():
+        if values.ndim != 2 or not len(values) or not np.isfinite(values).all():
+            raise ManifestError(f"{path}: {clip.stem} is not (patches, values) of finite numbers")
+    return named
 
 
 class Teacher:
