@@ -63,7 +63,8 @@ def transfer(
 
     Raises:
         AudioError: a recording that cannot be read.
-        ManifestError: neither two quadrants to learn from, nor clips for a teacher alone.
+        ManifestError: neither two quadrants to learn from, nor clips for a teacher alone; or an
+            archive that is not what a data sheet says.
         RunError: `folder` holds another run, or `start` no finished one that fits the recipe.
 
     """
