@@ -13,7 +13,7 @@ from quadpred.train.corpora import Clip, DataSheet, Manifest
 from quadpred.train.dataset import LogMels
 from quadpred.train.loop import RunError
 from quadpred.train.network import Classifier
-from quadpred.train.recipe import CorpusConfig, Recipe
+from quadpred.train.recipe import CorpusConfig, Recipe, RecipeError
 from quadpred.train.transfer import load_classifier, transfer
 
 RATE = 16_000
@@ -110,7 +110,7 @@ def test_gate_learns_when_to_trust_whom(
     special = (CorpusConfig("Whistled", 1.0, expert=1),)
     stage = replace(recipe.transfer.stages[-1], epochs=30)
     taught = replace(recipe.transfer, corpora=special, stages=(stage,))
-    both = with_experts(replace(recipe, transfer=taught))
+    both = replace(with_experts(recipe), transfer=taught)
 
     transfer(recipe, [music], tmp_path / "alone", cache=cache)
     joined = tmp_path / "joined"
@@ -160,6 +160,17 @@ def test_an_opinion_is_learned_from_its_teacher_alone(
     assert opinions["told"][is_fast].min() > opinions["told"][~is_fast].max() + 0.5
     assert len(opinions["untold"]) == len(fast)
     assert not opinions["untold"].any()
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [("experts = 1", "only one"), ("experts = 1\nopinion = 0", "EMOPIA: no expert 1 among 1")],
+)
+def test_experts_that_cannot_be_are_said(head: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'base = "broad"\nname = "mine"\n[network.head]\n{head}\n')
+    with pytest.raises(RecipeError, match=rf"mine\.toml: .*{reason}"):
+        Recipe.load(path)
 
 
 def test_what_joins_leaves_the_rest_as_it_is(

@@ -190,6 +190,15 @@ class Recipe:
     precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what no network could do."""
+        experts = self.network.head.experts
+        if self.network.head.opinion and experts == 1:
+            raise ValueError("an opinion joins with further experts, and there is only one")
+        for corpus in self.transfer.corpora:
+            if not 0 <= corpus.expert < experts:
+                raise ValueError(f"{corpus.name}: no expert {corpus.expert} among {experts}")
+
     @classmethod
     def load(cls, source: str | Path) -> "Recipe":
         """Read a recipe from a file, or by name from those that come with the package.
