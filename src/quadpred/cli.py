@@ -503,7 +503,7 @@ def _predict_library(
             share,
             run.engine(settings, jobs, on_ray=on_ray),
             tell=tell,
-            warn=lambda line: _say(f"warning: {line}"),
+            say=_say,
         )
     done = report.progress
     console.print(

@@ -237,13 +237,24 @@ def _open(
 ) -> tuple[BinaryIO, Path | None, Path]:
     """Open a temporary file for the target, or the target itself if it is a device or pipe."""
     if target.exists() and not target.is_file():
-        return stack.enter_context(target.open("wb")), None, target
+        return _kept(target.open("wb"), stack), None, target
     target.parent.mkdir(parents=True, exist_ok=True)
     # Of a fixed length: with the target's name in it, it could be too long where that is not.
     part = (scratch or target.parent) / f".quadpred-{secrets.token_hex(8)}.part"
     stack.callback(_remove, part)
     with _naming_instead(target):
-        return stack.enter_context(part.open("xb")), part, target
+        return _kept(part.open("xb"), stack), part, target
+
+
+def _kept(file: BinaryIO, stack: ExitStack) -> BinaryIO:
+    """Have the stack close a file. What the disk refuses then, the error on its way has told of."""
+
+    def close() -> None:
+        with suppress(OSError):
+            file.close()
+
+    stack.callback(close)
+    return file
 
 
 def _remove(part: Path) -> None:

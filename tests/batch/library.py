@@ -60,7 +60,7 @@ def predict(paths, output: Path, shard: Shard = WHOLE, listed: bytes = b"", **op
 
 def run(found: Found, settings: Settings, engine: runs.Engine, shard: Shard = WHOLE) -> Report:
     """Run quietly."""
-    return runs.run(found, settings, shard, engine, tell=lambda _: None, warn=lambda _: None)
+    return runs.run(found, settings, shard, engine, tell=lambda _: None, say=lambda _: None)
 
 
 def counts(report: Report) -> tuple[int, int, int]:

@@ -88,7 +88,7 @@ def run(
     engine: Engine,
     *,
     tell: Callable[[Progress], None],
-    warn: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> Report:
     """Predict what is new, changed or failed before, and write the tables of everything found.
 
@@ -98,7 +98,7 @@ def run(
         shard: which it is.
         engine: processes tasks; entered if there are any.
         tell: is told how far the run is.
-        warn: takes lines on recordings that could be read in part only.
+        say: takes a line on each recording that could not be read, or in part only.
 
     Raises:
         BatchError: files would be overwritten, or another run writes here.
@@ -109,6 +109,8 @@ def run(
     names = frozenset(recording.name for recording in found.recordings)
     progress = Progress(len(names) + len(found.errors), failed=len(found.errors))
     report = Report(progress, dict(found.errors))
+    for name, reason in found.errors.items():
+        say(f"{name}: {reason}")
     with Ledger(settings.output, shard, names, len(SECOND_COLUMNS)) as ledger:
         shutil.rmtree(settings.scratch, ignore_errors=True)  # of a run that was killed
         tasks = list(_left(found.recordings, ledger, settings))
@@ -118,7 +120,7 @@ def run(
             settings.scratch.mkdir()
             with engine:
                 for outcomes in engine.run(tasks):
-                    _take(outcomes, ledger, settings, report, warn)
+                    _take(outcomes, ledger, settings, report, say)
                     tell(progress)
             shutil.rmtree(settings.scratch, ignore_errors=True)
         report.tables = _write_tables(found.recordings, ledger, settings, shard, report.errors)
@@ -191,7 +193,7 @@ def _take(
     ledger: Ledger,
     settings: Settings,
     report: Report,
-    warn: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> None:
     """Enter what is finished into the ledger, and count."""
     records = []
@@ -208,12 +210,13 @@ def _take(
                     known = replace(outcome.known, stamp=outcome.stamp, time=time.time())
                     records.append(known)
             for line in outcome.warnings:
-                warn(line)
+                say(f"warning: {line}")
         else:
             if outcome.no_room is not None:
                 ledger.append(records)
                 raise outcome.no_room
             report.errors[outcome.recording.name] = outcome.reason
+            say(f"{outcome.recording.path}: {outcome.reason}")
             progress.failed += 1
     ledger.append(records)
 
