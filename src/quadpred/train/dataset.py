@@ -291,18 +291,18 @@ def augment(frames: Tensor, config: AugmentConfig, silence: float, rng: torch.Ge
         return torch.rand(*shape, generator=rng)
 
     nepers = np.log(10) / 20
-    if config.gain or config.tilt:
-        slope = torch.linspace(-0.5, 0.5, mels)
-        offset = (2 * uniform(crops, 1, 1) - 1) * config.gain
-        tilt = (2 * uniform(crops, 1, 1) - 1) * config.tilt * slope
-        frames = (frames + nepers * (offset + tilt)).clamp_min(silence)
+    bands = torch.arange(mels)
+    change = (2 * uniform(crops, 1, 1) - 1) * config.gain
+    change = change + (2 * uniform(crops, 1, 1) - 1) * config.tilt * (bands / (mels - 1) - 0.5)
     if config.band_limit:
-        # A codec or a telephone: nothing above some band, from the middle of the scale upwards.
-        edge = torch.where(
-            uniform(crops, 1, 1) < config.band_limit, 0.5 + 0.5 * uniform(crops, 1, 1), 1.0
-        )
-        cut = torch.arange(mels) >= edge * mels
-        frames = torch.where(cut, frames.clamp_max(silence + 4), frames)
+        # A codec, a telephone, a small loudspeaker: less and less above one band or below another,
+        # between a gentle slope and a wall.
+        steepness = 10 ** (2 * uniform(crops, 1, 1) - 0.3)  # dB a band
+        for outside, farthest in ((bands + 1 - mels, 0.5), (-bands, 0.15)):
+            limited = uniform(crops, 1, 1) < config.band_limit
+            moved = limited * farthest * mels * uniform(crops, 1, 1)
+            change = change - steepness * (outside + moved).clamp_min(0)
+    frames = (frames + nepers * change).clamp_min(silence)
     floor = frames.mean((1, 2), keepdim=True)
     for _ in range(config.masks):
         for axis, size, longest in ((1, steps, steps // 6), (2, mels, mels // 8)):

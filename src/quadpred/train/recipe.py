@@ -114,8 +114,8 @@ class AugmentConfig:
     """Changes to log-mels that leave their emotion alone; 0 turns one off.
 
     `gain` in dB (uniform, either way), `tilt` in dB from the lowest to the highest band,
-    `band_limit` the share of crops that lose their top bands, `masks` the number of time and of
-    band masks.
+    `band_limit` the share of crops that lose what is above some band, and of those that lose what
+    is below one, `masks` the number of time and of band masks.
     """
 
     gain: float = 0.0
