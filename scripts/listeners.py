@@ -4,7 +4,7 @@
     python scripts/listeners.py DATA RUNS -o vibenet-emotify.npz
 
 DATA and RUNS are those of `ship.py`, which must have run. Each excerpt is heard by the English
-networks that learned nothing from it. Listeners ticked emotions, no axes: these are the
+network of seed 0 that learned nothing from it. Listeners ticked emotions, no axes: these are the
 sums in `ship.py`, of classical, electronic, pop and rock music. VibeNet's outputs are kept in the
 archive. Prints a table in Markdown, with 95 % bootstrap intervals over excerpts.
 """
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from peers import outputs
 from scipy.stats import spearmanr
-from ship import FOLDS, felt_ratings, manifests, networks
+from ship import FOLDS, felt_ratings, manifests
 
 from quadpred.labels import HEADS
 from quadpred.train.corpora import Clip
 from quadpred.train.dataset import LogMels
-from quadpred.train.transfer import clip_logits, load_ensemble
+from quadpred.train.transfer import clip_logits, load_classifier
 
 Array = NDArray[np.float64]
 
@@ -29,9 +29,9 @@ Array = NDArray[np.float64]
 def heard(clips: list[Clip], runs: Path) -> Array:
     """Probabilities of positive arousal and valence, shape (clips, 2)."""
     said = np.zeros((len(clips), 2))
-    for fold in range(FOLDS):
-        model, recipe = load_ensemble(networks(runs, "english", fold))
-        chosen = [number for number, clip in enumerate(clips) if clip.split == str(fold)]
+    for fold in map(str, range(FOLDS)):
+        model, recipe = load_classifier(runs / f"english-to-english-{fold}-0")
+        chosen = [number for number, clip in enumerate(clips) if clip.split == fold]
         log_mels = LogMels(recipe.features).load([clips[number] for number in chosen])
         for number, frames in zip(chosen, log_mels, strict=True):
             logits = clip_logits(model, frames, recipe)

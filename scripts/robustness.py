@@ -3,7 +3,7 @@
     python scripts/robustness.py DATA RUNS
 
 DATA and RUNS are those of `ship.py`, which must have run. Every English clip is heard by the
-networks that have not heard its artist: as it is, as mp3 of 64 kbit/s, 12 dB quieter,
+network of seed 0 that has not heard its artist: as it is, as mp3 of 64 kbit/s, 12 dB quieter,
 through a telephone's band, and half a second later. Held-out speech and noise are heard by the
 model on board. Prints tables in Markdown.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from ship import FOLDS, manifests, networks
+from ship import FOLDS, manifests
 from transfer_grid import emotional_speech
 
 from quadpred import Prediction, Predictor
@@ -27,7 +27,7 @@ from quadpred.train.corpora import Clip
 from quadpred.train.dataset import Targets
 from quadpred.train.evaluate import confusion, macro_f1
 from quadpred.train.foreign import noise
-from quadpred.train.transfer import clip_logits, load_ensemble
+from quadpred.train.transfer import clip_logits, load_classifier
 
 Samples = NDArray[np.float32]
 
@@ -75,7 +75,7 @@ def main() -> None:
     clips: list[Clip] = []
     said: dict[str, list[list[NDArray[np.float32]]]] = {name: [] for name in CONDITIONS}
     for fold in range(FOLDS):
-        model, recipe = load_ensemble(networks(runs, "english", fold))
+        model, recipe = load_classifier(runs / f"english-to-english-{fold}-0")
         for clip in made["4q"].subset([str(fold)]):
             samples = np.concatenate(list(read_blocks(clip.path, RATE)))
             clips.append(clip)

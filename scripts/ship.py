@@ -41,8 +41,6 @@ FOLDS = 5
 # Folds and seeds. All are scored on every fold; English speech with three seeds, the others with
 # the first of them, to spare hours: compare them with the same runs of English, on its card.
 SCORED = {"english": (FOLDS, 3), "mandarin": (FOLDS, 1), "mixed": (FOLDS, 1)}
-# The recipe whose size networks have, and how many of them, each of its own seed, answer as one.
-NETWORKS = {"english": ("compact", 3), "mandarin": ("base", 1), "mixed": ("base", 1)}
 PIANO = "val"  # EMOPIA's published split
 # Debian's fluid-soundfont-gm and timgm6mb-soundfont, which plays every second piece: who knows one
 # piano takes the sound of any other for an emotion.
@@ -202,68 +200,38 @@ def free_music(folder: Path) -> Manifest:
     return from_folder(folder, sheet, group=r".+(?=--\d)")
 
 
-def sized(name: str, speech: str, seed: int = 0) -> Recipe:
-    """Return a recipe for networks of the size that a language of speech has."""
-    size, recipe = Recipe.load(NETWORKS[speech][0]).network, Recipe.load(name)
-    head = replace(recipe.network.head, trunk=size.head.trunk)
-    network = replace(recipe.network, blocks=size.blocks, head=head)
-    return replace(recipe, network=network, seed=seed)
-
-
-def networks(runs: Path, speech: str, fold: int | str) -> list[Path]:
-    """Name the runs that answer as one: those without a fold, or those of "all" clips."""
-    return [runs / f"{speech}-to-english-{fold}-{seed}" for seed in range(NETWORKS[speech][1])]
-
-
-def english_music(
-    made: dict[str, Manifest], runs: Path, speech: str
-) -> list[tuple[str, dict[str, Any]]]:
-    """Transfer to English music, the folds and all clips; return what was scored, with titles."""
+def english_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, Any]:
+    """Transfer to English music: the folds, whose pooled scores are returned, then all clips."""
     folds, seeds = SCORED[speech]
-    for fold, seed in product(range(folds), range(seeds)):
-        hear(seed, made, runs, speech, runs / f"{speech}-to-english-{fold}-{seed}", str(fold))
-    whole = networks(runs, speech, "all")
-    for seed, folder in enumerate(whole):
-        hear(seed, made, runs, speech, folder)
-    tested = [runs / f"{speech}-to-english-{f}-{s}" for f, s in product(range(folds), range(seeds))]
+    tested = []
+    for seed, fold in product(range(seeds), range(folds)):
+        folder = runs / f"{speech}-to-english-{fold}-{seed}"
+        hear(seed, made, runs, speech, folder, str(fold))
+        tested.append(folder)
+    hear(0, made, runs, speech, runs / f"{speech}-to-english")
     songs = [folder.with_name(f"{folder.name}-songs") for folder in tested]
-    teams = [folder for fold in range(folds) for folder in networks(runs, speech, fold)]
     scored(runs / f"{speech}-to-english-songs.json", songs, made["4q"])
-    name = f"{speech}-to-english"
-    told = [
-        ("English music, five folds by artist", scored(runs / f"{name}.json", teams, made["4q"]))
-    ]
-    if seeds > 1:
-        alone = scored(runs / f"{name}-alone.json", tested, made["4q"], together=False)
-        told.append((f"the same, each network by itself, seeds 0 to {seeds - 1}", alone))
-    keys = scored(runs / f"{name}-on-piano.json", whole, made["emopia"], [PIANO])
-    return [*told, ("rendered piano (two soundfonts), EMOPIA's validation split", keys)]
+    return scored(runs / f"{speech}-to-english.json", tested, made["4q"])
 
 
 def hear(
     seed: int, made: dict[str, Manifest], runs: Path, speech: str, folder: Path, *test: str
 ) -> None:
-    """Transfer from speech to all the music but the splits `test`, piano last."""
-    spoken = [made[name] for name in SPEECH[speech]]
-    encoder, listening = runs / encoder_of(speech), runs / f"{speech}-listening-{seed}"
-    pretrain(sized("base", speech), spoken, encoder, validation=["0"])
+    """Transfer from speech to all the music but the splits `test`: first unlabelled, piano last."""
     unlabelled = [replace(clip, quadrant="") for clip in made["emotify"].clips]
     plain = [made["free"], Manifest(tuple(unlabelled), made["emotify"].sheet)]
-    transfer(sized("listen", speech, seed), plain, listening, start=encoder)
+    listen, base, broad = (
+        replace(Recipe.load(name), seed=seed) for name in ("listen", "base", "broad")
+    )
+    start = runs / f"{speech}-listening-{seed}"
+    transfer(listen, plain, start, start=runs / f"speech-{speech}")
     foreign = [made[name] for name in SPEECH["mixed"]]
     songs = [made["4q"], made["emotify"], made["free"]]
     first = folder.with_name(f"{folder.name}-songs")
-    base, broad = (sized(name, speech, seed) for name in ("base", "broad"))
-    transfer(base, songs, first, foreign=foreign, start=listening, test=test)
+    transfer(base, songs, first, foreign=foreign, start=start, test=test)
     heard = [replace(m, sheet=opinionated(m.sheet, runs / "opinions")) for m in songs]
     music = [*heard, made["emopia"]]
     transfer(broad, music, folder, foreign=foreign, start=first, test=[*test, PIANO])
-
-
-def encoder_of(speech: str) -> str:
-    """Name the run of the speech encoder that a language's networks start from."""
-    size = NETWORKS[speech][0]
-    return f"speech-{speech}" if size == "base" else f"speech-{speech}-{size}"
 
 
 def opinionated(sheet: DataSheet, opinions: Path) -> DataSheet:
@@ -273,8 +241,8 @@ def opinionated(sheet: DataSheet, opinions: Path) -> DataSheet:
 
 def mandarin_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, Any]:
     """Transfer on to Mandarin music, as far as songs kept for validation allow."""
-    recipe = sized("gentle", speech)
-    start, *_ = networks(runs, speech, "all")
+    recipe = Recipe.load("gentle")
+    start = runs / f"{speech}-to-english"
     folds = [runs / f"{speech}-to-mandarin-{k}" for k in range(FOLDS)]
     music = [made["muchin"]]
     for k, folder in enumerate(folds):
@@ -285,15 +253,10 @@ def mandarin_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[s
 
 
 def scored(
-    path: Path,
-    folds: Iterable[Path],
-    manifest: Manifest,
-    splits: Iterable[str] = (),
-    *,
-    together: bool = True,
+    path: Path, folds: Iterable[Path], manifest: Manifest, splits: Iterable[str] = ()
 ) -> dict[str, Any]:
     """Evaluate runs, save the scores and print what matters."""
-    result = evaluate(list(folds), manifest, splits=list(splits), together=together)
+    result = evaluate(list(folds), manifest, splits=list(splits))
     path.write_text(json.dumps(result, indent=1) + "\n")
     for head in ("quadrant", "arousal", "valence"):
         f1 = result[head]["clip"]["macro_f1"]
@@ -302,13 +265,9 @@ def scored(
 
 
 def ship(
-    runs: list[Path],
-    speech: str,
-    music: str,
-    scores: list[tuple[str, dict[str, Any]]],
-    weak: str = "",
+    run: Path, speech: str, music: str, scores: list[tuple[str, dict[str, Any]]], weak: str = ""
 ) -> None:
-    """Export runs that answer as one, calibrated by the first scores, with card and entry."""
+    """Export a run, calibrated by the first scores, with its card, and enter it in the registry."""
     calibration = scores[0][1]["calibration"]
     about: dict[str, Any] = {
         "name": f"{speech}-to-{music}",
@@ -318,17 +277,9 @@ def ship(
         "calibration": calibration,
     }
     output = WEIGHTS / f"{about['name']}.onnx"
-    exported = export(runs, output, **about)
+    exported = export(run, output, **about)
     sha256 = hashlib.sha256(output.read_bytes()).hexdigest()
-    text = card(
-        Run.describe(runs[0]),
-        exported,
-        **about,
-        networks=len(runs),
-        sha256=sha256,
-        scores=scores,
-        notes=NOTES,
-    )
+    text = card(Run.describe(run), exported, **about, sha256=sha256, scores=scores, notes=NOTES)
     output.with_suffix(".md").write_text(text)
     save_reliability_of(calibration, output)
     entry = {"speech": speech, "music": music, "sha256": sha256, "experimental": bool(weak)}
@@ -369,12 +320,27 @@ def main() -> None:
         spoken = [made[name] for name in SPEECH[speech]]
         pretrain(Recipe.load("base"), spoken, runs / f"speech-{speech}", validation=["0"])
         ship_encoder(runs / f"speech-{speech}", speech)
-        english = english_music(made, runs, speech)
-        ship(networks(runs, speech, "all"), speech, "english", english)
+        result = english_music(made, runs, speech)
+        folds, seeds = SCORED[speech]
+        first = {1: "one", FOLDS: "all"}.get(folds, f"the first {folds}")
+        title = f"English music, {first} of five folds by artist"
+        if seeds > 1:
+            title += f", seeds 0 to {seeds - 1}"
+        keys = scored(
+            runs / f"{speech}-to-english-on-piano.json",
+            [runs / f"{speech}-to-english"],
+            made["emopia"],
+            [PIANO],
+        )
+        english = [
+            (title, result),
+            ("rendered piano (two soundfonts), EMOPIA's validation split", keys),
+        ]
+        ship(runs / f"{speech}-to-english", speech, "english", english)
         result = mandarin_music(made, runs, speech)
         unmoved = scored(
             runs / f"{speech}-to-english-on-mandarin.json",
-            networks(runs, speech, "all"),
+            [runs / f"{speech}-to-english"],
             made["muchin"],
             map(str, range(FOLDS)),
         )
@@ -383,7 +349,7 @@ def main() -> None:
             f"the same songs, heard by {speech}-to-english, from which this model started",
         )
         scores = list(zip(titles, (result, unmoved), strict=True))
-        ship([runs / f"{speech}-to-mandarin"], speech, "mandarin", scores, EXPERIMENTAL)
+        ship(runs / f"{speech}-to-mandarin", speech, "mandarin", scores, EXPERIMENTAL)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,6 @@ def exported(recipe: Path, folder: Path) -> Path:
     network = Classifier(loaded.network, loaded.features.mels, size, {"tags": 3})
     run.finish({"classifier": network.state_dict(), "extras": {"tags": 3}})
     output = folder / "model.onnx"
-    difference = export([run.folder], output, name="random", speech="english", music="english")
+    difference = export(run.folder, output, name="random", speech="english", music="english")
     assert difference.float32 <= 1e-5
     return output

@@ -62,7 +62,7 @@ def test_scores_by_class_and_their_means(result) -> None:  # type: ignore[no-unt
 def test_card_tells_folds_and_seeds_apart(result) -> None:  # type: ignore[no-untyped-def]
     f1 = {head.name: 0.5 for head in HEADS}
     result["runs"] = [
-        {"run": f"{fold}-{seed}", "splits": (fold,), "seeds": [seed], "clips": CLIPS // 2, **f1}
+        {"run": f"{fold}-{seed}", "splits": (fold,), "seed": seed, "clips": CLIPS // 2, **f1}
         for seed in (0, 1)
         for fold in "ab"
     ]

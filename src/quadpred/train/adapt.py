@@ -240,7 +240,7 @@ def _export(
         "experimental": _UNSURE if adapted.unsure else "",
         "calibration": adapted.scores["calibration"],
     }
-    exported = export([run], adapted.model, **about)
+    exported = export(run, adapted.model, **about)
     save_reliability_of(about["calibration"], adapted.model)
     folds = len(adapted.scores["runs"])
     text = card(

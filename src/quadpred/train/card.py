@@ -24,7 +24,6 @@ def card(
     speech: str,
     music: str,
     sha256: str,
-    networks: int = 1,
     scores: Sequence[tuple[str, Mapping[str, Any]]] = (),
     calibration: Mapping[str, Any] | None = None,
     experimental: str = "",
@@ -33,14 +32,12 @@ def card(
     """Write the card of an exported model in Markdown.
 
     Args:
-        described: what its run was asked to do, as `Run.describe` returns it; of several that
-            answer as one, the first.
+        described: what its run was asked to do, as `Run.describe` returns it.
         exported: how far the file is from the trained network.
         name: of the model.
         speech: language of the speech.
         music: language of the music, or "own".
         sha256: of the ONNX file.
-        networks: how many answer as one.
         scores: what each evaluation was of, in words, and its result.
         calibration: the one that the model was exported with.
         experimental: why the model is not to be trusted, or empty.
@@ -55,12 +52,6 @@ def card(
         f" transferred to {heard} music (recipe `{recipe}`).",
         "",
     ]
-    if networks > 1:
-        lines += [
-            f"It is {networks} networks, each of its own seed from the encoder of speech on, and"
-            " their probabilities are averaged.",
-            "",
-        ]
     if experimental:
         lines += [f"**Experimental:** {experimental}", ""]
     lines += ["## Training data", "", "| stage: recipes | corpus | language | terms | note |"]
@@ -79,8 +70,8 @@ def card(
         "## File",
         "",
         f"`{name}.onnx`, SHA-256 `{sha256}`. Largest difference in probability from the trained"
-        f" network: {exported.float32:.1e} in single precision, {exported.stored:.1e} with its"
-        " weights as they are stored, in 16 and 8 bits.",
+        f" network: {exported.float32:.1e} as exported, {exported.float16:.1e} with its weights"
+        " stored in half precision.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -157,11 +148,8 @@ def _stages(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _scores(title: str, result: Mapping[str, Any]) -> list[str]:
-    teams = {tuple(run["seeds"]) for run in result["runs"]}
-    together = max(map(len, teams))
-    by = "a network" if len(teams) == 1 else f"{len(teams)} networks, of {len(teams)} seeds,"
-    if together > 1:
-        by = f"{together} networks, of as many seeds, answering as one,"
+    seeds = len({run["seed"] for run in result["runs"]})
+    by = "a network" if seeds == 1 else f"{seeds} networks, of {seeds} seeds,"
     lines = [
         f"## Scores: {title}",
         "",
@@ -184,12 +172,12 @@ def _scores(title: str, result: Mapping[str, Any]) -> list[str]:
             for name, title in zip(head.classes, head.titles, strict=True)
         ]
     if len(result["runs"]) > 1:
-        seeds = "seeds" if together > 1 else "seed"
-        lines += ["", f"| fold | {seeds} | clips | quadrant | arousal | valence |"]
+        lines += ["", "| fold | seed | clips | quadrant | arousal | valence |"]
         lines += ["| --- | --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {', '.join(run['splits'])} | {', '.join(map(str, run['seeds']))}"
-            f" | {run['clips']} | " + " | ".join(f"{run[head.name]:.3f}" for head in HEADS) + " |"
+            f"| {', '.join(run['splits'])} | {run['seed']} | {run['clips']} | "
+            + " | ".join(f"{run[head.name]:.3f}" for head in HEADS)
+            + " |"
             for run in result["runs"]
         ]
     return lines

@@ -209,9 +209,6 @@ def evaluate(
     split: Annotated[
         Splits | None, typer.Option(help="Instead of the split each run kept for testing.")
     ] = None,
-    together: Annotated[
-        bool, typer.Option("--together", help="Runs that kept the same split answer as one.")
-    ] = False,
     plots: Annotated[
         Path | None, typer.Option(help="Folder for pictures of the confusion matrices.")
     ] = None,
@@ -225,7 +222,7 @@ def evaluate(
     from quadpred.train.corpora import Manifest
     from quadpred.train.evaluate import evaluate as run
 
-    result = run(runs, Manifest.load(manifest), splits=split or (), together=together, cache=cache)
+    result = run(runs, Manifest.load(manifest), splits=split or (), cache=cache)
     report.show(report.score_table(result))
     report.show(report.class_table(result))
     typer.echo(f"{result['clips']} clips, {result['groups']} groups; intervals are of 95 %")
@@ -276,9 +273,7 @@ def tune(
 
 @app.command()
 def export(
-    runs: Annotated[
-        list[Path], typer.Argument(help="A finished transfer, or several that answer as one.")
-    ],
+    run: Annotated[Path, typer.Argument(help="A finished transfer.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The ONNX file.")],
     speech: Annotated[str, typer.Option("-s", "--speech", help="Language of the speech.")],
     music: Annotated[str, typer.Option("-m", "--music", help="Language of the music.")],
@@ -311,20 +306,19 @@ def export(
     if results:
         about["calibration"] = results[0]["calibration"]
         save_reliability_of(about["calibration"], output)
-    exported = write(runs, output, **about)
+    exported = write(run, output, **about)
     text = card(
-        Run.describe(runs[0]),
+        Run.describe(run),
         exported,
         **about,
-        networks=len(runs),
         sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
         scores=[(f"{result['corpus']['name']}", result) for result in results],
         notes=note or (),
     )
     output.with_suffix(".md").write_text(text)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB; card: {output.with_suffix('.md')}")
-    stored = f"{exported.stored:.1e} as weights are stored"
-    typer.echo(f"largest difference from PyTorch: {exported.float32:.1e}, {stored}")
+    halved = f"{exported.float16:.1e} with weights in half precision"
+    typer.echo(f"largest difference from PyTorch: {exported.float32:.1e}, {halved}")
 
 
 def _recipe(name: str, seed: int | None) -> "recipes.Recipe":

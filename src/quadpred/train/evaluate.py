@@ -13,7 +13,7 @@ from quadpred.train import calibrate
 from quadpred.train.corpora import Clip, Manifest, ManifestError
 from quadpred.train.dataset import LogMels, Targets
 from quadpred.train.loop import Run, progress_bar
-from quadpred.train.transfer import clip_logits, load_ensemble
+from quadpred.train.transfer import clip_logits, load_classifier
 
 __all__ = [
     "Interval",
@@ -55,7 +55,6 @@ def evaluate(
     manifest: Manifest,
     *,
     splits: Sequence[str] = (),
-    together: bool = False,
     cache: Path | None = None,
 ) -> dict[str, Any]:
     """Score runs on their test splits, pooled as if they were one model: the folds of one recipe.
@@ -64,7 +63,6 @@ def evaluate(
         runs: folders of finished transfers.
         manifest: the music that they were tested on.
         splits: to score on, instead of those that each run kept for testing.
-        together: let runs that kept the same splits for testing answer as one.
         cache: folder of computed log-mels.
 
     Returns:
@@ -75,8 +73,8 @@ def evaluate(
         and after, and the reliability after; the least lead of the quadrant of a certain second
         and clip (`lead_second`, `lead_clip`); and how accuracy rises as coverage falls. What is
         measured after calibration, is with temperatures fitted on the other folds, if there are
-        several. Under "runs": each one's fold, seeds and scores. A clip counts once for each run
-        that heard it, or all that answer as one, but once in "clips".
+        several. Under "runs": each one's fold, seed and scores. A clip counts once for each run
+        that heard it, but once in "clips".
 
     Raises:
         AudioError: a recording that cannot be read.
@@ -90,14 +88,12 @@ def evaluate(
     folds: dict[tuple[str, ...], int] = {}
     with progress_bar() as bar:
         task = bar.add_task("evaluation", total=None, note="")
-        for folders in _teams(runs, together):
-            model, recipe = load_ensemble(folders)
-            described = [Run.describe(folder) for folder in folders]
-            tested = splits or described[0]["test"]
+        for folder in runs:
+            model, recipe = load_classifier(folder)
+            tested = splits or Run.describe(folder)["test"]
             heard = [clip for clip in manifest.subset(tested) if clip.quadrant]
             if not heard:
-                splits_named = ", ".join(tested)
-                raise ManifestError(f"{folders[0]}: no labelled clips in splits {splits_named}")
+                raise ManifestError(f"{folder}: no labelled clips in splits {', '.join(tested)}")
             for frames in LogMels(recipe.features, cache).load(heard):
                 logits = clip_logits(model, frames, recipe)
                 said.append(tuple(head.log_softmax(-1).numpy() for head in logits))
@@ -107,9 +103,9 @@ def evaluate(
             numbers += [folds.setdefault(fold, len(folds))] * len(heard)
             by_run.append(
                 {
-                    "run": " + ".join(folder.name for folder in folders),
+                    "run": folder.name,
                     "splits": fold,
-                    "seeds": [run["recipe"]["seed"] for run in described],
+                    "seed": recipe.seed,
                     "clips": len(heard),
                     **{
                         head.name: macro_f1(confusion(*_clips(part), len(head.classes)))
@@ -127,16 +123,6 @@ def evaluate(
         "calibration": _calibration(parts),
         **heads,
     }
-
-
-def _teams(runs: Sequence[Path], together: bool) -> list[list[Path]]:
-    """Runs that answer as one: those that kept the same splits for testing, or each by itself."""
-    if not together:
-        return [[run] for run in runs]
-    teams: dict[tuple[str, ...], list[Path]] = {}
-    for run in runs:
-        teams.setdefault(tuple(sorted(Run.describe(run)["test"])), []).append(run)
-    return list(teams.values())
 
 
 def _heads(

@@ -18,14 +18,12 @@ from torch import Tensor, nn
 from quadpred import __version__
 from quadpred.labels import HEADS
 from quadpred.predictor import METADATA_KEY
-from quadpred.train.network import Ensemble
-from quadpred.train.transfer import load_ensemble
+from quadpred.train.network import Classifier
+from quadpred.train.transfer import load_classifier
 
 __all__ = ["ExportError", "Exported", "export"]
 
 TOLERANCE = 1e-5  # between ONNX Runtime and PyTorch, both in float32
-SMALL = 64  # constants of fewer numbers are stored as they are
-LARGE = 2**16  # matrices of as many numbers are stored as int8
 ROWS = 40  # of the log-mels that both are compared on: more than any context
 
 
@@ -35,22 +33,22 @@ class ExportError(RuntimeError):
 
 @dataclass(frozen=True)
 class Exported:
-    """Largest differences in probability from PyTorch: in float32, and as weights are stored."""
+    """Largest differences in probability from PyTorch: as exported, and with halved weights."""
 
     float32: float
-    stored: float
+    float16: float
 
 
 class _Probabilities(nn.Module):
-    """Classifiers as they are shipped: probabilities, and nothing that only training needs."""
+    """The classifier as it is shipped: probabilities, and nothing that only training needs."""
 
-    def __init__(self, ensemble: Ensemble, temperatures: Sequence[float]):
+    def __init__(self, classifier: Classifier, temperatures: Sequence[float]):
         super().__init__()
-        self.ensemble = ensemble
+        self.classifier = classifier
         self.temperatures = temperatures
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, ...]:
-        logits = self.ensemble(log_mel)
+        logits = self.classifier(log_mel)
         return tuple(
             (rows / temperature).softmax(-1)
             for rows, temperature in zip(logits, self.temperatures, strict=True)
@@ -58,7 +56,7 @@ class _Probabilities(nn.Module):
 
 
 def export(
-    runs: Sequence[Path],
+    run: Path,
     output: Path,
     *,
     name: str,
@@ -67,13 +65,12 @@ def export(
     experimental: str = "",
     calibration: Mapping[str, Any] | None = None,
 ) -> Exported:
-    """Write runs' networks, which answer as one, as ONNX, their weights in fewer bits.
+    """Write a run's network as ONNX, its weights in half precision.
 
-    Weights are stored as float16 or int8 and widened when the model is loaded, so every sum is
-    float32.
+    Weights are stored as float16 and widened when the model is loaded, so every sum is float32.
 
     Args:
-        runs: folders of finished transfers; of several, probabilities are averaged.
+        run: folder of a finished transfer.
         output: the ONNX file.
         name: of the model.
         speech: language of the speech it was pre-trained on.
@@ -83,24 +80,24 @@ def export(
             are as trained and nothing is called uncertain.
 
     Raises:
-        RunError: a folder that holds no finished transfer, or networks that do not read the same.
+        RunError: the folder holds no finished transfer.
         ExportError: ONNX Runtime's result differs from PyTorch's by more than 1e-5.
     """
-    ensemble, recipe = load_ensemble(runs)
+    classifier, recipe = load_classifier(run)
     fitted = calibration or {}
     temperatures = [fitted[head.name]["temperature"] if fitted else 1.0 for head in HEADS]
-    network = _Probabilities(ensemble, temperatures).eval()
+    network = _Probabilities(classifier, temperatures).eval()
     features = recipe.features
     size = features.frames_per_row
     # A network with context reads one stretch of any length, one without a batch of single rows.
     torch.manual_seed(0)
     noise = torch.randn(ROWS, size, features.mels) * 2 - 5
-    log_mel = noise.reshape(1, -1, features.mels) if ensemble.context else noise
+    log_mel = noise.reshape(1, -1, features.mels) if classifier.context else noise
     rows = torch.export.Dim("rows", min=2, max=2**16)
-    model = _to_onnx(network, log_mel, {1: size * rows} if ensemble.context else {0: rows})
+    model = _to_onnx(network, log_mel, {1: size * rows} if classifier.context else {0: rows})
     described = {
         "features": features.as_dict(),
-        "context": ensemble.context,
+        "context": classifier.context,
         "labels": {head.name: head.classes for head in HEADS},
         "origin": {
             "name": name,
@@ -116,7 +113,7 @@ def export(
     full = _difference(network, model, log_mel)
     if full > TOLERANCE:
         raise ExportError(f"{output}: differs from PyTorch by {full:.1e}, more than {TOLERANCE}")
-    _shrink_weights(model)
+    _halve_weights(model)
     part = output.with_name(output.name + ".part")
     output.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(model.SerializeToString())
@@ -147,32 +144,17 @@ def _to_onnx(network: nn.Module, log_mel: Tensor, dynamic: dict[int, object]) ->
     return model
 
 
-def _shrink_weights(model: onnx.ModelProto) -> None:
-    """Store large float32 constants in fewer bits, behind nodes that loading folds away.
-
-    The matrices of dense layers, which hold most of a network, become int8 with a scale a row, all
-    others float16.
-    """
+def _halve_weights(model: onnx.ModelProto) -> None:
+    """Store large float32 constants as float16, each behind a cast that loading folds away."""
     graph = model.graph
-    widened: list[onnx.NodeProto] = []
-    for tensor in list(graph.initializer):
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALL:
-            continue
-        name, values = tensor.name, numpy_helper.to_array(tensor)
-        if values.ndim == 2 and values.size >= LARGE:
-            scale = np.maximum(np.abs(values).max(1, keepdims=True), 1e-12) / 127
-            steps = np.rint(values / scale).astype(np.int8)
-            tensor.CopyFrom(numpy_helper.from_array(steps, f"{name}.steps"))
-            graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
-            float_steps = f"{name}.float_steps"
-            widened += [
-                helper.make_node("Cast", [tensor.name], [float_steps], to=TensorProto.FLOAT),
-                helper.make_node("Mul", [float_steps, f"{name}.scale"], [name]),
-            ]
-        else:
-            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-            widened.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
-    nodes = [*widened, *graph.node]
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= 64:
+            values = numpy_helper.to_array(tensor).astype(np.float16)
+            stored = f"{tensor.name}.half"
+            casts.append(helper.make_node("Cast", [stored], [tensor.name], to=TensorProto.FLOAT))
+            tensor.CopyFrom(numpy_helper.from_array(values, stored))
+    nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from quadpred.labels import HEADS, QUADRANT, VALENCE, signs_of
 from quadpred.train.recipe import HeadConfig, NetworkConfig
 
-__all__ = ["Classifier", "Decoder", "Encoder", "Ensemble", "Outputs"]
+__all__ = ["Classifier", "Decoder", "Encoder", "Outputs"]
 
 
 def _convolution(
@@ -274,25 +274,6 @@ class Classifier(nn.Module):
         return self.outputs(frames).logits
 
 
-class Ensemble(nn.Module):
-    """Classifiers that answer as one, with the mean of their probabilities.
-
-    Networks that began apart err apart (Lakshminarayanan et al. 2017).
-    """
-
-    def __init__(self, members: Sequence[Classifier]):
-        super().__init__()
-        self.members = nn.ModuleList(members)
-        self.context = max(member.context for member in members)
-        """Rows on either side that a row depends on, 0 where each row stands alone."""
-
-    def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Logits of quadrant, arousal and valence, in the order of `labels.HEADS`."""
-        said = [member(frames) for member in self.members]
-        alike = frames.new_zeros(len(said))
-        return tuple(_mixed(alike, head) for head in zip(*said, strict=True))
-
-
 def _swayed(logits: Sequence[Tensor], log_odds: Tensor) -> tuple[Tensor, ...]:
     """Logits after an opinion on the log-odds of positive valence has been added to them."""
     positive = {QUADRANT: [signs_of(name)[1] for name in QUADRANT.classes], VALENCE: [False, True]}
@@ -303,6 +284,6 @@ def _swayed(logits: Sequence[Tensor], log_odds: Tensor) -> tuple[Tensor, ...]:
 
 
 def _mixed(gate: Tensor, logits: Sequence[Tensor]) -> Tensor:
-    """Logarithm of several networks' probabilities, averaged as the gate weighs them."""
+    """Logarithm of the experts' probabilities, averaged as the gate weighs them."""
     said = torch.stack(tuple(logits), -1).log_softmax(-2)
     return (said + gate.log_softmax(-1).unsqueeze(-2)).logsumexp(-1)

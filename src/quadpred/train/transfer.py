@@ -24,7 +24,7 @@ from quadpred.train.encoders import describe, start_weights
 from quadpred.train.foreign import noises
 from quadpred.train.lesson import Lesson
 from quadpred.train.loop import Run, RunError, Stage, fit, placed, progress_bar
-from quadpred.train.network import Classifier, Ensemble
+from quadpred.train.network import Classifier
 from quadpred.train.recipe import Recipe
 
 FOREIGN_SHARE = 8  # crops of music to one that is none
@@ -32,7 +32,7 @@ NOISES = 40, 20.0  # how many clips of noise, of how many seconds
 
 Half = NDArray[np.float16]
 
-__all__ = ["clip_logits", "load_classifier", "load_ensemble", "transfer"]
+__all__ = ["clip_logits", "load_classifier", "transfer"]
 
 
 def transfer(
@@ -197,22 +197,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
     return model.eval(), recipe
 
 
-def load_ensemble(folders: Sequence[Path]) -> tuple[Ensemble, Recipe]:
-    """Return the networks of finished transfer runs as one, and the recipe of the first.
-
-    Raises:
-        RunError: a folder that holds no finished transfer, or networks that do not read the same.
-
-    """
-    models, recipes = zip(*map(load_classifier, folders), strict=True)
-    for folder, model, recipe in zip(folders, models, recipes, strict=True):
-        alone = [model.context == 0, models[0].context == 0]
-        if recipe.features != recipes[0].features or alone[0] != alone[1]:
-            raise RunError(f"{folder}: does not read music as {folders[0]} does")
-    return Ensemble(models).eval(), recipes[0]
-
-
-def clip_logits(model: Classifier | Ensemble, frames: Half, recipe: Recipe) -> tuple[Tensor, ...]:
+def clip_logits(model: Classifier, frames: Half, recipe: Recipe) -> tuple[Tensor, ...]:
     """Logits of every whole second of a clip, shape (rows, classes) a head."""
     features = recipe.features
     rows = max(1, len(frames) // features.frames_per_row)
