@@ -64,8 +64,8 @@ EXPERIMENTAL = (
     " words by a lexicon and its audio was rendered from scores, without a voice"
 )
 NOTES = (
-    "The recipe was chosen by scores on folds of this English music, mostly 0, 1 and 3, so these"
-    " are no untouched test of it, though no network heard what it is scored on.",
+    "The recipe was chosen by scores on all folds of this English music, so these are no untouched"
+    " test of it, though no network heard what it is scored on.",
     "The English and the Mandarin speech differ in more than language (many speakers and sentences"
     " against two voices, words and synthetic speech): no difference between these models shows an"
     " effect of language by itself.",
