@@ -1,6 +1,6 @@
 """Rank correlation with what Emotify's listeners felt: ours, and VibeNet's.
 
-    pip install vibenet
+    pip install vibenet && pip install -U typer  # it brings one too old for `quadpred`
     python scripts/listeners.py DATA RUNS -o vibenet-emotify.npz
 
 DATA and RUNS are those of `ship.py`, which must have run. Each excerpt is heard by the English

@@ -1,6 +1,6 @@
 """VibeNet's valence of the music that our networks hear, for them to learn as an opinion.
 
-    pip install vibenet
+    pip install vibenet && pip install -U typer  # it brings one too old for `quadpred`
     python scripts/opinions.py DATA RUNS
 
 VibeNet (from PyPI; GPL) learned Echo Nest's valence from the Free Music Archive, so it has heard

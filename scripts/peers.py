@@ -1,6 +1,6 @@
 """Compare with VibeNet on the same clips and the same folds by artist.
 
-    pip install vibenet
+    pip install vibenet && pip install -U typer  # it brings one too old for `quadpred`
     python scripts/peers.py 4q.csv english-to-english.json -o vibenet.npz
 
 The first file is the manifest of the music, whose splits are the folds, the second what
