@@ -12,7 +12,7 @@ from quadpred.train.corpora import Clip, DataSheet, Manifest, ManifestError
 from quadpred.train.dataset import Batch, CropSampler, Targets, Teacher, teacher_values
 from quadpred.train.foreign import noises
 from quadpred.train.lesson import Lesson
-from quadpred.train.loop import Run
+from quadpred.train.loop import Run, placed
 from quadpred.train.network import Classifier, Encoder
 from quadpred.train.recipe import BlockConfig, CorpusConfig, Recipe
 from quadpred.train.transfer import transfer
@@ -120,7 +120,7 @@ def lesson_on_strangers(recipes: dict[str, Path], foreign: float) -> tuple[float
     recipe = replace(recipe, transfer=replace(recipe.transfer, foreign=foreign, tags=0.0))
     torch.manual_seed(0)
     features = recipe.features
-    model = Classifier(recipe.network, features.mels, features.frames_per_row).eval()
+    model = placed(Classifier(recipe.network, features.mels, features.frames_per_row)).eval()
     torch.nn.init.normal_(model.heads["quadrant"][-1].weight, std=30)  # sure of everything
     frames = torch.randn(4, features.frames_per_row * 4, features.mels)
     batch = Batch(frames[:2], torch.tensor([0, 1]), torch.tensor([0, 0]))
@@ -189,7 +189,7 @@ def test_open_valence_is_no_surprise_either_way(recipes: dict[str, Path]) -> Non
     recipe = Recipe.load(recipes["base"])
     features = recipe.features
     torch.manual_seed(0)
-    model = Classifier(recipe.network, features.mels, features.frames_per_row).eval()
+    model = placed(Classifier(recipe.network, features.mels, features.frames_per_row)).eval()
     frames = torch.randn(2, features.frames_per_row * 4, features.mels)
     batch = Batch(frames, torch.tensor([0, 1]), torch.tensor([0, 0]))
     losses = {}
