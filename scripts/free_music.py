@@ -1,34 +1,22 @@
-"""Music that anyone may have, and what musicnn hears in it: for distillation alone, no labels.
+"""Music that anyone may have, without labels, for a teacher to be heard on.
 
-    pip install tensorflow-cpu
     python scripts/free_music.py FOLDER
 
 Takes the music of free games (the Debian 12 packages of free_music.txt; each names its licences in
-its copyright file) by `apt-get`, keeps excerpts of 30 s as FOLDER/*.ogg, and writes in teacher.npz
-for each the 200 penultimate activations and 50 tag probabilities of musicnn (Pons and Serra
-2019, ISC licence; from PyPI) in patches of 3 s. TensorFlow only reads musicnn's weights. What is
-finished is not done again; several GB pass through a temporary folder.
+its copyright file) by `apt-get`, and keeps excerpts of 30 s as FOLDER/*.ogg. What is finished is
+not done again; several GB pass through a temporary folder.
 """
 
-import os
 import subprocess
 import sys
 import tarfile
 import tempfile
-import zipfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
-
-from quadpred.features import FeatureConfig, mel_filters
 
 PACKAGES = Path(__file__).with_suffix(".txt").read_text().split()
 SUFFIXES = {".ogg", ".mp3", ".flac", ".opus", ".oga"}
@@ -36,11 +24,6 @@ SECONDS = 30
 SHORTEST = 40  # seconds: shorter files are sounds, not music
 QUIET = 0.003  # root mean square below which an excerpt is left out
 RATE = 16_000
-MUSICNN = "musicnn==0.1.0"
-FRONT_END = FeatureConfig(sample_rate=RATE, n_fft=512, window=512, hop=256, mels=96)
-PATCH = 187  # frames, about 3 s
-
-Array = NDArray[np.float32]
 
 
 def fetch(package: str, folder: Path) -> None:
@@ -79,92 +62,8 @@ def keep(track: Path, folder: Path, name: str) -> None:
                 soundfile.write(output, mono.clip(-1, 1), RATE, format="OGG", subtype="OPUS")
 
 
-class Musicnn:
-    """The network MSD_musicnn: samples at 16 kHz to activations and tags of patches of 3 s."""
-
-    def __init__(self, variables: dict[str, Tensor]):
-        self.variables = variables
-        self.filters = torch.from_numpy(mel_filters(FRONT_END))
-
-    @classmethod
-    def download(cls) -> "Musicnn":
-        """Take the weights out of the package on PyPI, which cannot be installed any more."""
-        import tensorflow
-
-        with tempfile.TemporaryDirectory() as name:
-            command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", MUSICNN]
-            subprocess.run(command, cwd=name, check=True)
-            (wheel,) = Path(name).glob("*.whl")
-            with zipfile.ZipFile(wheel) as files:
-                files.extractall(name)
-            reader = tensorflow.compat.v1.train.NewCheckpointReader(f"{name}/musicnn/MSD_musicnn/")
-            names = [key for key in reader.get_variable_to_shape_map() if "Adam" not in key]
-            return cls({key: torch.as_tensor(reader.get_tensor(key)) for key in names})
-
-    def __call__(self, samples: Array) -> Array:
-        """Values of shape (patches, 250) of samples of shape (samples,)."""
-        with torch.inference_mode():
-            return self._values(self._patches(torch.from_numpy(samples))).numpy()
-
-    def _patches(self, samples: Tensor) -> Tensor:
-        window = torch.hann_window(FRONT_END.window)
-        spectrum = torch.stft(
-            samples,
-            FRONT_END.n_fft,
-            FRONT_END.hop,
-            window=window,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        mel = spectrum.abs().square().T @ self.filters
-        whole = torch.log10(10_000 * mel.half().float() + 1)
-        count = len(whole) // PATCH
-        return whole[: count * PATCH].reshape(count, PATCH, FRONT_END.mels)
-
-    def _values(self, patches: Tensor) -> Tensor:
-        """Filters over timbre and over time, three residual layers, pooling, one dense layer."""
-        frames = self._norm(patches[:, None], 0)
-        maps = []
-        for number, (before, after) in enumerate([(3, 3), (3, 3), (63, 64), (31, 32), (15, 16)]):
-            kernel, bias = self._layer("conv2d", number)
-            wide = F.conv2d(F.pad(frames, (0, 0, before, after)), kernel.permute(3, 2, 0, 1), bias)
-            maps.append(self._norm(wide.relu(), number + 1).amax(3))
-        front = torch.cat(maps, 1)
-        layers = [front]
-        for number in (5, 6, 7):
-            kernel, bias = self._layer("conv2d", number)
-            padded = F.pad(layers[-1], (3, 3))
-            deep = F.conv1d(padded, kernel[:, :, 0].permute(2, 1, 0), bias).relu()
-            layers.append(self._norm(deep, number + 1) + (layers[-1] if number > 5 else 0))
-        series = torch.cat(layers, 1)
-        pooled = torch.stack([series.amax(2), series.mean(2)], 2).flatten(1)
-        kernel, bias = self._layer("dense", 0)
-        penultimate = self._norm((self._norm(pooled, 9) @ kernel + bias).relu(), 10)
-        kernel, bias = self._layer("dense", 1)
-        return torch.cat([penultimate, (penultimate @ kernel + bias).sigmoid()], 1)
-
-    def _layer(self, kind: str, number: int) -> tuple[Tensor, Tensor]:
-        name = f"{kind}_{number}" if number else kind
-        return self.variables[f"{name}/kernel"], self.variables[f"{name}/bias"]
-
-    def _norm(self, values: Tensor, number: int) -> Tensor:
-        name = f"batch_normalization_{number}" if number else "batch_normalization"
-        mean, variance, gamma, beta = (
-            self.variables[f"{name}/{part}"]
-            for part in ("moving_mean", "moving_variance", "gamma", "beta")
-        )
-        return F.batch_norm(values, mean, variance, gamma, beta, eps=1e-3)
-
-
-def taught(folder: Path, musicnn: Musicnn) -> Iterator[tuple[str, NDArray[np.float16]]]:
-    """Yield the teacher's values of each excerpt, by its name without ending."""
-    for path in sorted(folder.glob("*.ogg")):
-        samples, _ = soundfile.read(path, dtype="float32")
-        yield path.stem, musicnn(samples).astype(np.float16)
-
-
 def main() -> None:
-    """Fetch what is missing, then teach."""
+    """Fetch what is missing."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for package in PACKAGES:
@@ -172,10 +71,6 @@ def main() -> None:
         if not done.exists():
             fetch(package, folder)
             done.touch()
-    if not (folder / "teacher.npz").exists():
-        part = folder / "teacher.part.npz"
-        np.savez_compressed(part, **dict(taught(folder, Musicnn.download())))
-        os.replace(part, folder / "teacher.npz")
 
 
 if __name__ == "__main__":

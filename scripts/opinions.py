@@ -19,9 +19,9 @@ from quadpred.train.corpora import DataSheet
 MARGIN = 0.02  # keeps log-odds of 0 and 1 finite
 
 
-def archive_of(sheet: DataSheet, opinions: Path) -> Path:
+def archive_of(sheet: DataSheet, folder: Path) -> Path:
     """Return the path of a corpus's archive."""
-    return opinions / f"{sheet.name.split(',')[0].replace(' ', '-').lower()}.npz"
+    return folder / f"{sheet.name.split(',')[0].replace(' ', '-').lower()}.npz"
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     made = manifests(data, runs)
     folder = runs / "opinions"
     folder.mkdir(exist_ok=True)
-    for manifest in (made["4q"], made["emotify"], free_music(runs / "free-music")):
+    for manifest in (made["4q"], made["emotify"], free_music(runs)):
         archive = archive_of(manifest.sheet, folder)
         clips = list(manifest.clips)
         said = outputs(clips, archive.with_suffix(".vibenet.npz"))[:, labels.index("valence")]

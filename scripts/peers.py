@@ -7,8 +7,8 @@ The first file is the manifest of the music, whose splits are the folds, the sec
 `quadpred train evaluate` wrote for our networks of these folds. VibeNet's seven outputs a clip are
 kept in the third. VibeNet was never trained on quadrants, so it is judged twice: by its energy and
 valence against thresholds, and by a support vector machine on all seven, fitted on the other folds.
-The teacher that our networks learn from, where the manifest names one, is judged by a logistic
-regression on the mean of its values over a clip.
+The teachers that our networks learn from, where the manifest names any, are judged by a logistic
+regression on the mean of their values over a clip.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def main() -> None:
     for title, guesses in (
         ("VibeNet, energy and valence against thresholds", plain),
         ("VibeNet, SVM on its seven outputs", trained),
-        *([("the teacher, logistic regression on its means", taught)] if values_of else []),
+        *([("the teachers, logistic regression on their means", taught)] if values_of else []),
     ):
         cells = (f1_score(truths[h.name], guesses[h.name], average="macro") for h in HEADS)
         print(f"| {title} | {' | '.join(f'{cell:.3f}' for cell in cells)} |")

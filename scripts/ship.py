@@ -1,6 +1,7 @@
 """Make what is on board, from the development recordings: three speech encoders, six models.
 
     python scripts/free_music.py RUNS/free-music
+    python scripts/teachers.py DATA RUNS
     python scripts/opinions.py DATA RUNS
     python scripts/ship.py DATA RUNS [SPEECH ...]
 
@@ -109,19 +110,21 @@ def manifests(data: Path, runs: Path) -> dict[str, Manifest]:
     folder = data / "music_english/4qaed"
     made["4q"] = from_folder(
         folder / "audio",
-        DataSheet(
-            "4Q-Emotion, development part",
-            "english",
-            RESEARCH_ONLY,
-            "Panda et al. 2018: 628 clips of 30 s, 157 a quadrant, mostly sung in English",
-            str((folder / "teacher.npz").resolve()),
+        taught(
+            DataSheet(
+                "4Q-Emotion, development part",
+                "english",
+                RESEARCH_ONLY,
+                "Panda et al. 2018: 628 clips of 30 s, 157 a quadrant, mostly sung in English",
+            ),
+            runs,
         ),
         labels=folder / "labels.csv",
         group="artist_group",
         tags=("moods", "genres"),
         folds=FOLDS,
     )
-    made["emotify"] = felt(data / "music_general/emotify")
+    made["emotify"] = felt(data / "music_general/emotify", runs)
     made["emopia"] = piano(data / "music_piano/emopia")
     folder = data / "music_mandarin/pop909_muchin"
     made["muchin"] = from_folder(
@@ -168,15 +171,14 @@ def felt_ratings(folder: Path) -> dict[str, tuple[float, float]]:
     }
 
 
-def felt(folder: Path) -> Manifest:
+def felt(folder: Path, runs: Path) -> Manifest:
     """Make a manifest of Emotify with quadrants."""
     sheet = DataSheet(
         "Emotify",
         "english",
         "non-commercial research",
-        "Aljanaki et al. 2016: 400 excerpts of 20 s, heard for the teacher's values and for the"
+        "Aljanaki et al. 2016: 400 excerpts of 20 s, heard for the teachers' values and for the"
         " arousal that listeners felt (GEMS)",
-        str((folder / "teacher.npz").resolve()),
     )
     ratings = felt_ratings(folder)
     quadrants = from_ratings(list(ratings.values()), Scale(-3, 3), about="median", neutral=0.03)
@@ -184,10 +186,10 @@ def felt(folder: Path) -> Manifest:
         Clip(folder / "audio" / name, name, "", quadrant)
         for name, quadrant in zip(ratings, quadrants, strict=True)
     ]
-    return Manifest(in_folds(clips, FOLDS, 0), sheet)
+    return Manifest(in_folds(clips, FOLDS, 0), taught(sheet, runs))
 
 
-def free_music(folder: Path) -> Manifest:
+def free_music(runs: Path) -> Manifest:
     """Make a manifest of what free_music.py has fetched."""
     sheet = DataSheet(
         "Free music",
@@ -195,9 +197,13 @@ def free_music(folder: Path) -> Manifest:
         "free licences, of each package its own: CC BY-SA, CC BY, CC0, GPL and others",
         "excerpts of 30 s of the music of free games, from Debian 12; heard for musicnn's values"
         " alone",
-        str((folder / "teacher.npz").resolve()),
     )
-    return from_folder(folder, sheet, group=r".+(?=--\d)")
+    return from_folder(runs / "free-music", taught(sheet, runs), group=r".+(?=--\d)")
+
+
+def taught(sheet: DataSheet, runs: Path) -> DataSheet:
+    """Name what teachers.py has written."""
+    return replace(sheet, teacher=str(archive_of(sheet, runs / "teachers").resolve()))
 
 
 def english_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, Any]:
@@ -220,23 +226,23 @@ def hear(
     """Transfer from speech to all the music but the splits `test`: first unlabelled, piano last."""
     unlabelled = [replace(clip, quadrant="") for clip in made["emotify"].clips]
     plain = [made["free"], Manifest(tuple(unlabelled), made["emotify"].sheet)]
-    listen, base, broad = (
-        replace(Recipe.load(name), seed=seed) for name in ("listen", "base", "broad")
+    listen, listened, broad = (
+        replace(Recipe.load(name), seed=seed) for name in ("listen", "listened", "broad")
     )
     start = runs / f"{speech}-listening-{seed}"
     transfer(listen, plain, start, start=runs / f"speech-{speech}")
     foreign = [made[name] for name in SPEECH["mixed"]]
     songs = [made["4q"], made["emotify"], made["free"]]
     first = folder.with_name(f"{folder.name}-songs")
-    transfer(base, songs, first, foreign=foreign, start=start, test=test)
-    heard = [replace(m, sheet=opinionated(m.sheet, runs / "opinions")) for m in songs]
+    transfer(listened, songs, first, foreign=foreign, start=start, test=test)
+    heard = [replace(m, sheet=opinionated(m.sheet, runs)) for m in songs]
     music = [*heard, made["emopia"]]
     transfer(broad, music, folder, foreign=foreign, start=first, test=[*test, PIANO])
 
 
-def opinionated(sheet: DataSheet, opinions: Path) -> DataSheet:
+def opinionated(sheet: DataSheet, runs: Path) -> DataSheet:
     """Name what opinions.py has written."""
-    return replace(sheet, opinion=str(archive_of(sheet, opinions).resolve()))
+    return replace(sheet, opinion=str(archive_of(sheet, runs / "opinions").resolve()))
 
 
 def mandarin_music(made: dict[str, Manifest], runs: Path, speech: str) -> dict[str, Any]:
@@ -315,7 +321,7 @@ def main() -> None:
     """Make everything that is not there yet."""
     data, runs, *languages = sys.argv[1:]
     runs = Path(runs)
-    made = manifests(Path(data), runs) | {"free": free_music(runs / "free-music")}
+    made = manifests(Path(data), runs) | {"free": free_music(runs)}
     for speech in languages or SPEECH:
         spoken = [made[name] for name in SPEECH[speech]]
         pretrain(Recipe.load("base"), spoken, runs / f"speech-{speech}", validation=["0"])

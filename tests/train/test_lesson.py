@@ -75,6 +75,36 @@ def test_no_archive_at_all_is_said(content: bytes, tmp_path: Path) -> None:
         teacher_values([Manifest(tuple(CLIPS), DataSheet("music", teacher=str(path)))])
 
 
+def test_patches_that_lie_in_a_crop_from_end_to_end() -> None:
+    values = {Path("b.wav"): np.arange(4, dtype=np.float32).reshape(4, 1)}
+    teacher = Teacher(CLIPS, values)
+    clips, starts = torch.tensor([1, 1, 1, 0]), torch.tensor([0.0, 1.0, 7.5, 0.0])
+
+    begins, said, there = teacher.whole(clips, starts, 8.0)
+
+    assert there.tolist() == [[True, True], [True, True], [True, False], [False, False]]
+    assert begins[there].tolist() == [0, 3, 2, 5, 1.5]
+    assert said[there][:, 0].tolist() == [0, 1, 1, 2, 3]
+
+
+def test_a_copy_hears_its_own_patch_alone(recipes: dict[str, Path]) -> None:
+    recipe = Recipe.load(recipes["base"])
+    features = recipe.features
+    torch.manual_seed(0)
+    model = Classifier(recipe.network, features.mels, features.frames_per_row, {"teacher": 5})
+    model.eval()
+    steps = features.frames_per_row * 8 // model.encoder.time_pool
+    latent = torch.rand(1, model.encoder.channels, steps, model.encoder.latent_mels)
+    begins, there = torch.tensor([[1.0, 4.0]]), torch.tensor([[True, True]])
+
+    one = model.copy(latent, begins, there)
+    latent[:, :, steps // 2 : steps * 7 // 8] += 1
+    other = model.copy(latent, begins, there)
+
+    assert torch.equal(one[0], other[0])
+    assert not torch.allclose(one[1], other[1])
+
+
 def test_unlabelled_music_teaches_what_its_teacher_hears(
     recipes: dict[str, Path], corpora: Path, tmp_path: Path
 ) -> None:

@@ -175,6 +175,25 @@ class Teacher:
         patches = (middles / PATCH).long().minimum(self.last[clips, None])
         return self.patches[clips[:, None], patches], self.known[clips].view(-1, 1, 1)
 
+    def whole(self, clips: Tensor, starts: Tensor, seconds: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Values of the patches that lie in crops from end to end.
+
+        Args:
+            clips: their numbers, shape (crops,).
+            starts: of the crops, in seconds, shape (crops,).
+            seconds: of each crop.
+
+        Returns:
+            Where in its crop each patch begins, in seconds, (crops, patches); their values,
+            (crops, patches, width); and whether there is such a patch and it is known, (crops,
+            patches).
+        """
+        numbers = (starts / PATCH).ceil().long()[:, None] + torch.arange(int(seconds // PATCH))
+        begins = numbers * PATCH - starts[:, None]
+        last = self.last[clips, None]
+        there = (begins + PATCH <= seconds) & (numbers <= last) & (self.known[clips, None] > 0)
+        return begins, self.patches[clips[:, None], numbers.minimum(last)], there
+
 
 @dataclass(frozen=True)
 class Targets:

@@ -81,22 +81,23 @@ class Lesson:
                 words, wanted.tags.to(device()), reduction="none"
             )
             losses.append(self.config.tags * (errors * wanted.tagged.to(device())).mean())
-        if self.teacher:
-            error = self._copied(self.teacher, said.extras["teacher"][:music], batch)
-            losses.append(self.config.teacher * error)
+        starts = batch.starts / self.recipe.features.frames_per_row
+        if self.teacher and model.copy is not None:
+            seconds = frames.shape[1] / self.recipe.features.frames_per_row
+            begins, values, there = self.teacher.whole(batch.clips, starts, seconds)
+            if there.sum() > 1:  # one alone cannot be standardised
+                copies = model.copy(said.latent, begins.to(device()), there.to(device()))
+                error = F.mse_loss(copies, values[there].to(device()))
+                losses.append(self.config.teacher * error)
         if self.opinion and said.opinion is not None:
-            losses.append(self._copied(self.opinion, said.opinion[:music], batch))
+            guesses = said.opinion[:music]
+            values, known = self.opinion.rows(batch.clips, starts, guesses.shape[1])
+            errors = F.smooth_l1_loss(guesses, values.to(device()), reduction="none")
+            losses.append((errors * known.to(device())).mean())
             if len(frames) > music:  # nobody has an opinion on what is no music
                 none = torch.zeros_like(said.opinion[music:])
                 losses.append(self.config.foreign * F.smooth_l1_loss(said.opinion[music:], none))
         return torch.stack(losses).sum()
-
-    def _copied(self, teacher: Teacher, guesses: Tensor, batch: Batch) -> Tensor:
-        """Error of guesses at what a teacher says of a batch's rows."""
-        starts = batch.starts / self.recipe.features.frames_per_row
-        values, known = teacher.rows(batch.clips, starts, guesses.shape[1])
-        errors = F.smooth_l1_loss(guesses, values.to(device()), reduction="none")
-        return (errors * known.to(device())).mean()
 
 
 def _balanced(one_hot: Tensor) -> Tensor:

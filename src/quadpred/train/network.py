@@ -15,9 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from quadpred.labels import HEADS, QUADRANT, VALENCE, signs_of
+from quadpred.train.dataset import PATCH
 from quadpred.train.recipe import HeadConfig, NetworkConfig
 
 __all__ = ["Classifier", "Decoder", "Encoder", "Outputs"]
+
+_COPY = 512  # hidden units between a patch's statistics and what a teacher says of it
 
 
 def _convolution(
@@ -131,19 +134,74 @@ class _Statistics(nn.Module):
         self.width = 4 * encoder.channels * encoder.latent_mels
 
     def forward(self, latent: Tensor) -> Tensor:
-        # What is left of the mel axis stays apart: register tells emotions from each other.
-        series = latent.transpose(2, 3).flatten(1, 2).float()
-        steps, pad = self.steps, self.steps * self.context
-        size = steps + 2 * pad
+        series, pad = _series(latent), self.steps * self.context
+        wide = _statistics(series, self.steps + 2 * pad, self.steps, pad)
+        local = F.avg_pool1d(series, self.steps)
+        return torch.cat([*wide, local], 1).transpose(1, 2)
 
-        def mean(values: Tensor) -> Tensor:
-            return F.avg_pool1d(values, size, steps, pad, count_include_pad=False)
 
-        centre = mean(series)
-        deviation = (mean(series**2) - centre**2).clamp_min(1e-5).sqrt()
-        peak = F.max_pool1d(series, size, steps, pad)
-        local = F.avg_pool1d(series, steps)
-        return torch.cat([centre, deviation, peak, local], 1).transpose(1, 2)
+def _series(latent: Tensor) -> Tensor:
+    """The latent as series over time, (batch, channels times mel, time).
+
+    What is left of the mel axis stays apart: register tells emotions from each other.
+    """
+    return latent.transpose(2, 3).flatten(1, 2).float()
+
+
+def _statistics(series: Tensor, size: int, step: int, pad: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, deviation and maximum of every window, at the ends of what there is of it."""
+
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool1d(values, size, step, pad, count_include_pad=False)
+
+    centre = mean(series)
+    deviation = (mean(series**2) - centre**2).clamp_min(1e-5).sqrt()
+    return centre, deviation, F.max_pool1d(series, size, step, pad)
+
+
+class _Copy(nn.Module):
+    """What a teacher says of patches of a few seconds, from the statistics of each alone.
+
+    It has neither the dropout nor the wide context of the heads: a teacher's values are many, and
+    right, so there is much to learn from them and little to be wary of.
+    """
+
+    def __init__(self, encoder: Encoder, frames_per_row: int, width: int):
+        super().__init__()
+        self.row = frames_per_row // encoder.time_pool
+        self.steps = max(1, round(PATCH * self.row))
+        inputs = 3 * encoder.channels * encoder.latent_mels
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(inputs), nn.Linear(inputs, _COPY), nn.ReLU(), nn.Linear(_COPY, width)
+        )
+
+    def forward(self, latent: Tensor, begins: Tensor, there: Tensor) -> Tensor:
+        """Values (patches, width) of those patches that are `there`.
+
+        Args:
+            latent: of crops.
+            begins: of patches in each, in seconds, shape (crops, patches).
+            there: which of them to speak of, of the same shape.
+        """
+        series, last = _series(latent), latent.shape[2] - self.steps
+        crops, first = there.nonzero()[:, 0], (begins[there] * self.row).round().long()
+        steps = first.clamp(0, last)[:, None] + torch.arange(self.steps, device=first.device)
+        patches = series.transpose(1, 2)[crops[:, None], steps].transpose(1, 2)
+        pooled = torch.cat(_statistics(patches, self.steps, self.steps, 0), 1)
+        values: Tensor = self.layers(pooled.flatten(1))
+        return values
+
+    def hidden(self, latent: Tensor, context: int) -> Tensor:
+        """Hidden units (batch, rows, units) of the patch around each row.
+
+        They are averaged over `context` rows on either side.
+        """
+        pad = (self.steps - self.row) // 2
+        pooled = torch.cat(_statistics(_series(latent), self.steps, self.row, pad), 1)
+        norm, dense, rectified, _ = self.layers
+        units: Tensor = rectified(dense(norm(pooled).transpose(1, 2))).transpose(1, 2)
+        size = 2 * context + 1
+        return F.avg_pool1d(units, size, 1, context, count_include_pad=False).transpose(1, 2)
 
 
 def _dense(widths: Sequence[int], dropout: float) -> list[nn.Module]:
@@ -209,12 +267,14 @@ class Outputs:
     Attributes:
         logits: one tensor of shape (batch, rows, classes) a head, in the order of `labels.HEADS`.
         extras: the auxiliary outputs by name, (batch, rows, width).
+        latent: of the encoder.
         gate: logits of the experts, (batch, rows, experts); `None` where there is only one.
         opinion: on valence, (batch, rows, 1), 0 for none; `None` where no opinion is heard.
     """
 
     logits: tuple[Tensor, ...]
     extras: dict[str, Tensor]
+    latent: Tensor
     gate: Tensor | None = None
     opinion: Tensor | None = None
 
@@ -224,9 +284,10 @@ class Classifier(nn.Module):
 
     Several experts (Jacobs et al. 1991) read what was pooled, each with its own trunk and heads,
     and a gate says in each second how much to trust either. The first also hears an opinion on
-    valence, learned from another network than its own valence is. `extras` are further outputs and
-    their widths (words about the clip, a teacher's values); they share the first expert's trunk
-    while training and are left behind at export.
+    valence, learned from another network than its own valence is. `extras` are auxiliary outputs
+    and their widths: words about the clip ("tags") share the first expert's trunk, while a copy of
+    a teacher's values ("teacher") hears the latent. Where the copy is read, the first expert's
+    probabilities are averaged with what is read there.
     """
 
     def __init__(
@@ -246,28 +307,59 @@ class Classifier(nn.Module):
         )
         self.trunk, self.heads = _trunk(self.pool.width, head), _heads(head)
         self.late = _LateExperts(self.pool.width, head) if head.experts > 1 else None
-        self.extras = nn.ModuleDict(
-            {name: nn.Linear(head.trunk[-1], width) for name, width in (extras or {}).items()}
-        )
+        self.frames_per_row, self.wide = frames_per_row, head.context
+        self.extras = nn.ModuleDict()
+        self.copy: _Copy | None = None
+        self.reading: nn.Linear | None = None
+        for name, width in (extras or {}).items():
+            if name == "teacher":
+                self.open_copy(width)
+            else:
+                self.extras[name] = nn.Linear(head.trunk[-1], width)
         self.sway = head.opinion
-        margin = math.ceil(self.encoder.reach(config) / frames_per_row)
-        self.context = head.context + margin if head.pooling == "statistics" else 0
+        self.margin = math.ceil(self.encoder.reach(config) / frames_per_row)
+        self.stands_alone = head.pooling == "flatten"
+
+    @property
+    def context(self) -> int:
         """Rows on either side that a row depends on, 0 where each row stands alone."""
+        patch = 0 if self.reading is None else math.ceil(PATCH / 2 - 0.5)
+        return 0 if self.stands_alone else self.wide + self.margin + patch
+
+    def open_copy(self, width: int) -> None:
+        """Add a copy of a teacher's `width` values, in place of any."""
+        self.copy = _Copy(self.encoder, self.frames_per_row, width)
+
+    def open_reading(self) -> nn.Linear:
+        """Add what reads the copy, in place of any, and return it."""
+        self.reading = nn.Linear(_COPY, sum(len(h.classes) for h in HEADS)).to(
+            next(self.parameters()).device
+        )
+        return self.reading
+
+    def heard(self, latent: Tensor) -> Tensor:
+        """Hidden units of the copy, (batch, rows, units), as they are read."""
+        assert self.copy is not None
+        return self.copy.hidden(latent, self.wide)
 
     def outputs(self, frames: Tensor) -> Outputs:
         """Return logits with what only training needs."""
-        pooled = self.pool(self.encoder(frames))
+        latent = self.encoder(frames)
+        pooled = self.pool(latent)
         trunk = self.trunk(pooled)
         extras = {name: layer(trunk).float() for name, layer in self.extras.items()}
         first = _said(self.heads, trunk)
+        if self.reading is not None:
+            read = self.reading(self.heard(latent)).float()
+            first = _averaged(first, read.split([len(h.classes) for h in HEADS], -1))
         if self.late is None:
-            return Outputs(first, extras)
+            return Outputs(first, extras, latent)
         gate, others, opinion = self.late(pooled)
         if opinion is not None:
             # Labels teach nothing of it: it is to stay another's.
             first = _swayed(first, self.sway * opinion.detach())
         logits = tuple(_mixed(gate, said) for said in zip(first, *others, strict=True))
-        return Outputs(logits, extras, gate, opinion)
+        return Outputs(logits, extras, latent, gate, opinion)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Logits of quadrant, arousal and valence, in the order of `labels.HEADS`."""
@@ -280,6 +372,14 @@ def _swayed(logits: Sequence[Tensor], log_odds: Tensor) -> tuple[Tensor, ...]:
     return tuple(
         rows + log_odds * (rows.new_tensor(positive[head]) - 0.5) if head in positive else rows
         for head, rows in zip(HEADS, logits, strict=True)
+    )
+
+
+def _averaged(logits: Sequence[Tensor], others: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Logarithms of the mean of the probabilities that two say."""
+    return tuple(
+        torch.logaddexp(one.log_softmax(-1), other.log_softmax(-1)) - math.log(2)
+        for one, other in zip(logits, others, strict=True)
     )
 
 

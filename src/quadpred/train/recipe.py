@@ -159,7 +159,9 @@ class TransferConfig:
     `crop` in rows; `coverage` is the share of the audio heard in an epoch, of corpora that are not
     among the special `corpora`. `keep` chooses the weights that remain: those of the epoch with the
     lowest validation loss, or a running average. `tags` and `teacher` weigh the auxiliary losses of
-    a manifest's tags and of its teacher, `foreign` that of sounds that are no music.
+    a manifest's tags and of its teacher, `foreign` that of sounds that are no music. `reading` is
+    the strength (the inverse of the penalty) of the logistic regression that reads emotions from
+    the copy of the teacher, learned from clips of no special corpora; at 0 it is not read.
     """
 
     stages: tuple[StageConfig, ...]
@@ -172,6 +174,7 @@ class TransferConfig:
     tags: float = 0.0
     teacher: float = 0.0
     foreign: float = 0.0
+    reading: float = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
@@ -195,6 +198,10 @@ class Recipe:
         experts = self.network.head.experts
         if self.network.head.opinion and experts == 1:
             raise ValueError("an opinion joins with further experts, and there is only one")
+        if self.transfer.reading and self.network.head.pooling == "flatten":
+            raise ValueError(
+                "a copy is read over several rows, and pooling by flattening knows one"
+            )
         for corpus in self.transfer.corpora:
             if not 0 <= corpus.expert < experts:
                 raise ValueError(f"{corpus.name}: no expert {corpus.expert} among {experts}")

@@ -25,6 +25,7 @@ from quadpred.train.foreign import noises
 from quadpred.train.lesson import Lesson
 from quadpred.train.loop import Run, RunError, Stage, fit, placed, progress_bar
 from quadpred.train.network import Classifier
+from quadpred.train.reading import read
 from quadpred.train.recipe import Recipe
 
 FOREIGN_SHARE = 8  # crops of music to one that is none
@@ -177,6 +178,11 @@ def transfer(
         keep=config.keep,
         seed=recipe.seed,
     )
+    if config.reading and model.copy is not None:
+        model.eval()
+        plain = [n for n, clip in enumerate(clips) if clip.quadrant and clip.path not in specials]
+        songs, known = [train.clips[n] for n in plain], lesson.targets[torch.tensor(plain)]
+        read(model, songs, known, config.reading, unmusical, config.foreign)
     run.finish({"classifier": model.state_dict(), "extras": lesson.extras})
 
 
@@ -193,6 +199,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
     recipe = Recipe.from_dict(described["recipe"], str(folder))
     saved = Run.result(folder)
     model = _classifier(recipe, saved["extras"])
+    _furnish(model, saved["classifier"])
     model.load_state_dict(saved["classifier"])
     return model.eval(), recipe
 
@@ -214,6 +221,17 @@ def clip_logits(model: Classifier, frames: Half, recipe: Recipe) -> tuple[Tensor
     return tuple(head.flatten(0, 1).float().cpu() for head in logits)
 
 
+def _furnish(model: Classifier, state: Mapping[str, Tensor]) -> None:
+    """Give a network the reading that a state has, and the copy that is read."""
+    if "reading.weight" in state:
+        model.open_copy(len(state["copy.layers.3.bias"]))
+        model.open_reading()
+
+
+def _part(state: Mapping[str, Tensor], *names: str) -> list[tuple[str, Tensor]]:
+    return [(key, value) for key, value in state.items() if key.startswith(names)]
+
+
 def _classifier(recipe: Recipe, extras: Mapping[str, int]) -> Classifier:
     features = recipe.features
     return Classifier(recipe.network, features.mels, features.frames_per_row, extras)
@@ -226,9 +244,15 @@ def _begin_from(model: Classifier, start: Path) -> frozenset[str]:
         if "encoder" in saved:
             model.encoder.load_state_dict(saved["encoder"])
             return frozenset()
-        kept = {k: v for k, v in saved["classifier"].items() if not k.startswith("extras.")}
+        state = saved["classifier"]
+        _furnish(model, state)
+        here = model.state_dict()
+        # The copy of another teacher is of no use.
+        copied = all(k in here and here[k].shape == v.shape for k, v in _part(state, "copy."))
+        left = ("extras.",) if copied else ("extras.", "copy.")
+        kept = {k: v for k, v in state.items() if not k.startswith(left)}
         # A start need not have the auxiliary outputs, nor experts beside the first.
-        grown = {k: v for k, v in model.state_dict().items() if k.startswith(("extras.", "late."))}
+        grown = dict(_part(here, "extras.", "copy.", "late."))
         model.load_state_dict(grown | kept)
     except RuntimeError:
         raise RunError(f"{start}: its network is not the recipe's") from None
