@@ -70,8 +70,8 @@ def card(
         "## File",
         "",
         f"`{name}.onnx`, SHA-256 `{sha256}`. Largest difference in probability from the trained"
-        f" network: {exported.float32:.1e} as exported, {exported.float16:.1e} with its weights"
-        " stored in half precision.",
+        f" network: {exported.float32:.1e} as exported, {exported.stored:.1e} with its weights"
+        " as they are stored, in 8 and 16 bits.",
     ]
     return "\n".join(lines) + "\n"
 

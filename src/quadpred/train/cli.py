@@ -317,8 +317,8 @@ def export(
     )
     output.with_suffix(".md").write_text(text)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB; card: {output.with_suffix('.md')}")
-    halved = f"{exported.float16:.1e} with weights in half precision"
-    typer.echo(f"largest difference from PyTorch: {exported.float32:.1e}, {halved}")
+    stored = f"{exported.stored:.1e} with weights of 8 and 16 bits"
+    typer.echo(f"largest difference from PyTorch: {exported.float32:.1e}, {stored}")
 
 
 def _recipe(name: str, seed: int | None) -> "recipes.Recipe":

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
@@ -24,6 +25,8 @@ from quadpred.train.transfer import load_classifier
 __all__ = ["ExportError", "Exported", "export"]
 
 TOLERANCE = 1e-5  # between ONNX Runtime and PyTorch, both in float32
+SMALL = 64  # constants of fewer numbers are stored as they are
+LARGE = 2**16  # matrices of as many numbers are stored as int8
 ROWS = 40  # of the log-mels that both are compared on: more than any context
 
 
@@ -33,10 +36,10 @@ class ExportError(RuntimeError):
 
 @dataclass(frozen=True)
 class Exported:
-    """Largest differences in probability from PyTorch: as exported, and with halved weights."""
+    """Largest differences in probability from PyTorch: in float32, and as weights are stored."""
 
     float32: float
-    float16: float
+    stored: float
 
 
 class _Probabilities(nn.Module):
@@ -65,9 +68,10 @@ def export(
     experimental: str = "",
     calibration: Mapping[str, Any] | None = None,
 ) -> Exported:
-    """Write a run's network as ONNX, its weights in half precision.
+    """Write a run's network as ONNX, its weights in fewer bits.
 
-    Weights are stored as float16 and widened when the model is loaded, so every sum is float32.
+    Weights are stored as float16 or int8 and widened when the model is loaded, so every sum is
+    float32.
 
     Args:
         run: folder of a finished transfer.
@@ -113,7 +117,7 @@ def export(
     full = _difference(network, model, log_mel)
     if full > TOLERANCE:
         raise ExportError(f"{output}: differs from PyTorch by {full:.1e}, more than {TOLERANCE}")
-    _halve_weights(model)
+    _shrink_weights(model)
     part = output.with_name(output.name + ".part")
     output.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(model.SerializeToString())
@@ -144,17 +148,32 @@ def _to_onnx(network: nn.Module, log_mel: Tensor, dynamic: dict[int, object]) ->
     return model
 
 
-def _halve_weights(model: onnx.ModelProto) -> None:
-    """Store large float32 constants as float16, each behind a cast that loading folds away."""
+def _shrink_weights(model: onnx.ModelProto) -> None:
+    """Store large float32 constants in fewer bits, behind nodes that loading folds away.
+
+    The matrices of dense layers, which hold most of a network, become int8 with a scale an output,
+    all others float16.
+    """
     graph = model.graph
-    casts = []
-    for tensor in graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT and np.prod(tensor.dims) >= 64:
-            values = numpy_helper.to_array(tensor).astype(np.float16)
-            stored = f"{tensor.name}.half"
-            casts.append(helper.make_node("Cast", [stored], [tensor.name], to=TensorProto.FLOAT))
-            tensor.CopyFrom(numpy_helper.from_array(values, stored))
-    nodes = [*casts, *graph.node]
+    widened: list[onnx.NodeProto] = []
+
+    def store(tensor: TensorProto, values: NDArray[Any], result: str) -> None:
+        tensor.CopyFrom(numpy_helper.from_array(values, f"{result}.stored"))
+        cast = helper.make_node("Cast", [tensor.name], [result], to=TensorProto.FLOAT)
+        widened.append(cast)
+
+    for tensor in list(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALL:
+            continue
+        name, values = tensor.name, numpy_helper.to_array(tensor)
+        if values.ndim == 2 and values.size >= LARGE:
+            scale = np.maximum(np.abs(values).max(0, keepdims=True), 1e-12) / 127
+            store(tensor, np.rint(values / scale).astype(np.int8), f"{name}.steps")
+            graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
+            widened.append(helper.make_node("Mul", [f"{name}.steps", f"{name}.scale"], [name]))
+        else:
+            store(tensor, values.astype(np.float16), name)
+    nodes = [*widened, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
 
