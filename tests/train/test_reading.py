@@ -128,6 +128,20 @@ def test_a_reading_is_kept_by_what_follows_and_exported(
     assert second.reading is not None
     assert Run.result(tmp_path / "next")["extras"] == {}
 
+    head = replace(recipe.network.head, experts=2)
+    frozen = (replace(recipe.transfer.stages[0], frozen=True),)
+    joined = replace(
+        recipe,
+        network=replace(recipe.network, head=head),
+        transfer=replace(plain, stages=frozen, reading=0.0),
+    )
+    transfer(joined, [music], tmp_path / "joined", start=tmp_path / "run", cache=cache)
+    third, _ = load_classifier(tmp_path / "joined")
+    before = first.state_dict()
+    for name, value in third.state_dict().items():
+        if name.startswith(("copy.", "reading.")):  # statistics too
+            assert torch.equal(value, before[name]), name
+
     exported = export(
         tmp_path / "next", tmp_path / "model.onnx", name="m", speech="english", music="english"
     )

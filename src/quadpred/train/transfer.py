@@ -129,6 +129,7 @@ def transfer(
     joined = _begin_from(model, start) if start else frozenset()
     frozen = joined or encoder
     model = placed(model)
+    still = tuple(part for part in (model.encoder, model.copy) if part is not None)
 
     def losses(position: tuple[int, int]) -> Iterator[Tensor]:
         seed = (recipe.seed, *position)
@@ -168,7 +169,7 @@ def transfer(
                     if not stage.frozen or name not in frozen
                 ),
                 config.weight_decay,
-                (model.encoder,) if stage.frozen and joined else (),
+                still if stage.frozen and joined else (),
             )
             for stage in config.stages
         ],
