@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression  # of librosa's needs
 from quadpred.train.corpora import Clip, DataSheet, Manifest
 from quadpred.train.dataset import Targets
 from quadpred.train.export import export
-from quadpred.train.loop import Run, placed
+from quadpred.train.loop import Run, RunError, placed
 from quadpred.train.network import Classifier
 from quadpred.train.reading import read
 from quadpred.train.recipe import Recipe
@@ -127,6 +127,12 @@ def test_a_reading_is_kept_by_what_follows_and_exported(
     second, _ = load_classifier(tmp_path / "next")
     assert second.reading is not None
     assert Run.result(tmp_path / "next")["extras"] == {}
+
+    wider = {name: np.tile(value, 2) for name, value in values.items()}
+    np.savez(tmp_path / "wider.npz", **wider)
+    other = Manifest(clips, DataSheet("music", teacher=str(tmp_path / "wider.npz")))
+    with pytest.raises(RunError, match="another number of values"):
+        transfer(taught, [other], tmp_path / "other", start=tmp_path / "run", cache=cache)
 
     head = replace(recipe.network.head, experts=2)
     frozen = (replace(recipe.transfer.stages[0], frozen=True),)

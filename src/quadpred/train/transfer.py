@@ -126,7 +126,7 @@ def transfer(
     torch.manual_seed(recipe.seed)
     model = _classifier(recipe, lesson.extras)
     encoder = {name for name in model.state_dict() if name.startswith("encoder.")}
-    joined = _begin_from(model, start) if start else frozenset()
+    joined = _begin_from(model, start, lesson.extras.get("teacher", 0)) if start else frozenset()
     frozen = joined or encoder
     model = placed(model)
     still = tuple(part for part in (model.encoder, model.copy) if part is not None)
@@ -182,8 +182,13 @@ def transfer(
     if config.reading and model.copy is not None:
         model.eval()
         plain = [n for n, clip in enumerate(clips) if clip.quadrant and clip.path not in specials]
+        if not plain:
+            raise ManifestError(
+                f"{manifests[0].sheet.name}: no labelled clip to learn to read from"
+            )
         songs, known = [train.clips[n] for n in plain], lesson.targets[torch.tensor(plain)]
-        read(model, songs, known, config.reading, unmusical, config.foreign)
+        others = strangers.clips if strangers else []
+        read(model, songs, known, config.reading, others, config.foreign)
     run.finish({"classifier": model.state_dict(), "extras": lesson.extras})
 
 
@@ -238,7 +243,7 @@ def _classifier(recipe: Recipe, extras: Mapping[str, int]) -> Classifier:
     return Classifier(recipe.network, features.mels, features.frames_per_row, extras)
 
 
-def _begin_from(model: Classifier, start: Path) -> frozenset[str]:
+def _begin_from(model: Classifier, start: Path, width: int) -> frozenset[str]:
     """Take a start's weights; return the names of those that experts have joined, if any have."""
     saved = start_weights(start)
     try:
@@ -247,6 +252,8 @@ def _begin_from(model: Classifier, start: Path) -> frozenset[str]:
             return frozenset()
         state = saved["classifier"]
         _furnish(model, state)
+        if model.copy is not None and width not in (0, model.copy.layers[-1].out_features):
+            raise RunError(f"{start}: reads a teacher of another number of values")
         here = model.state_dict()
         # The copy of another teacher is of no use.
         copied = all(k in here and here[k].shape == v.shape for k, v in _part(state, "copy."))
