@@ -1,6 +1,6 @@
 """What a model says of one clip, second by second."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -69,6 +69,36 @@ class Prediction:
     duration: float
     model: Origin
     source: str = ""
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Prediction":
+        """Return the prediction that `quadpred.formats.to_json` has described.
+
+        Raises:
+            KeyError: a field is missing.
+        """
+        model = document["model"]
+        heads = {
+            head.name: np.array(document[head.name]["rows"], np.float32).reshape(
+                -1, len(head.classes)
+            )
+            for head in HEADS
+        }
+        return cls(
+            **heads,
+            silent=np.array(document["silent"], bool),
+            duration=float(document["duration"]),
+            model=Origin(
+                model["name"],
+                model["speech"],
+                model["music"],
+                model["sha256"],
+                experimental=model["experimental"],
+                lead_second=model["min_margin_second"],
+                lead_clip=model["min_margin_clip"],
+            ),
+            source=document["source"],
+        )
 
     def __len__(self) -> int:
         return len(self.quadrant)

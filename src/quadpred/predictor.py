@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quadpred import registry
-from quadpred.audio import SecondLevels, at_most, live_blocks, read_blocks, sample_blocks
+from quadpred.audio import OnBlock, SecondLevels, at_most, live_blocks, read_blocks, sample_blocks
 from quadpred.features import CHUNK, FeatureConfig, log_mel_stream, scaled
 from quadpred.labels import HEADS
 from quadpred.prediction import Origin, Prediction, join
@@ -107,7 +107,11 @@ class Predictor:
         return join(self.stream(path))
 
     def stream(
-        self, path: str | os.PathLike[str], *, longest: float | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        longest: float | None = None,
+        on_block: OnBlock | None = None,
     ) -> Iterator[Prediction]:
         """Predict a file in blocks of seconds, each as soon as it is computed.
 
@@ -118,6 +122,7 @@ class Predictor:
             path: the file.
             longest: in seconds; audio that turns out to be longer, whatever its header says, is
                 refused when so much has been decoded.
+            on_block: is called with all channels of each decoded block, at the file's own rate.
 
         Yields:
             Predictions of consecutive seconds; their `duration` is what of the clip has been read.
@@ -125,9 +130,11 @@ class Predictor:
         Raises:
             AudioError: the file cannot be read; `TooLongError`: it is too long.
         """
+        # A front end that needs the peak reads the file once more, without the callback.
+        callbacks = iter([on_block])
 
         def read() -> Iterator[Array]:
-            blocks = read_blocks(path, self.features.sample_rate)
+            blocks = read_blocks(path, self.features.sample_rate, next(callbacks, None))
             if longest is None:
                 return blocks
             return at_most(longest, blocks, self.features.sample_rate, os.fspath(path))
