@@ -4,8 +4,15 @@
 /** @import { PeakBlock } from "../state/peaks.js" */
 
 /**
- * How often the model was right on music that it was not trained on.
- * @typedef {{music: string, clips: number, accuracy: number, interval?: [number, number]|null}} Accuracy
+ * How good a model was on clips of music that it was not trained on: the share of clips with the
+ * right quadrant, and macro F1 with its 95 % confidence interval.
+ * @typedef {object} Score
+ * @property {string} music what the clips are
+ * @property {number} clips
+ * @property {number} accuracy
+ * @property {number} f1
+ * @property {number} f1_low
+ * @property {number} f1_high
  */
 
 /**
@@ -14,8 +21,8 @@
  * @property {string} speech language of the speech that the encoder was trained on
  * @property {string} music language of the music that the model was trained on
  * @property {string} sha256
- * @property {string} experimental why the model is not to be relied on, or empty
- * @property {Accuracy[]|null} [accuracy]
+ * @property {boolean} experimental whether it is hardly better than chance
+ * @property {Score[]} [scores]
  */
 
 /** @typedef {{name: string, classes: string[], titles: string[], colours: string[]}} Head */

@@ -61,14 +61,11 @@ export class Songs {
 
   /** Add the example that comes with the page. */
   async addExample() {
-    try {
-      const response = await fetch(EXAMPLE);
-      if (!response.ok) throw new Error(response.statusText);
-      const file = new File([await response.blob()], EXAMPLE_NAME, { type: "audio/ogg" });
-      await this.add([{ file, path: EXAMPLE_NAME }]);
-    } catch {
-      this.tell("The example could not be loaded. Is quadpred serve running?");
-    }
+    const response = await fetch(EXAMPLE).catch(() => null);
+    if (!response?.ok)
+      return this.tell("The example could not be loaded. Is quadpred serve running?");
+    const file = new File([await response.blob()], EXAMPLE_NAME, { type: "audio/ogg" });
+    await this.add([{ file, path: EXAMPLE_NAME }]);
   }
 
   /**

@@ -54,6 +54,7 @@ export class Start {
     // A recording is predicted by the model that it was begun with.
     el("model").disabled = el("other").disabled = el("record").disabled = recording;
     write(el("model-about"), about(model));
+    el("card").href = `v1/models/${model.name}/card`;
     write(
       el("limits"),
       `WAV, MP3, FLAC, Ogg, Opus, M4A and more. Up to ${megabytes(limits.bytes)} and ` +
@@ -70,16 +71,13 @@ function option(model) {
 }
 
 /** How far the model can be relied on. @param {import("../actions/api.js").Model} model */
-function about(model) {
-  const scores = (model.accuracy ?? []).map(({ music, clips, accuracy, interval }) => {
-    const range = interval ? ` (95 % CI ${interval.map(percent).join(" to ")})` : "";
-    return `${music}: ${percent(accuracy)}${range} of ${clips} clips`;
-  });
-  const measured = scores.length
-    ? `Right quadrant on music that the model was not trained on: ${scores.join("; ")}.`
-    : "";
-  const warning = model.experimental
-    ? "Experimental: this model is hardly better than chance."
-    : "";
-  return [warning, measured].filter(Boolean).join(" ");
+function about({ experimental, scores = [] }) {
+  const warning = experimental ? "Experimental: this model is hardly better than chance. " : "";
+  const measured = scores.map(
+    ({ music, clips, accuracy, f1, f1_low, f1_high }) =>
+      `${music}: ${percent(accuracy)} of ${clips} clips (macro F1 ${f1.toFixed(3)}, 95 % CI ` +
+      `[${f1_low.toFixed(3)}, ${f1_high.toFixed(3)}])`,
+  );
+  if (!measured.length) return warning;
+  return `${warning}Right quadrant, on music that it was not trained on. ${measured.join("; ")}.`;
 }
