@@ -3,7 +3,6 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,9 +193,3 @@ def test_the_picture_has_the_quadrants_colours_where_they_are():
 def test_a_library_of_one():
     save_map([clip()], io.BytesIO(), Vocabulary())
     assert json.loads(parsed(map_page([clip()], Vocabulary())).data)["names"] == ["song.mp3"]
-
-
-def test_the_page_comes_with_the_package():
-    import quadpred
-
-    assert Path(quadpred.__file__).with_name("map.html").exists()
