@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
+from quadpred.errors import QuadpredError
 from quadpred.web.limits import Limits
 from quadpred.web.protocol import Message, pack, receive
 
@@ -17,7 +18,7 @@ __all__ = ["Worker", "WorkerLostError"]
 _LOG = logging.getLogger(__name__)
 
 
-class WorkerLostError(Exception):
+class WorkerLostError(QuadpredError):
     """A worker process exited or sent an invalid message during a task."""
 
     def __init__(self) -> None:

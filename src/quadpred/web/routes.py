@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 
 from quadpred import __version__, registry
-from quadpred.formats import write_csv
+from quadpred.formats.rows import write_csv
 from quadpred.labels import HEADS
 from quadpred.prediction import Origin, Prediction
 from quadpred.web.jobs import Job, Jobs

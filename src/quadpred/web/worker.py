@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from quadpred.audio import AudioError, AudioWarning, TooLongError
 from quadpred.confine import die_with_parent, limit_memory
-from quadpred.formats import json_line, to_json
+from quadpred.formats.documents import json_line, to_json
 from quadpred.labels import HEADS
 from quadpred.mpeg import find_frames
 from quadpred.prediction import Prediction, join
@@ -157,7 +157,7 @@ class _Worker:
         return join(joined)
 
     def _draw(self, document: bytes) -> None:
-        from quadpred.plots import save_taggram  # half a second, which predictions need not wait
+        from quadpred.plots.taggram import save_taggram  # half a second, which predictions need not wait
 
         picture = io.BytesIO()
         save_taggram(Prediction.from_dict(json.loads(document)), picture)
