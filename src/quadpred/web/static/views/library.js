@@ -5,7 +5,7 @@
 /** @import { State } from "../state/state.js" */
 
 import { button, el, make, write } from "../dom.js";
-import { saveAll, saveLabels } from "../exports/files.js";
+import { saveAll } from "../exports/files.js";
 import { quadrantName } from "../words.js";
 import { Chart } from "./plane.js";
 import { share, statusText } from "./status.js";
@@ -34,7 +34,6 @@ export class Library {
         act();
       });
     on("export-all", () => saveAll(state));
-    on("export-labels", () => saveLabels(state.songs));
     on("retry-all", () => songs.retry(state.songs));
     on("remove-all", () => songs.remove(state.songs));
   }
@@ -46,7 +45,6 @@ export class Library {
     const all = songs.map((song) => ({ song, prediction: this.state.first(song) }));
     write(el("songs-title"), `Songs (${songs.length})`);
     el("export-all").disabled = !all.some(({ prediction }) => prediction.result);
-    el("export-labels").disabled = !songs.some((song) => song.corrections.length);
     el("retry-all").disabled = !all.some(({ prediction }) => prediction.status === "failed");
     const entries = all.filter((entry) => this.#matches(entry)).sort(this.#order());
     el("none-found").hidden = entries.length > 0;

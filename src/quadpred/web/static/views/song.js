@@ -6,7 +6,7 @@
 /** @import { State } from "../state/state.js" */
 
 import { button, el, make, rebuild, write } from "../dom.js";
-import { FORMATS, save, saveOne } from "../exports/files.js";
+import { FORMATS, save, saveLabels, saveOne } from "../exports/files.js";
 import { quadrantAt } from "../state/rows.js";
 import { clock, modelTitle, percent, QUADRANTS, quadrantName, SIGNS } from "../words.js";
 import { term } from "./explain.js";
@@ -34,6 +34,7 @@ export class SongView {
       el("attach-file").value = "";
       if (file && state.shown) songs.attach(state.shown, file);
     });
+    el("export-labels").addEventListener("click", () => saveLabels(state.songs));
     const choices = QUADRANTS.map((_, c) => {
       const made = button(quadrantName(c), `choice q${c + 1}`, () => this.#correct(c));
       made.prepend(make("span", { className: `swatch q${c + 1}` }));
@@ -162,13 +163,15 @@ export class SongView {
     [...el("correct-choices").children].forEach((choice, c) => {
       choice.setAttribute("aria-pressed", String(label === c));
     });
-    const parts = song.corrections.filter(({ from }) => from !== null).length;
-    const counted = parts ? ` You labelled ${parts} ${parts > 1 ? "parts" : "part"}.` : "";
     const text =
       label === null
-        ? "Your label stays in this browser. The list of songs saves all labels as labels.csv."
+        ? "Your label stays in this browser. It does not change the prediction."
         : "Corrected by you. Press the label again to take it back.";
-    write(el("correct-about"), text + counted);
+    const labelled = this.state.songs.filter((each) => each.corrections.length).length;
+    el("export-labels").hidden = !labelled;
+    const count = labelled > 1 ? ` (${labelled} songs)` : "";
+    write(el("export-labels"), `Download labels.csv${count}`);
+    write(el("correct-about"), text);
   }
 }
 

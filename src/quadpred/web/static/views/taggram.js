@@ -310,7 +310,7 @@ function markSeconds(sheet, columns, height) {
     columns.filter(({ silent, uncertain }) => uncertain && !silent),
     (ink) => {
       ink.strokeStyle = colours.hatch;
-      ink.lineWidth = 1.4;
+      ink.lineWidth = 1.3;
       for (const shift of [-TILE, 0, TILE]) {
         ink.moveTo(shift, TILE);
         ink.lineTo(shift + TILE, 0);
@@ -320,7 +320,7 @@ function markSeconds(sheet, columns, height) {
   );
 }
 
-const TILE = 7; // pixels
+const TILE = 9; // pixels
 
 /**
  * A pattern, drawn at the resolution of the screen.
