@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,3 +165,19 @@ class StubServer:
         for kind, data in events:
             lines += [f"event: {kind}", f"data: {json.dumps(data)}", ""]
         route.fulfill(content_type="text/event-stream", body="\n".join([*lines, ""]))
+
+
+def download(page: Page, title: str, *, raw: bool = False) -> Any:
+    """Save the shown song in a form; return the content, JSON as its values."""
+    page.locator("#downloads summary").click()
+    with page.expect_download() as saved:
+        page.locator("#download-list").get_by_role("button", name=title, exact=True).click()
+    page.locator("#downloads summary").click()
+    content = Path(saved.value.path()).read_bytes()
+    return content if raw else json.loads(content)
+
+
+def visit(page: Page) -> None:
+    """Load the page and wait until it takes songs."""
+    page.goto("./")
+    page.locator("body.ready").wait_for()

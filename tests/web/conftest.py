@@ -75,6 +75,8 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def page(open_page: Callable[..., Any]) -> Any:
     """The page, ready."""
+    from helpers.page import visit
+
     page = open_page()
     visit(page)
     return page
@@ -86,13 +88,31 @@ def song(sound_file: Callable[..., Path]) -> Path:
     return sound_file("song.wav", music(6, 16_000), 16_000)
 
 
-def visit(page: Any) -> None:
-    """Load the page and wait until it takes songs."""
-    page.goto("./")
-    page.locator("body.ready").wait_for()
-
-
 def _alarming(line: Any) -> bool:
     # A browser logs every answer that is an error; tests look at these themselves.
     expected = ("Failed to load resource", "net::ERR", "not saved:")
     return line.type == "error" and not any(text in line.text for text in expected)
+
+
+@pytest.fixture
+def moods(sound_file: Callable[..., Path]) -> Callable[[Any], Any]:
+    """Add four songs with known predictions to a page."""
+    from helpers.page import StubServer, prediction
+
+    answers = {
+        "sad.wav": prediction([[0, 0, 0.9, 0.1]]),
+        "merry.wav": prediction([[0.6, 0.2, 0, 0.2]]),
+        "gentle.wav": prediction([[0, 0, 0.4, 0.6]], clip_uncertain=True),
+        "merrier.wav": prediction([[0.8, 0.2, 0, 0]]),
+    }
+
+    def add(page: Any) -> Any:
+        stub = StubServer(page, answers)
+        files = [
+            sound_file(name, music(1, 8000, seed), 8000) for seed, name in enumerate(answers, 1)
+        ]
+        page.set_input_files("#files", files)
+        page.locator("#map [role=button]").nth(3).wait_for()
+        return stub
+
+    return add
