@@ -20,7 +20,7 @@ from quadpred.formats import check_target, complete
 from quadpred.labels import QUADRANT
 from quadpred.train.card import card
 from quadpred.train.corpora import Clip, Manifest, in_folds
-from quadpred.train.dataset import LogMels
+from quadpred.train.data.log_mels import LogMels
 from quadpred.train.evaluate import evaluate
 from quadpred.train.export import export
 from quadpred.train.loop import Run, progress_bar
