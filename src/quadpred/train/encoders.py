@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from quadpred.formats import complete
+from quadpred.files import atomic_write
 from quadpred.train.loop import Run, RunError, completed
 
 __all__ = ["describe", "pack", "start_weights"]
@@ -38,7 +38,7 @@ def pack(run: Path, output: Path) -> None:
     if described["kind"] != "pretrain":
         raise RunError(f"{run}: holds no speech encoder")
     weights = {name: _stored(weight) for name, weight in Run.result(run)["encoder"].items()}
-    with complete(output) as (file,):
+    with atomic_write(output) as (file,):
         file.write(save(weights, {_DESCRIPTION: json.dumps(described)}))
 
 
