@@ -31,7 +31,7 @@ from quadpred.train.recipe import Recipe
 OUTLIER_RATIO = 8  # crops of music per crop of an outlier
 NOISES = 40, 20.0  # number of clips of noise, and their length in seconds
 
-__all__ = ["transfer"]
+__all__ = ["identity", "transfer"]
 
 
 def transfer(
@@ -81,7 +81,7 @@ def transfer(
             "test": list(test),
             "start": describe(start) if start else None,
             "data": _digest([e.digest() for e in examples] + [str(c.path) for c in noise_clips]),
-            "trained_on": sorted(_identity(e.clip.path) for e in examples),
+            "trained_on": sorted(identity(e.clip.path) for e in examples),
         },
     )
     if run.finished:
@@ -254,7 +254,8 @@ def _begin_from(model: Classifier, start: Path) -> None:
         raise RunError(f"{start}: its network differs from the recipe's") from None
 
 
-def _identity(path: Path) -> str:
+def identity(path: Path) -> str:
+    """Name a recording in a run's description, without its path."""
     return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
