@@ -218,9 +218,6 @@ def evaluate(
     cache: Cache = None,
 ) -> None:
     """Score runs on groups they have not heard, with bootstrap intervals."""
-    import json
-
-    from quadpred.files import atomic_write
     from quadpred.train import report
     from quadpred.train.corpora import Manifest
     from quadpred.train.evaluate import evaluate as run
@@ -230,8 +227,7 @@ def evaluate(
     report.show(report.class_table(result))
     typer.echo(f"{result.clips} clips of {result.groups} groups; intervals are 95 %")
     if output:
-        with atomic_write(output) as (file,):
-            file.write((json.dumps(result.to_dict(), indent=1) + "\n").encode())
+        result.save(output)
     if plots:
         report.save_confusion_matrices(result, plots)
 
@@ -286,15 +282,15 @@ def export(
             help="JSON of `evaluate`, for the card; repeatable. The first calibrates the model."
         ),
     ] = None,
-    experimental: Annotated[str, typer.Option(help="Why it is not to be trusted.")] = "",
+    caveat: Annotated[str, typer.Option(help="Why the model is experimental.")] = "",
     note: Annotated[list[str] | None, typer.Option(help="What else it is bad at.")] = None,
 ) -> None:
     """Write a model file (ONNX) and its card beside it."""
     import hashlib
-    import json
 
     from quadpred.registry import language
     from quadpred.train.card import card
+    from quadpred.train.evaluate import Evaluation
     from quadpred.train.export import export as write
     from quadpred.train.loop import Run
     from quadpred.train.report import save_reliability_of
@@ -303,11 +299,11 @@ def export(
         "name": output.stem,
         "speech": language(speech),
         "music": language(music),
-        "experimental": experimental,
+        "caveat": caveat,
     }
-    results = [json.loads(path.read_text()) for path in scores or ()]
+    results = [Evaluation.load(path) for path in scores or ()]
     if results:
-        about["calibration"] = results[0]["calibration"]
+        about["calibration"] = results[0].calibration
         save_reliability_of(about["calibration"], output)
     exported = write(run, output, **about)
     text = card(
@@ -315,7 +311,7 @@ def export(
         exported,
         **about,
         sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
-        scores=[(f"{result['corpus']['name']}", result) for result in results],
+        scores=[(result.corpus, result) for result in results],
         notes=note or (),
     )
     output.with_suffix(".md").write_text(text)
@@ -373,8 +369,10 @@ def adapt(
     scores = adapted.scores
     size = adapted.model.stat().st_size / 1e6
     screen = console()
-    heading = f"{scores['clips']} clips of {scores['groups']} groups, none by a network that heard"
-    screen.print(f"{heading} its group; 95 % intervals:")
+    screen.print(
+        f"{scores.clips} clips of {scores.groups} groups, each scored by a network that was not"
+        " trained on its group; 95 % intervals:"
+    )
     report.show(report.score_table(scores))
     verdict = "no better than chance" if adapted.uncertain else "better than chance"
     screen.print(f"Quadrants are {verdict}, a macro F1 of {adapted.chance:.2f}.")

@@ -119,8 +119,7 @@ def adapt(
     runs = _train(loaded, manifest, folder, encoder.path, cache, tell)
     tell("scores")
     scores = evaluate(runs, manifest, cache=cache)
-    with atomic_write(folder / "scores.json") as (file,):
-        file.write((json.dumps(scores.to_dict(), indent=1) + "\n").encode())
+    scores.save(folder / "scores.json")
     quadrants = {clip.quadrant for clip in manifest.clips}
     adapted = Adapted(output, described, folder, scores, 1 / len(quadrants))
     _export(adapted, folder / "all", encoder.speech, manifest, notes)

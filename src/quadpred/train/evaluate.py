@@ -1,13 +1,16 @@
 """Scores of finished runs on the groups that each was not trained on."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
+from quadpred.errors import QuadpredError
+from quadpred.files import atomic_write
 from quadpred.labels import HEADS, QUADRANT, Head, signs_of
 from quadpred.train import calibration as calibrate
 from quadpred.train.corpora import Clip, Manifest, ManifestError
@@ -21,6 +24,7 @@ __all__ = [
     "Calibration",
     "ClassReport",
     "Evaluation",
+    "EvaluationError",
     "HeadCalibration",
     "HeadScores",
     "Interval",
@@ -39,6 +43,10 @@ Rows = NDArray[np.float32]
 RESAMPLES = 1000
 TARGET_COVERAGE = 0.7
 """Share of clips, and of seconds, that a calibrated model does not flag as uncertain."""
+
+
+class EvaluationError(QuadpredError):
+    """A file of scores cannot be used. The message is one line: the file and the reason."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +136,28 @@ class Evaluation:
     heads: Mapping[str, HeadScores]
     calibration: Calibration
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return asdict(self)
+    def save(self, path: Path) -> None:
+        """Write the evaluation as JSON.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        with atomic_write(path) as (file,):
+            file.write(TypeAdapter(Evaluation).dump_json(self, indent=1) + b"\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Evaluation":
+        """Read the JSON of `save`.
+
+        Raises:
+            EvaluationError: the file cannot be read, or holds something else.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except OSError as error:
+            raise EvaluationError(f"{path}: {error.strerror}") from None
+        except ValidationError:
+            raise EvaluationError(f"{path}: not the JSON of `quadpred train evaluate`") from None
 
 
 @dataclass(frozen=True)
