@@ -10,7 +10,7 @@ import torch
 
 from quadpred import registry
 from quadpred.train.encoders import describe, pack, start_weights
-from quadpred.train.loop import Run, RunError
+from quadpred.train.run import Run, RunError
 from quadpred.train.network import Classifier, Encoder
 from quadpred.train.recipe import Recipe
 

@@ -11,7 +11,7 @@ import torch
 from quadpred.labels import AROUSAL, HEADS
 from quadpred.train.corpora import Clip, DataSheet, Manifest
 from quadpred.train.dataset import LogMels
-from quadpred.train.loop import RunError
+from quadpred.train.run import RunError
 from quadpred.train.network import Classifier
 from quadpred.train.recipe import CorpusConfig, Recipe, RecipeError
 from quadpred.train.transfer import load_classifier, transfer

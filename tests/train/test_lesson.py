@@ -12,7 +12,7 @@ from quadpred.train.corpora import Clip, DataSheet, Manifest, ManifestError
 from quadpred.train.dataset import Batch, CropSampler, Targets, Teacher, teacher_values
 from quadpred.train.foreign import noises
 from quadpred.train.lesson import Lesson
-from quadpred.train.loop import Run, placed
+from quadpred.train.run import Run, placed
 from quadpred.train.network import Classifier, Encoder
 from quadpred.train.recipe import BlockConfig, CorpusConfig, Recipe
 from quadpred.train.transfer import transfer

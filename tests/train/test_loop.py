@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from quadpred.train.corpora import DataSheet, Manifest, from_folder
-from quadpred.train.loop import Run, RunError
+from quadpred.train.run import Run, RunError
 from quadpred.train.recipe import Recipe
 from quadpred.train.transfer import load_classifier, transfer
 

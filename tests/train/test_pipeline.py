@@ -110,7 +110,7 @@ def exported(recipe: Path, folder: Path) -> Path:
     from dataclasses import asdict
 
     from quadpred.train.export import export
-    from quadpred.train.loop import Run
+    from quadpred.train.run import Run
     from quadpred.train.network import Classifier
     from quadpred.train.recipe import Recipe
 

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression  # of librosa's needs
 from quadpred.train.corpora import Clip, DataSheet, Manifest
 from quadpred.train.dataset import Targets
 from quadpred.train.export import export
-from quadpred.train.loop import Run, RunError, placed
+from quadpred.train.run import Run, RunError, placed
 from quadpred.train.network import Classifier
 from quadpred.train.reading import read
 from quadpred.train.recipe import Recipe

@@ -23,10 +23,11 @@ from quadpred.train.corpora import Clip, Manifest, in_folds
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.evaluate import Evaluation, evaluate
 from quadpred.train.export import export
-from quadpred.train.loop import Run, progress_bar
+from quadpred.train.loop import progress_bar
 from quadpred.train.own import read_own
 from quadpred.train.recipe import Recipe
 from quadpred.train.report import save_reliability_of
+from quadpred.train.run import Run
 from quadpred.train.transfer import transfer
 
 __all__ = ["AdaptError", "Adapted", "adapt"]

@@ -20,8 +20,8 @@ from quadpred import __version__
 from quadpred.labels import HEADS
 from quadpred.predictor import EMBEDDING, METADATA_KEY
 from quadpred.train.evaluate import Calibration
-from quadpred.train.network import Classifier, marginals
 from quadpred.train.inference import load_classifier
+from quadpred.train.network import Classifier, marginals
 
 __all__ = ["ExportError", "Exported", "export"]
 

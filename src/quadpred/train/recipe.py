@@ -237,7 +237,9 @@ class Recipe:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             key = ".".join(map(str, first["loc"]))
-            raise RecipeError(f"{source}: {key}: {first['msg']}" if key else f"{source}: {first['msg']}") from None
+            raise RecipeError(
+                f"{source}: {key}: {first['msg']}" if key else f"{source}: {first['msg']}"
+            ) from None
 
 
 def _read(source: str | Path) -> dict[str, Any]:
