@@ -24,6 +24,7 @@ __all__ = [
     "Rating",
     "acted_speech",
     "emopia",
+    "emopia_scores",
     "emotify",
     "emotify_long",
     "film",
@@ -76,11 +77,19 @@ class Bars:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A manifest, and what its labels say beyond quadrants, by the path of a clip."""
+    """A manifest, and what its labels say beyond quadrants, by the path of a clip.
+
+    `scores` are the MIDI files of which recordings were rendered.
+    """
 
     manifest: Manifest
     ratings: Mapping[Path, Rating] = field(default_factory=dict)
     bars: Mapping[Path, Bars] = field(default_factory=dict)
+    scores: Mapping[Path, Path] = field(default_factory=dict)
+
+    def name(self, clip: Clip) -> str:
+        """Name of a clip within its corpus: the stem of the file that labels.csv names."""
+        return self.scores.get(clip.path, clip.path).stem
 
 
 def four_quadrants(data: Path) -> Corpus:
@@ -171,6 +180,7 @@ def vgmidi(data: Path, soundfont: str, cache: Path | None = None) -> Corpus:
         Manifest(tuple(clip for clip, _ in clips), sheet),
         {clip.path: ratings[score] for clip, score in clips},
         {clip.path: bars[score.name] for clip, score in clips},
+        {clip.path: score for clip, score in clips},
     )
 
 
@@ -185,20 +195,27 @@ def emopia(
         cache: folder for the recordings, by default the user's.
         split: the part to read.
     """
-    folder = data / "music_piano/emopia"
     sheet = DataSheet(
         "EMOPIA",
         "",
         "CC BY-NC-SA 4.0",
         "Hung et al. 2021: pop piano as MIDI, rendered by FluidSynth",
     )
-    scores = [
+    clips = [
+        (_rendered(clip, soundfont, cache), clip.path) for clip in emopia_scores(data, split)
+    ]
+    manifest = Manifest(tuple(clip for clip, _ in clips), sheet)
+    return Corpus(manifest, scores={clip.path: score for clip, score in clips})
+
+
+def emopia_scores(data: Path, split: str) -> list[Clip]:
+    """List one split of EMOPIA as MIDI files."""
+    folder = data / "music_piano/emopia"
+    return [
         Clip(_existing(folder / "midi" / row["file"]), row["song"], split, row["quadrant"])
         for row in _table(folder, "song", "split", "quadrant")
         if row["split"] == split
     ]
-    clips = tuple(_rendered(clip, soundfont, cache) for clip in scores)
-    return Corpus(Manifest(clips, sheet))
 
 
 def acted_speech(data: Path) -> Corpus:
