@@ -79,17 +79,17 @@ class Bars:
 class Corpus:
     """A manifest, and what its labels say beyond quadrants, by the path of a clip.
 
-    `scores` are the MIDI files of which recordings were rendered.
+    `names` are the names of clips that differ from the stem of their recording.
     """
 
     manifest: Manifest
     ratings: Mapping[Path, Rating] = field(default_factory=dict)
     bars: Mapping[Path, Bars] = field(default_factory=dict)
-    scores: Mapping[Path, Path] = field(default_factory=dict)
+    names: Mapping[Path, str] = field(default_factory=dict)
 
     def name(self, clip: Clip) -> str:
         """Name of a clip within its corpus: the stem of the file that labels.csv names."""
-        return self.scores.get(clip.path, clip.path).stem
+        return self.names.get(clip.path, clip.path.stem)
 
 
 def four_quadrants(data: Path) -> Corpus:
@@ -147,13 +147,14 @@ def emotify_long(data: Path, fetched: Path) -> Corpus:
     """
     short = emotify(data)
     folder = fetched / "data/emotifymusic"
-    clips, ratings = [], {}
+    clips, ratings, names = [], {}, {}
     for clip in short.manifest.clips:
         genre, number = clip.path.stem.rsplit("_", 1)
         path = _existing(folder / genre / f"{number}.mp3")
         clips.append(Clip(path, clip.group, clip.split))
-        ratings[path] = short.ratings[clip.path]
-    return Corpus(Manifest(tuple(clips), _emotify_sheet("400 excerpts of 60 s")), ratings)
+        ratings[path], names[path] = short.ratings[clip.path], short.name(clip)
+    manifest = Manifest(tuple(clips), _emotify_sheet("400 excerpts of 60 s"))
+    return Corpus(manifest, ratings, names=names)
 
 
 def vgmidi(data: Path, soundfont: str, cache: Path | None = None) -> Corpus:
@@ -180,7 +181,7 @@ def vgmidi(data: Path, soundfont: str, cache: Path | None = None) -> Corpus:
         Manifest(tuple(clip for clip, _ in clips), sheet),
         {clip.path: ratings[score] for clip, score in clips},
         {clip.path: bars[score.name] for clip, score in clips},
-        {clip.path: score for clip, score in clips},
+        {clip.path: score.stem for clip, score in clips},
     )
 
 
@@ -205,7 +206,7 @@ def emopia(
         (_rendered(clip, soundfont, cache), clip.path) for clip in emopia_scores(data, split)
     ]
     manifest = Manifest(tuple(clip for clip, _ in clips), sheet)
-    return Corpus(manifest, scores={clip.path: score for clip, score in clips})
+    return Corpus(manifest, names={clip.path: score.stem for clip, score in clips})
 
 
 def emopia_scores(data: Path, split: str) -> list[Clip]:
