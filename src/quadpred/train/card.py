@@ -118,7 +118,7 @@ def encoder_card(
         "",
         "## File",
         "",
-        f"`{name}.npz`, SHA-256 `{sha256}`: a NumPy archive without objects, convolutions in half"
+        f"`{name}.safetensors`, SHA-256 `{sha256}`; convolutions in half"
         " precision.",
     ]
     return "\n".join(lines) + "\n"

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from quadpred.labels import HEADS, QUADRANT, Head
 from quadpred.train import calibrate
 from quadpred.train.corpora import Clip, Manifest, ManifestError
-from quadpred.train.dataset import LogMels, Targets
+from quadpred.train.data.log_mels import LogMels
+from quadpred.train.data.targets import Targets
 from quadpred.train.loop import Run, progress_bar
-from quadpred.train.transfer import clip_logits, load_classifier
+from quadpred.train.inference import clip_logits, load_classifier
 
 __all__ = [
     "Interval",

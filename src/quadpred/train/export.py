@@ -20,7 +20,7 @@ from quadpred import __version__
 from quadpred.labels import HEADS
 from quadpred.predictor import METADATA_KEY
 from quadpred.train.network import Classifier
-from quadpred.train.transfer import load_classifier
+from quadpred.train.inference import load_classifier
 
 __all__ = ["ExportError", "Exported", "export"]
 
