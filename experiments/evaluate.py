@@ -128,9 +128,7 @@ def main(
                     raise SubjectError("teachers: name the folder of their values with --teachers")
                 opened = TeacherRegression(teachers, data)
             else:
-                opened = open_subject(
-                    subject, store, lambda: load_sets(["4q"], data, folder)[0]
-                )
+                opened = open_subject(subject, store, lambda: load_sets(["4q"], data, folder)[0])
             names = permitted(opened, sets or [])
             found = evaluate(
                 opened,

@@ -1,17 +1,18 @@
 """What models predict for audio that is not music: acted speech and noise."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from experiments.data import acted_speech
+from experiments.data import Corpus, acted_speech
 from experiments.predictions import RATE
 from experiments.subjects import Case, Model, Runs
 from experiments.test_sets import TestSet
 from quadpred import Prediction
-from quadpred.train.corpora import Clip, Manifest
-from quadpred.train.foreign import noise
+from quadpred.train.corpora import Manifest
+from quadpred.train.data.noise import noise
 
 __all__ = ["score_non_music"]
 
@@ -30,13 +31,12 @@ def score_non_music(subject: Model | Runs, data: Path) -> dict[str, dict[str, fl
 
 
 def _speech(subject: Model | Runs, data: Path, seed: int) -> Iterator[Case]:
-    corpus = acted_speech(data)
-    clips = corpus.manifest.clips
-    step = max(1, len(clips) // RECORDINGS)
+    manifest = acted_speech(data).manifest
+    step = max(1, len(manifest.clips) // RECORDINGS)
     # No run was trained on any fold of it, so every run predicts every clip.
-    chosen = [Clip(clip.path, clip.group, "", "") for clip in clips[::step][:RECORDINGS]]
-    manifest = Manifest(tuple(chosen), corpus.manifest.sheet)
-    yield from subject.cases(TestSet("speech", "acted speech", type(corpus)(manifest)), seed)
+    chosen = tuple(replace(clip, split="") for clip in manifest.clips[::step][:RECORDINGS])
+    corpus = Corpus(Manifest(chosen, manifest.sheet))
+    yield from subject.cases(TestSet("speech", "acted speech", corpus), seed)
 
 
 def _noise(subject: Model | Runs, seed: int) -> Iterator[Prediction]:

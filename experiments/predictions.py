@@ -55,9 +55,7 @@ class PredictionStore:
         with closing(sqlite3.connect(folder / "predictions.sqlite", timeout=60)) as database:
             yield cls(database)
 
-    def predict(
-        self, predictor: Predictor, path: Path, change: Change = unchanged
-    ) -> Prediction:
+    def predict(self, predictor: Predictor, path: Path, change: Change = unchanged) -> Prediction:
         """Predict a recording, after a change of its samples.
 
         Raises:
@@ -109,5 +107,10 @@ class PredictionStore:
 
 def _packed(prediction: Prediction) -> NDArray[np.float32]:
     """Join probabilities of the three heads and silence, shape (rows, 9)."""
-    parts = [prediction.quadrant, prediction.arousal, prediction.valence, prediction.silent[:, None]]
+    parts = [
+        prediction.quadrant,
+        prediction.arousal,
+        prediction.valence,
+        prediction.silent[:, None],
+    ]
     return np.concatenate(parts, 1).astype(np.float32)

@@ -80,9 +80,7 @@ def outputs_of(cases: Sequence[Case]) -> Outputs:
         probabilities,
         np.stack([_log_odds(probabilities[axis]) for axis in AXES], -1),
         [
-            np.stack(
-                [_log_odds(case.prediction.arousal), _log_odds(case.prediction.valence)], -1
-            )
+            np.stack([_log_odds(case.prediction.arousal), _log_odds(case.prediction.valence)], -1)
             for case in cases
         ],
         np.array([case.prediction.unsure for case in cases]),
@@ -154,7 +152,9 @@ def score_dynamics(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any
             table = np.array(
                 [
                     _delayed_correlations(
-                        outputs.seconds[k][:, index], test_set.corpus.bars[outputs.clips[k].path], axis
+                        outputs.seconds[k][:, index],
+                        test_set.corpus.bars[outputs.clips[k].path],
+                        axis,
                     )
                     for k in chosen
                 ]
@@ -169,7 +169,9 @@ def score_dynamics(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any
         )
         delays[axis] = chosen_delays
         means = np.mean([table.mean(0) for table in tables], 0)
-        by_delay[axis] = {str(delay): float(mean) for delay, mean in zip(DELAYS, means, strict=True)}
+        by_delay[axis] = {
+            str(delay): float(mean) for delay, mean in zip(DELAYS, means, strict=True)
+        }
     return {
         "pieces": len(kept[0]),
         "correlation": correlations,
@@ -265,8 +267,7 @@ def _delayed_correlations(seconds: Array, bars: Bars, axis: str) -> list[float]:
     """Correlation of a piece's estimates with its bars' ratings at every delay."""
     truth = bars.arousal if axis == AROUSAL.name else bars.valence
     return [
-        pearson(bar_means(seconds, bars.start - delay, bars.end - delay), truth)
-        for delay in DELAYS
+        pearson(bar_means(seconds, bars.start - delay, bars.end - delay), truth) for delay in DELAYS
     ]
 
 

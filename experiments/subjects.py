@@ -1,6 +1,7 @@
 """What is evaluated: one model, or the runs of a recipe, each on the clips that it left out."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -93,9 +94,7 @@ class _Calibration:
     clip: float
 
     @classmethod
-    def fit(
-        cls, predictions: Sequence[Prediction], truth: NDArray[np.int64]
-    ) -> "_Calibration":
+    def fit(cls, predictions: Sequence[Prediction], truth: NDArray[np.int64]) -> "_Calibration":
         rows = [_log_rows(prediction) for prediction in predictions]
         found = temperature(rows, truth)
         tempered_rows = [tempered(part, found) for part in rows]
@@ -123,7 +122,7 @@ class _Calibration:
 
 
 class Runs:
-    """The runs of one recipe: `fold-K-seed-S/model.onnx`, with fold and seed in `run.json`.
+    """The runs of one recipe: `fold-K-seed-S/model.onnx`, not calibrated.
 
     Args:
         folder: that holds them.
@@ -131,7 +130,7 @@ class Runs:
         store: where predictions are kept.
 
     Raises:
-        SubjectError: the folder holds no runs, or two of the same fold and seed.
+        SubjectError: the folder holds no runs.
     """
 
     trained_on: Sequence[str] = ()
@@ -142,10 +141,8 @@ class Runs:
         self._set = calibration_set
         self._models: dict[tuple[int, str], Predictor] = {}
         for path in sorted(folder.glob("fold-*-seed-*/model.onnx")):
-            fold, seed = _fold_and_seed(path.with_name("run.json"))
-            if (seed, fold) in self._models:
-                raise SubjectError(f"{path}: another run has fold {fold} and seed {seed}")
-            self._models[seed, fold] = Predictor(path)
+            if found := re.fullmatch(r"fold-(\d+)-seed-(\d+)", path.parent.name):
+                self._models[int(found[2]), found[1]] = Predictor(path)
         if not self._models:
             raise SubjectError(f"{folder}: no runs (fold-K-seed-S/model.onnx)")
         self.seeds = sorted({seed for seed, _ in self._models})
@@ -215,14 +212,6 @@ def _metadata(path: Path) -> dict[str, list[str]]:
     found = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
     assert isinstance(found, dict)
     return found
-
-
-def _fold_and_seed(path: Path) -> tuple[str, int]:
-    try:
-        described = json.loads(path.read_text())
-        return str(int(described["fold"])), int(described["seed"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SubjectError(f"{path}: states no fold and seed ({type(error).__name__})") from None
 
 
 def _log_rows(prediction: Prediction) -> NDArray[np.float64]:

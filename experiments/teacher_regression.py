@@ -72,23 +72,21 @@ class TeacherRegression:
             folds = _splits(clips)
         else:
             train_clips, train_features = self._emopia_train()
-            features = {key: np.concatenate([train_features[key], features[key]]) for key in TEACHERS}
+            features = {
+                key: np.concatenate([train_features[key], features[key]]) for key in TEACHERS
+            }
             clips = (*train_clips, *clips)
             labels = np.array([QUADRANT.classes.index(clip.quadrant) for clip in clips])
             inside = np.arange(len(clips)) < len(train_clips)
             folds = iter([(inside, ~inside)])
-        probabilities = {
-            head.name: np.zeros((len(clips), len(head.classes))) for head in HEADS
-        }
+        probabilities = {head.name: np.zeros((len(clips), len(head.classes))) for head in HEADS}
         scored = np.zeros(len(clips), bool)
         for train, test in folds:
             scored |= test
             for head, truth in class_truth(labels).items():
                 probabilities[head][test] = _logistic(features, truth, train, test)
         probabilities = {head: rows[scored] for head, rows in probabilities.items()}
-        estimates = np.stack(
-            [probabilities[axis.name][:, 1] for axis in (AROUSAL, VALENCE)], -1
-        )
+        estimates = np.stack([probabilities[axis.name][:, 1] for axis in (AROUSAL, VALENCE)], -1)
         chosen = [clip for clip, is_scored in zip(clips, scored, strict=True) if is_scored]
         return Outputs(chosen, probabilities, estimates)
 
@@ -184,9 +182,7 @@ def _logistic(
     """Average of the teachers' probabilities."""
     parts = []
     for values in features.values():
-        model = make_pipeline(
-            StandardScaler(), LogisticRegression(C=LOGISTIC_C, max_iter=2000)
-        )
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=LOGISTIC_C, max_iter=2000))
         parts.append(model.fit(values[train], truth[train]).predict_proba(values[test]))
     return np.mean(parts, 0)
 

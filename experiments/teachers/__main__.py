@@ -48,7 +48,9 @@ class Teachers:
 
 
 def main(
-    networks: Annotated[Path, typer.Argument(help="Folder of the teachers' ONNX files.", exists=True)],
+    networks: Annotated[
+        Path, typer.Argument(help="Folder of the teachers' ONNX files.", exists=True)
+    ],
     data: Annotated[Path, typer.Argument(help="The folder of corpora.", exists=True)],
     values: Annotated[Path, typer.Argument(help="Folder to write to.")],
     fetched: Annotated[

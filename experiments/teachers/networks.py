@@ -109,9 +109,7 @@ class FcnTagger:
 
     def __init__(self, path: Path):
         self._network = open_network(path)
-        self._bands = librosa.filters.mel(
-            sr=RATE, n_fft=512, n_mels=96, htk=True, norm=None
-        ).T
+        self._bands = librosa.filters.mel(sr=RATE, n_fft=512, n_mels=96, htk=True, norm=None).T
 
     def __call__(self, samples: Array) -> Array:
         """Values of shape (excerpts, 114): 64 hidden units, then the probabilities of 50 tags.
