@@ -16,7 +16,16 @@ from torch.nn import functional as F
 from quadpred.labels import HEADS, QUADRANT, signs_of
 from quadpred.train.recipe import HeadConfig, NetworkConfig
 
-__all__ = ["Classifier", "Decoder", "Encoder", "Link", "Outputs", "log_odds", "mean_level"]
+__all__ = [
+    "Classifier",
+    "Decoder",
+    "Encoder",
+    "Link",
+    "Outputs",
+    "log_odds",
+    "marginals",
+    "mean_level",
+]
 
 
 def _convolution(
@@ -265,11 +274,15 @@ class Classifier(nn.Module):
         trunk: Tensor = self.trunk(pooled)
         student = self.distillation(trunk).float() if self.distillation else None
         logits = tuple(head(trunk).float() for head in self.heads.values())
-        return Outputs(_marginals(logits[0]) if self.joint else logits, trunk, student)
+        return Outputs(marginals(logits[0]) if self.joint else logits, trunk, student)
+
+    def levelled(self, frames: Tensor) -> Tensor:
+        """Subtract the mean level of the context from log-mels."""
+        return frames - mean_level(frames, self.level * self.frames_per_row)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Logits of quadrant, arousal and valence, in the order of `labels.HEADS`, from log-mels."""
-        return self.outputs(frames - mean_level(frames, self.level * self.frames_per_row)).logits
+        return self.outputs(self.levelled(frames)).logits
 
 
 def mean_level(frames: Tensor, reach: int) -> Tensor:
@@ -289,7 +302,7 @@ def log_odds(logits: Sequence[Tensor]) -> Tensor:
     return torch.stack([rows[..., 1] - rows[..., 0] for rows in logits[1:]], -1)
 
 
-def _marginals(quadrant: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def marginals(quadrant: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Log-probabilities of quadrants, arousal and valence from the logits of the quadrants."""
     joint = quadrant.log_softmax(-1)
     signs = [signs_of(name) for name in QUADRANT.classes]

@@ -5,9 +5,12 @@ A recipe may name another as its `base` and state only the differences: tables m
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from quadpred.features import FeatureConfig
 
@@ -27,11 +30,14 @@ __all__ = [
 ]
 
 
+_CONFIG = ConfigDict(extra="forbid")
+
+
 class RecipeError(ValueError):
     """A recipe cannot be read. The message is one line: the file and the reason."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class BlockConfig:
     """`convolutions` 3×3 convolutions to `channels`, then max-pooling by `pool` (time, mel).
 
@@ -45,7 +51,7 @@ class BlockConfig:
     strided: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class HeadConfig:
     """From the latent to the outputs.
 
@@ -65,7 +71,7 @@ class HeadConfig:
     joint: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class NetworkConfig:
     """Sizes of encoder, decoder and heads.
 
@@ -82,7 +88,7 @@ class NetworkConfig:
     level: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class ContrastConfig:
     """Contrastive predictive coding: `ahead` rows predicted from all before them.
 
@@ -94,7 +100,7 @@ class ContrastConfig:
     context: int = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class PretrainConfig:
     """Pre-training on speech.
 
@@ -114,7 +120,7 @@ class PretrainConfig:
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class AugmentConfig:
     """Changes to log-mels that leave the emotion alone; 0 turns one off.
 
@@ -129,7 +135,7 @@ class AugmentConfig:
     masks: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class StageConfig:
     """One stage of transfer.
 
@@ -142,7 +148,7 @@ class StageConfig:
     schedule: Literal["constant", "plateau", "one-cycle"] = "constant"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class CorpusConfig:
     """Settings of the corpus of this name.
 
@@ -156,7 +162,7 @@ class CorpusConfig:
     linked: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class DynamicsConfig:
     """Ratings over time: weight of their loss, delay of the listeners, longest run of crops.
 
@@ -169,7 +175,7 @@ class DynamicsConfig:
     run: int = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class TransferConfig:
     """Fine-tuning on music.
 
@@ -193,7 +199,7 @@ class TransferConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Recipe:
     """A whole training run.
 
@@ -227,11 +233,13 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any], source: str = "recipe") -> "Recipe":
         """Build a recipe from plain values, as `dataclasses.asdict` gives them."""
         try:
-            recipe = _build(cls, values)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecipeError(f"{source}: {error.args[0]}") from None
-        assert isinstance(recipe, cls)
-        return recipe
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise RecipeError(
+                f"{source}: {key}: {first['msg']}" if key else f"{source}: {first['msg']}"
+            ) from None
 
 
 def _read(source: str | Path) -> dict[str, Any]:
@@ -258,29 +266,3 @@ def _merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _merge(base[key], value) if both else value
     return merged
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """Turn plain TOML values into the dataclass, tuple or scalar that the type hint asks for."""
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = get_type_hints(kind)
-        known = {f.name for f in fields(kind)}
-        if not isinstance(value, Mapping):
-            raise TypeError(f"expected a table, found {value!r}")
-        if unknown := sorted(set(value) - known):
-            raise KeyError(f"unknown key {unknown[0]!r} in {kind.__name__}")
-        return kind(**{key: _build(hints[key], item) for key, item in value.items()})
-    if get_origin(kind) is tuple:
-        of = get_args(kind)
-        if not isinstance(value, list | tuple):
-            raise TypeError(f"expected a list, found {value!r}")
-        return tuple(_build(of[0], item) for item in value)
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise ValueError(f"{value!r} is not one of {', '.join(get_args(kind))}")
-        return value
-    if kind is float and isinstance(value, int):
-        return float(value)
-    if not isinstance(value, kind):
-        raise TypeError(f"expected {kind.__name__}, found {value!r}")
-    return value

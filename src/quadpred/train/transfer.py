@@ -23,15 +23,16 @@ from quadpred.train.data.sampling import Batch, CropSampler, PieceSampler
 from quadpred.train.data.targets import Targets
 from quadpred.train.encoders import describe, start_weights
 from quadpred.train.inference import clip_logits
-from quadpred.train.loop import Run, RunError, Stage, fit, placed, progress_bar
+from quadpred.train.loop import Stage, Trainer, placed, progress_bar
 from quadpred.train.losses import MultiTaskLoss
 from quadpred.train.network import Classifier, mean_level
 from quadpred.train.recipe import Recipe
+from quadpred.train.run import Run, RunError
 
 OUTLIER_RATIO = 8  # crops of music per crop of an outlier
 NOISES = 40, 20.0  # number of clips of noise, and their length in seconds
 
-__all__ = ["transfer"]
+__all__ = ["identity", "transfer"]
 
 
 def transfer(
@@ -81,7 +82,7 @@ def transfer(
             "test": list(test),
             "start": describe(start) if start else None,
             "data": _digest([e.digest() for e in examples] + [str(c.path) for c in noise_clips]),
-            "trained_on": sorted(_identity(e.clip.path) for e in examples),
+            "trained_on": sorted(identity(e.clip.path) for e in examples),
         },
     )
     if run.finished:
@@ -111,9 +112,16 @@ def transfer(
         for clips, pieces, inputs in crops.epoch((recipe.seed, *position)):
             yield loss(model, inputs, clips, pieces)
 
-    fit(
+    trainer = Trainer(
         run,
         model,
+        steps=len(crops),
+        losses=losses,
+        validate=_validation(held, held_frames, recipe) if held else None,
+        keep=config.keep,
+        seed=recipe.seed,
+    )
+    trainer.fit(
         [
             Stage(
                 "frozen" if stage.frozen else "full",
@@ -128,12 +136,7 @@ def transfer(
                 config.weight_decay,
             )
             for stage in config.stages
-        ],
-        steps=len(crops),
-        losses=losses,
-        validate=_validation(held, held_frames, recipe) if held else None,
-        keep=config.keep,
-        seed=recipe.seed,
+        ]
     )
     run.finish({"classifier": model.state_dict(), "sizes": sizes})
 
@@ -209,7 +212,7 @@ def _level(frames: Half, reach: int) -> Tensor:
 
 def _check(examples: Sequence[Example], manifests: Sequence[Manifest]) -> None:
     quadrants = {example.clip.quadrant for example in examples} - {""}
-    other = any(e.teacher is not None or e.labelled and not e.clip.quadrant for e in examples)
+    other = any(e.teacher is not None or (e.labelled and not e.clip.quadrant) for e in examples)
     if len(quadrants) == 1 or not (quadrants or other):
         raise ManifestError(f"{manifests[0].sheet.name}: needs clips of two quadrants to train on")
 
@@ -254,7 +257,8 @@ def _begin_from(model: Classifier, start: Path) -> None:
         raise RunError(f"{start}: its network differs from the recipe's") from None
 
 
-def _identity(path: Path) -> str:
+def identity(path: Path) -> str:
+    """Name a recording in a run's description, without its path."""
     return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 

@@ -142,5 +142,3 @@ class TrainingSet:
         above = np.minimum(below + 1, len(values) - 1)
         share = (times - np.floor(times)).astype(np.float32)[:, None]
         return (1 - share) * values[below] + share * values[above]
-
-
