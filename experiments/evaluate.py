@@ -4,8 +4,8 @@
     python -m experiments.evaluate RUNS DATA --sets 4q --sets film --no-robustness
     python -m experiments.evaluate teachers DATA --teachers VALUES
 
-Prints tables and writes JSON to experiments/results/. Predictions, and recordings of MIDI files, stay
-in the cache folder, so a second evaluation is quick.
+Prints tables and writes JSON to experiments/results/. Predictions and rendered recordings stay in
+the cache folder, so a second evaluation is quick.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Predictions of recordings by models, kept in a database so that no recording is predicted twice."""
+"""Predictions of recordings, kept in a database so that none is computed twice."""
 
 import hashlib
 import sqlite3

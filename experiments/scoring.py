@@ -25,7 +25,7 @@ from experiments.metrics import (
 from experiments.subjects import TARGET_COVERAGE, Case
 from experiments.test_sets import TestSet, class_truth, quadrants
 from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
-from quadpred.train.calibrate import calibration_error, coverages, reliability
+from quadpred.train.calibration import calibration_error, reliability, risk_coverage
 from quadpred.train.corpora import Clip
 
 __all__ = ["AXES", "DELAYS", "Outputs", "outputs_of", "score_classes", "score_ratings", "score_set"]
@@ -210,7 +210,7 @@ def score_classes(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any]
     probabilities = np.concatenate([o.probabilities[QUADRANT.name][c] for o, c, _ in parts])
     truth = np.concatenate([t[QUADRANT.name] for _, _, t in parts])
     scores["reliability"] = reliability(probabilities, truth)
-    scores["risk_coverage"] = coverages(probabilities, truth)
+    scores["risk_coverage"] = risk_coverage(probabilities, truth)
     scores["confidence"] = float(probabilities.max(1).mean())
     scores["predicted"] = {
         name: float(np.mean(probabilities.argmax(1) == index))
@@ -235,8 +235,8 @@ def _gain(probabilities: Array, truth: Labels, counts: Labels) -> float:
     """Accuracy of the 70 % of clips with the largest margin, less that of all."""
     chosen = np.repeat(np.arange(len(truth)), counts)
     points = {
-        point["coverage"]: point["accuracy"]
-        for point in coverages(probabilities[chosen], truth[chosen])
+        point.coverage: point.accuracy
+        for point in risk_coverage(probabilities[chosen], truth[chosen])
     }
     return points[TARGET_COVERAGE] - points[1.0]
 

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from experiments.predictions import Change, PredictionStore, unchanged
 from experiments.test_sets import TestSet, quadrants
 from quadpred import Prediction, Predictor, registry
+from quadpred.errors import QuadpredError
 from quadpred.labels import QUADRANT, signs_of
 from quadpred.predictor import METADATA_KEY
-from quadpred.train.calibrate import coverages, temperature, tempered
+from quadpred.train.calibration import apply_temperature, fit_temperature, risk_coverage
 from quadpred.train.corpora import Clip
 
 __all__ = ["Case", "Model", "Runs", "SubjectError", "open_subject"]
@@ -30,7 +31,7 @@ TRAINED_ON = ("4q", "emotify", "mandarin")
 """The sets that a model was trained on, if its file does not list them."""
 
 
-class SubjectError(ValueError):
+class SubjectError(QuadpredError):
     """A model or folder of runs that cannot be evaluated. One line: the path and the reason."""
 
 
@@ -96,19 +97,21 @@ class _Calibration:
     @classmethod
     def fit(cls, predictions: Sequence[Prediction], truth: NDArray[np.int64]) -> "_Calibration":
         rows = [_log_rows(prediction) for prediction in predictions]
-        found = temperature(rows, truth)
-        tempered_rows = [tempered(part, found) for part in rows]
+        found = fit_temperature(rows, truth)
+        calibrated = [apply_temperature(part, found) for part in rows]
         lengths = [len(part) for part in rows]
-        clips = np.stack([part.mean(0) for part in tempered_rows])
+        clips = np.stack([part.mean(0) for part in calibrated])
         return cls(
             found,
-            _margin(np.concatenate(tempered_rows), np.repeat(truth, lengths)),
+            _margin(np.concatenate(calibrated), np.repeat(truth, lengths)),
             _margin(clips, truth),
         )
 
     def apply(self, prediction: Prediction) -> Prediction:
         """Divide the log-probabilities; arousal and valence are sums over quadrants."""
-        quadrant = tempered(np.log(np.maximum(prediction.quadrant, SMALLEST)), self.temperature)
+        quadrant = apply_temperature(
+            np.log(np.maximum(prediction.quadrant, SMALLEST)), self.temperature
+        )
         signs = np.array([signs_of(name) for name in QUADRANT.classes], float)
         positive = quadrant @ signs
         pairs = np.stack([1 - positive, positive], -1).astype(np.float32)
@@ -225,8 +228,5 @@ def _log_rows(prediction: Prediction) -> NDArray[np.float64]:
 
 def _margin(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     """Least margin among the most certain 70 %."""
-    return next(
-        point["lead"]
-        for point in coverages(probabilities, truth)
-        if point["coverage"] == TARGET_COVERAGE
-    )
+    points = risk_coverage(probabilities, truth)
+    return next(point.margin for point in points if point.coverage == TARGET_COVERAGE)

@@ -1,4 +1,4 @@
-"""Linear regressions on the teachers' values, with the folds of the networks: what the teachers know.
+"""Linear regressions on the teachers' values, with the same folds as the networks.
 
 Each teacher has a regression of its own on standardised means over a clip, and the regressions are
 averaged: probabilities of logistic regressions, standardised estimates of ridge regressions.

@@ -1,1 +1,1 @@
-"""Pretrained networks from which the models learn; their weights are not part of this repository."""
+"""Pretrained networks for distillation; their weights are not part of this repository."""

@@ -4,7 +4,8 @@
     python -m experiments.teachers NETWORKS DATA VALUES --fetched FETCHED --part 0 --parts 2
 
 NETWORKS holds the ONNX files. VALUES gets CORPUS/CLIP.npz with `mel` (log-mel of the models' front
-end), `yam`, `mus` and `fcn`, all float16. Existing archives are kept, so the command continues where it stopped.
+end), `yam`, `mus` and `fcn`, all float16. Existing archives are kept, so an interrupted command
+continues.
 """
 
 from collections.abc import Callable, Iterator

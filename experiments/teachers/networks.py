@@ -1,7 +1,7 @@
 """The teachers, as ONNX files, with the front end that each was trained with.
 
-The front ends follow the publications: YAMNet (Plakal and Ellis 2020, Apache 2.0), musicnn (Pons and
-Serra 2019, ISC), and the FCN taggers (Choi et al. 2016) in the version of Won et al. 2020 (MIT).
+The front ends follow the publications: YAMNet (Plakal and Ellis 2020, Apache 2.0), musicnn (Pons
+and Serra 2019, ISC), and the FCN taggers (Choi et al. 2016) as in Won et al. 2020 (MIT).
 All take mono samples at 16 kHz.
 """
 
