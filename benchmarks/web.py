@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from audio import song
 
-from quadpred.formats import json_line
+from quadpred.formats.documents import json_line
 from quadpred.predictor import Predictor
 
 CONCURRENCY = (1, 2, 8)

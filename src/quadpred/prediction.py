@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from quadpred.labels import HEADS, QUADRANT, Head
 
-__all__ = ["Origin", "Prediction", "join", "lead"]
+__all__ = ["Origin", "Prediction", "join", "margin"]
 
 Array = NDArray[np.float32]
 
@@ -37,9 +37,9 @@ class Origin:
     def case(self) -> str:
         """How the two languages relate: intra-linguistic, cross-linguistic or mixed.
 
-        A model of somebody's own songs (music "own") is adapted.
+        A model of somebody's own songs (music "custom") is adapted.
         """
-        if self.music == "own":
+        if self.music == "custom":
             return "adapted"
         if self.speech == "mixed":
             return "mixed"
@@ -106,12 +106,12 @@ class Prediction:
     @cached_property
     def uncertain(self) -> NDArray[np.bool_]:
         """Seconds not to rely on, shape (rows,): silent, or with two quadrants too close."""
-        return self.silent | (lead(self.quadrant) < self.model.lead_second)
+        return self.silent | (margin(self.quadrant) < self.model.lead_second)
 
     @property
     def unsure(self) -> bool:
         """Whether the clip as a whole is not to be relied on."""
-        ahead = lead(self.mean(QUADRANT)[None])[0]
+        ahead = margin(self.mean(QUADRANT)[None])[0]
         return bool(self.silent.all() or ahead < self.model.lead_clip)
 
     def winners(self, head: Head = QUADRANT) -> Array:
@@ -128,7 +128,7 @@ class Prediction:
         }
 
 
-def lead(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def margin(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Tell how far the most probable class of each row is ahead of the next.
 
     Args:

@@ -16,25 +16,31 @@ from numpy.typing import ArrayLike, NDArray
 
 from quadpred import registry
 from quadpred.audio import SecondLevels, at_most, live_blocks, read_blocks, sample_blocks
+from quadpred.errors import QuadpredError
 from quadpred.features import CHUNK, FeatureConfig, log_mel_stream, scaled
 from quadpred.labels import HEADS
 from quadpred.prediction import Origin, Prediction, join
 
-__all__ = ["METADATA_KEY", "ModelError", "Predictor"]
+__all__ = ["EMBEDDING", "METADATA_KEY", "ModelError", "Predictor"]
 
 Array = NDArray[np.float32]
+
+EMBEDDING = "embedding"
+"""Output of a model file with the activations of its last hidden layer, one row per second."""
 
 METADATA_KEY = "quadpred"
 """Where a model file keeps its description, as JSON."""
 
+_OUTPUTS = [head.name for head in HEADS]
+
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
-_BLOCK_ROWS = 60
+_BLOCK_ROWS = 180
 """Rows a call of the network: many beside the context that each call computes anew, and few
 enough for a small memory, which is the same for every length."""
 
 
-class ModelError(ValueError):
+class ModelError(QuadpredError):
     """A model file that cannot be used. One line: the file and the reason."""
 
 
@@ -78,9 +84,10 @@ class Predictor:
             described = json.loads(self._session.get_modelmeta().custom_metadata_map[METADATA_KEY])
             self.features = FeatureConfig(**described["features"])
             self.context = int(described["context"])
-            self.origin = Origin(**described["origin"], sha256=checksum)
-            if [output.name for output in self._session.get_outputs()] != [h.name for h in HEADS]:
-                raise ValueError("other outputs than the three heads")
+            self.origin = Origin(**described.get("model", described.get("origin")), sha256=checksum)
+            names = [output.name for output in self._session.get_outputs()]
+            if names[: len(HEADS)] != _OUTPUTS or names[len(HEADS) :] not in ([], [EMBEDDING]):
+                raise ValueError("unexpected outputs")
         except Exception as error:  # ONNX Runtime raises classes of its own that share no base
             raise ModelError(f"{path}: not a quadpred model ({type(error).__name__})") from None
         if device == "cuda" and _CUDA not in self._session.get_providers():
@@ -276,12 +283,12 @@ class Predictor:
         if self.context:
             begin = max(0, first - self.context)
             stretch = held[start(begin) - origin : start(until) - origin]
-            heads = self._session.run(None, {"log_mel": stretch[None]})
+            heads = self._session.run(_OUTPUTS, {"log_mel": stretch[None]})
             rows = slice(first - begin, last - begin)
             return tuple(head[0, rows] for head in heads)
         starts = [start(row) - origin for row in range(first, last)]
         windows = np.stack([held[at : at + size] for at in starts])
-        return tuple(head[:, 0] for head in self._session.run(None, {"log_mel": windows}))
+        return tuple(head[:, 0] for head in self._session.run(_OUTPUTS, {"log_mel": windows}))
 
 
 def _providers(device: str) -> list[str]:

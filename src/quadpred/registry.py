@@ -50,7 +50,7 @@ class Encoder:
     @property
     def path(self) -> Path:
         """The weights, as `quadpred.train.encoders` writes them."""
-        return WEIGHTS / f"{self.name}.npz"
+        return WEIGHTS / f"{self.name}.safetensors"
 
     @property
     def card(self) -> Path:

@@ -76,10 +76,7 @@ def progress_bar() -> Progress:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training with one learning rate schedule over some of the parameters.
-
-    Modules that stand `still` keep their statistics too.
-    """
+    """A stretch of training with one learning rate schedule over some of the parameters."""
 
     name: str
     epochs: int
@@ -87,7 +84,6 @@ class Stage:
     schedule: Literal["constant", "plateau", "one-cycle"]
     parameters: tuple[nn.Parameter, ...]
     weight_decay: float = 0.0
-    still: tuple[nn.Module, ...] = ()
 
 
 class Run:
@@ -280,8 +276,6 @@ def fit(
                 started, loss_sum = time.monotonic(), 0.0
                 torch.manual_seed(_entropy(seed, index, epoch))
                 model.train()
-                for module in stage.still:
-                    module.eval()
                 for loss in losses((index, epoch)):
                     optimiser.zero_grad(set_to_none=True)
                     loss.backward()  # type: ignore[no-untyped-call]
@@ -335,7 +329,8 @@ def _decisive(asked: Mapping[str, Any]) -> dict[str, Any]:
     decisive = dict(asked)
     if decisive.get("kind") == "pretrain":
         recipe = {key: value for key, value in decisive["recipe"].items() if key != "transfer"}
-        network = {key: value for key, value in recipe["network"].items() if key != "head"}
+        unused = {"head", "level"}
+        network = {key: value for key, value in recipe["network"].items() if key not in unused}
         decisive["recipe"] = recipe | {"network": network}
     if decisive.get("start"):
         decisive["start"] = _decisive(decisive["start"])
@@ -351,7 +346,7 @@ def completed(described: Mapping[str, Any]) -> dict[str, Any]:
     whole = dict(described)
     if "recipe" in whole:
         whole["recipe"] = json.loads(json.dumps(asdict(Recipe.from_dict(whole["recipe"]))))
-    for corpora in {"corpora", "foreign"} & set(whole):
+    for corpora in {"corpora", "outliers"} & set(whole):
         whole[corpora] = [asdict(DataSheet(**sheet)) for sheet in whole[corpora]]
     if whole.get("start"):
         whole["start"] = completed(whole["start"])

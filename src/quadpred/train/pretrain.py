@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from quadpred.train.corpora import Manifest, ManifestError
-from quadpred.train.dataset import Batch, CropSampler, LogMels, Targets, tag_vocabulary
+from quadpred.train.data.log_mels import LogMels
+from quadpred.train.data.sampling import Batch, CropSampler
+from quadpred.train.data.targets import tag_vocabulary, tags_of
 from quadpred.train.loop import Run, Stage, autocast, device, fit, placed, progress_bar
-from quadpred.train.objectives import objective_of
+from quadpred.train.pretext import objective_of
 from quadpred.train.recipe import Recipe
 
 __all__ = ["pretrain"]
@@ -65,7 +67,7 @@ def pretrain(
         held = log_mels.load(kept, lambda: bar.advance(task))
     torch.manual_seed(recipe.seed)
     model = placed(objective_of(recipe, len(vocabulary)))
-    tags, kept_tags = (Targets.of(part, vocabulary).tags for part in (clips, kept))
+    tags, kept_tags = (tags_of(part, vocabulary) for part in (clips, kept))
 
     def loss_of(model: torch.nn.Module, batch: Batch, tags: Tensor) -> Tensor:
         loss: Tensor = model(batch.frames.to(device()), tags[batch.clips].to(device()))
