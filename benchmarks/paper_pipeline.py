@@ -1,4 +1,7 @@
-"""The paper's way in today's versions: librosa, Keras, matplotlib; random weights, same cost."""
+"""The paper's pipeline with current librosa, Keras and matplotlib; weights are random.
+
+python benchmarks/paper_pipeline.py INPUT OUTPUT.npy
+"""
 
 import os
 import sys
@@ -14,9 +17,9 @@ from keras import layers
 
 
 def network() -> keras.Model:
-    """Its classifier: three double blocks of convolutions, 3 dense layers, three heads."""
-    given = keras.Input((128, 31, 1))
-    x = layers.BatchNormalization()(given)
+    """The paper's classifier: three pairs of convolutions, three dense layers, three heads."""
+    inputs = keras.Input((128, 31, 1))
+    x = layers.BatchNormalization()(inputs)
     for filters, pool in ((32, 4), (64, 4), (128, 2)):
         for _ in range(2):
             x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
@@ -32,7 +35,7 @@ def network() -> keras.Model:
         for _ in range(2):
             y = layers.Dense(512, activation="relu")(y)
         heads.append(layers.Dense(classes, activation="softmax")(y))
-    return keras.Model(given, heads)
+    return keras.Model(inputs, heads)
 
 
 def predict(model: keras.Model, path: str) -> list[np.ndarray]:
@@ -47,7 +50,7 @@ def predict(model: keras.Model, path: str) -> list[np.ndarray]:
 
 
 def draw(heads: list[np.ndarray], path: str) -> None:
-    """Three heat maps over time."""
+    """Draw one heat map over time per head."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -61,6 +64,6 @@ def draw(heads: list[np.ndarray], path: str) -> None:
 
 if __name__ == "__main__":
     source, output = sys.argv[1:]
-    said = predict(network(), source)
-    np.save(output, said[0])
-    draw(said, str(Path(output).with_suffix(".png")))
+    predictions = predict(network(), source)
+    np.save(output, predictions[0])
+    draw(predictions, str(Path(output).with_suffix(".png")))

@@ -1,7 +1,7 @@
-"""How much faster than the paper's way, on one 3-minute mp3: cold and warm, memory too.
+"""Speed and memory against the paper's pipeline, on one 3-minute mp3, cold and warm.
 
-Cold is a whole command, wall time, as a person waits for it, with its picture. Warm is CPU time of
-one more file in a process on one core, without a picture. Runs alternate; each figure is the best.
+Cold: wall time of a whole command that also draws a picture. Warm: CPU time for one file in a
+running process on one core, without a picture. Runs alternate; each figure is the best.
 """
 
 import os
@@ -30,7 +30,7 @@ def cold(command: list[str]) -> tuple[float, float]:
 
 
 def warm(predict: Callable[[], object]) -> float:
-    """CPU milliseconds of one more file."""
+    """CPU milliseconds for one file after warm-up."""
     started = time.process_time()
     predict()
     return (time.process_time() - started) * 1000
@@ -40,9 +40,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         mp3 = song(Path(folder) / "song.mp3", 180)
         out = Path(folder) / "out.npy"
+        pipeline = str(HERE / "paper_pipeline.py")
         quadpred = [sys.executable, "-m", "quadpred", "predict", str(mp3), "-o", str(out)]
         commands = {
-            "seed's way": [sys.executable, str(HERE / "seed_way.py"), str(mp3), str(out)],
+            "paper's pipeline": [sys.executable, pipeline, str(mp3), str(out)],
             "quadpred": quadpred,
             "quadpred, no plot": [*quadpred, "--no-plot"],
         }
@@ -51,29 +52,29 @@ def main() -> None:
             for name, command in commands.items():
                 best[name] = min(best[name], cold(command))
         print(f"{'cold, wall s':22}{'s':>8}{'ratio':>8}{'peak MB':>10}")
-        seed = best["seed's way"][0]
+        slowest = best["paper's pipeline"][0]
         for name, (seconds, megabytes) in best.items():
-            print(f"{name:22}{seconds:8.2f}{seed / seconds:8.1f}{megabytes:10.0f}")
+            print(f"{name:22}{seconds:8.2f}{slowest / seconds:8.1f}{megabytes:10.0f}")
 
         os.sched_setaffinity(0, {0})
-        import seed_way
+        import paper_pipeline
 
         from quadpred import Predictor
 
-        model, predictor = seed_way.network(), Predictor.of_languages()
-        ways: dict[str, Callable[[], object]] = {
-            "seed's way": lambda: seed_way.predict(model, str(mp3)),
+        model, predictor = paper_pipeline.network(), Predictor.of_languages()
+        programs: dict[str, Callable[[], object]] = {
+            "paper's pipeline": lambda: paper_pipeline.predict(model, str(mp3)),
             "quadpred": lambda: predictor.predict(mp3),
         }
-        spent = {name: float("inf") for name in ways}
-        for way in ways.values():
-            way()
+        spent = {name: float("inf") for name in programs}
+        for program in programs.values():
+            program()
         for _ in range(WARM):
-            for name, way in ways.items():
-                spent[name] = min(spent[name], warm(way))
+            for name, program in programs.items():
+                spent[name] = min(spent[name], warm(program))
         print(f"\n{'warm, one core':22}{'ms/min':>8}{'ratio':>8}")
         for name, milliseconds in spent.items():
-            ratio = spent["seed's way"] / milliseconds
+            ratio = spent["paper's pipeline"] / milliseconds
             print(f"{name:22}{milliseconds / 3:8.0f}{ratio:8.1f}")
 
 
