@@ -14,6 +14,8 @@ __all__ = ["Origin", "Prediction", "join", "lead"]
 
 Array = NDArray[np.float32]
 
+_MAX_TEXT = 500  # characters
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -32,6 +34,16 @@ class Origin:
     experimental: str = ""
     lead_second: float = 0.0
     lead_clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        # A model file holds these values.
+        for text in self.name, self.speech, self.music, self.experimental:
+            if not isinstance(text, str) or len(text) > _MAX_TEXT or not text.isprintable():
+                raise ValueError(f"its description must be one line of {_MAX_TEXT} characters")
+        for name in "lead_second", "lead_clip":
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"{name} must be a number of 0 to 1, not {value!r}")
 
     @property
     def case(self) -> str:
