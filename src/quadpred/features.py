@@ -57,7 +57,7 @@ class FeatureConfig:
         # A model file holds these values. Without bounds, a file could claim any amount of memory.
         for name, low, high in _BOUNDS:
             value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
+            if type(value) is not int or not low <= value <= high:  # not a bool either
                 raise ValueError(f"{name} must be an integer of {low} to {high}, not {value!r}")
         if not 0 < self.window <= self.n_fft:
             raise ValueError(f"window must be in 1..n_fft ({self.n_fft}), not {self.window}")

@@ -318,7 +318,7 @@ class Predictor:
 
 
 def _checked_context(rows: Any) -> int:
-    if not isinstance(rows, int) or not 0 <= rows <= _MAX_CONTEXT:
+    if type(rows) is not int or not 0 <= rows <= _MAX_CONTEXT:
         raise ValueError(f"context must be an integer of 0 to {_MAX_CONTEXT} rows, not {rows!r}")
     return rows
 
