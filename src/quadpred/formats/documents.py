@@ -35,6 +35,8 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
             "music": model.music,
             "case": model.case,
             "experimental": model.experimental,
+            "min_margin_second": model.lead_second,
+            "min_margin_clip": model.lead_clip,
         },
         "winner": prediction.winner,
         "confidence": round(prediction.confidence, DIGITS),
