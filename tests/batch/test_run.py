@@ -280,6 +280,63 @@ def test_what_a_killed_run_was_writing_is_removed(library, out):
     assert not list(out.rglob("*.part"))
 
 
+@pytest.mark.parametrize("damage", ["removed", "short", "altered"])
+def test_damaged_per_second_rows_are_predicted_again(library, out, settled, damage):
+    pytest.importorskip("pyarrow")
+    predict([library], out, seconds=True)
+    whole = (out / "seconds.parquet").read_bytes()
+    rows = out / ".quadpred" / "seconds-1-of-1.f32"
+    content = rows.read_bytes()
+    if damage == "removed":
+        rows.unlink()
+    else:
+        rows.write_bytes(content[:-1] if damage == "short" else content[:5] + b"!" + content[6:])
+    again = 3 if damage == "removed" else 1
+    assert counts(predict([library], out, seconds=True)) == (again, 3 - again, 0)
+    assert (out / "seconds.parquet").read_bytes() == whole
+    assert counts(predict([library], out, seconds=True)) == (0, 3, 0)
+
+
+def test_damaged_lines_of_the_ledger_are_predicted_again(library, out, settled):
+    predict([library], out)
+    summary = (out / "summary.csv").read_bytes()
+    ledger = out / ".quadpred" / "ledger-1-of-1.jsonl"
+    ledger.write_bytes(ledger.read_bytes().replace(b'"duration":2.0', b'"duration":3.0', 1))
+    assert counts(predict([library], out)) == (1, 2, 0)
+    assert (out / "summary.csv").read_bytes() == summary
+
+
+def test_a_clock_that_was_ahead_causes_no_repeated_work(library, out, settled, monkeypatch):
+    now = time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: now() + 1e8)
+        predict([library], out)
+    record(library / "a.wav", seconds=2, seed=9)
+    assert counts(predict([library], out)) == (1, 2, 0)
+    assert counts(predict([library], out)) == (0, 3, 0)
+
+
+def test_files_of_a_clock_that_was_ahead_are_known_by_their_stamps(library, out, monkeypatch):
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 1e8)
+    predict([library], out)
+    assert all(line["stamp"] is not None for line in ledger_lines(out))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="open files cannot be removed elsewhere")
+def test_a_state_folder_that_disappears_ends_the_run(library, out, monkeypatch):
+    def predict_and_remove(self, path):
+        shutil.rmtree(out / ".quadpred", ignore_errors=True)
+        return whole(self, path)
+
+    whole = Predictor.predict
+    monkeypatch.setattr(Predictor, "predict", predict_and_remove)
+    with pytest.raises(BatchError, match="was removed or replaced during the run"):
+        predict([library], out, formats=("json",))
+    monkeypatch.undo()
+    assert counts(predict([library], out, formats=("json",))) == (3, 0, 0)
+
+
 # Hard cases
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quadpred.batch import BatchError, tables
 from quadpred.batch.clip import FORMATS, Done, Outcome, Settings, Task, target
 from quadpred.batch.discovery import Found, Recording, Shard, natural_key, unicode
@@ -166,17 +169,19 @@ def _left(recordings: Iterable[Recording], ledger: Ledger, settings: Settings) -
             yield Task(recording)
             continue
         record = ledger.get(recording.name)
-        if record is None or not _whole(record, settings):
+        if record is None or not _whole(record, ledger, settings):
             former = ledger.alike(stamp)
             record = former and replace(former, name=recording.name, outputs={}, stamp=None)
-        if record is None or not _whole(record, settings):
+        if record is None or not _whole(record, ledger, settings):
             yield Task(recording)
         elif record.stamp != stamp:
             yield Task(recording, record)
 
 
-def _whole(record: Record, settings: Settings) -> bool:
-    if record.model != settings.sha256 or (settings.seconds and record.seconds is None):
+def _whole(record: Record, ledger: Ledger, settings: Settings) -> bool:
+    if record.model != settings.sha256:
+        return False
+    if settings.seconds and ledger.seconds(record) is None:
         return False
     for name in settings.formats:
         path = target(settings.output, record.name, FORMATS[name].suffix)
@@ -196,6 +201,7 @@ def _take(
     say: Callable[[str], None],
 ) -> None:
     """Enter what is finished into the ledger, and count."""
+    ledger.check()  # without its folder, every recording would fail for a reason that misleads
     records = []
     progress = report.progress
     for outcome in outcomes:
@@ -257,6 +263,14 @@ def _write_tables(
             file = unicode(recording.path)
             yield {"path": unicode(recording.name), **record.row, "file": file}
 
+    def clips() -> Iterator[tuple[str, NDArray[np.float32]]]:
+        for recording, record in finished():
+            seconds = ledger.seconds(record)
+            if seconds is None:
+                reason = "its per-second rows were damaged during the run; start the run again"
+                raise BatchError(f"{recording.path}: {reason}")
+            yield unicode(recording.name), seconds
+
     output = settings.output
     reasons = {unicode(name): reason for name, reason in errors.items()}
     failures = (
@@ -265,8 +279,7 @@ def _write_tables(
     written = tables.write_summary(rows(), output, shard)
     written += tables.write_errors(failures, output, shard)
     if settings.seconds:
-        clips = ((unicode(each.name), ledger.seconds(record)) for each, record in finished())
-        written += tables.write_seconds(clips, output, shard)
+        written += tables.write_seconds(clips(), output, shard)
     if shard.count > 1:
         written += tables.merge(output, shard)
     return written

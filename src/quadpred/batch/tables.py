@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.batch.discovery import Shard, natural_key
-from quadpred.batch.ledger import FOLDER
+from quadpred.batch.ledger import FOLDER, ROW
 from quadpred.batch.locks import locked
 from quadpred.formats import SECOND_COLUMNS, complete, naming
 
@@ -25,14 +25,7 @@ __all__ = ["SUMMARY", "merge", "write_errors", "write_seconds", "write_summary"]
 Row = Mapping[str, Any]
 Columns = Mapping[str, type]
 
-SUMMARY: Columns = {
-    "path": str,
-    "duration": float,
-    "quadrant": str,
-    **dict.fromkeys(("q1", "q2", "q3", "q4", "arousal", "valence", "confidence"), float),
-    "uncertain": bool,
-    **dict.fromkeys(("model", "version", "sha256", "file"), str),
-}
+SUMMARY: Columns = {"path": str, **ROW, "file": str}
 """A row a clip; docs/batch.md says what they mean."""
 
 _ERRORS: Columns = {"path": str, "reason": str}
