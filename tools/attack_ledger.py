@@ -90,7 +90,7 @@ def attack_runs(folder: Path, runs: int, random: random.Random) -> Counter[str]:
     command = [sys.executable, "-m", "quadpred", "predict", str(music), "-o", str(output)]
     command += ["--seconds", "--format", "csv", "--jobs", "1"]
     subprocess.run(command, check=True, capture_output=True)
-    tables = {path: path.read_bytes() for path in output.glob("*.*")}
+    tables = {path: path.read_bytes() for path in output.iterdir() if path.is_file()}
     counts: Counter[str] = Counter()
     for _ in range(runs):
         flip(random.choice(files(output)), random)
