@@ -490,6 +490,8 @@ def _predict_library(
         formats=formats_of(formats),
         seconds=seconds,
     )
+    if discovery.LIST in paths and sys.stdin is None:
+        _fail("-: standard input is closed")
     listed = sys.stdin.buffer.read() if discovery.LIST in paths else b""
     found = discovery.discover(paths, listed, share)
     if not found.recordings and share.count == 1:
@@ -575,7 +577,7 @@ def _warnings_in_one_line() -> Iterator[None]:
 @contextmanager
 def _sink(where: str | None) -> Iterator[Callable[["Prediction"], None]]:
     """Take predictions, and write a line of JSON each to a file, to standard output, or nowhere."""
-    from quadpred.formats import complete, json_line, naming
+    from quadpred.formats import check_stdout, complete, json_line, naming
 
     def print_line(prediction: "Prediction") -> None:
         sys.stdout.buffer.write(json_line(prediction))
@@ -584,6 +586,7 @@ def _sink(where: str | None) -> Iterator[Callable[["Prediction"], None]]:
     if where is None:
         yield lambda prediction: None
     elif where == "-":
+        check_stdout()
         yield print_line
     else:
         path = Path(where)

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO, TextIOWrapper
@@ -22,6 +23,7 @@ from quadpred.prediction import Prediction
 __all__ = [
     "SCHEMA",
     "SECOND_COLUMNS",
+    "check_stdout",
     "check_target",
     "complete",
     "json_line",
@@ -197,6 +199,16 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(path)
         raise
+
+
+def check_stdout() -> None:
+    """Find out whether data can be written to standard output.
+
+    Raises:
+        OSError: it was closed when the program started.
+    """
+    if sys.__stdout__ is None:
+        raise OSError(errno.EBADF, "is closed", "standard output")
 
 
 def check_target(path: Path) -> None:

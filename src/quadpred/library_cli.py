@@ -172,12 +172,14 @@ def playlist(
     ] = False,
 ) -> None:
     """Make a playlist of one mood, or of small steps from one mood to another."""
-    from quadpred.formats import complete, naming
+    from quadpred.formats import check_stdout, complete, naming
     from quadpred.library import LibraryError, read_library
     from quadpred.playlist import mood_playlist, path_playlist, to_m3u8
 
     if (mood is None) == (start is None) or (start is None) != (end is None):
         raise LibraryError("playlist: say either --mood, or both --from and --to")
+    if output is None:
+        check_stdout()
     vocabulary = _vocabulary(words)
     clips = read_library(summary)
     if mood is not None:
