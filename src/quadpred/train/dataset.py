@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from quadpred.features import FeatureConfig, file_log_mel
+from quadpred.formats import complete
 from quadpred.labels import HEADS, QUADRANT, VALENCE, signs_of
+from quadpred.sources import printable
 from quadpred.train.corpora import Clip, Manifest, ManifestError
 from quadpred.train.recipe import AugmentConfig
 
@@ -35,17 +38,35 @@ __all__ = [
 
 Half = NDArray[np.float16]
 
+_AT_ONCE = 1024  # clips
 PATCH = 3.0  # seconds, of what a teacher hears at a time
+
+
+def _print_warning(text: str) -> None:
+    print(f"quadpred: warning: {printable(text)}", file=sys.stderr, flush=True)
 
 
 class LogMels:
     """Log-mels of clips, computed once and kept as half-precision files in the user's cache folder.
 
     A file's name depends on the front end and on the recording's path, size and time, so a changed
-    recording or front end is computed anew. `QUADPRED_CACHE` moves the folder.
+    recording or front end is computed anew, and so is a damaged file. `QUADPRED_CACHE` moves the
+    folder.
+
+    Args:
+        config: of the front end.
+        folder: instead of the cache folder.
+        warn: takes one line for each damaged file.
     """
 
-    def __init__(self, config: FeatureConfig, folder: Path | None = None):
+    def __init__(
+        self,
+        config: FeatureConfig,
+        folder: Path | None = None,
+        *,
+        warn: Callable[[str], None] = _print_warning,
+    ):
+        self._warn = warn
         root = folder or os.environ.get("QUADPRED_CACHE") or user_cache_path("quadpred")
         self.config = config
         self.folder = Path(root) / "log-mel" / _digest(config.as_dict())
@@ -66,8 +87,12 @@ class LogMels:
             progress()
             return frames
 
+        loaded: list[Half] = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(one, clips))
+            # The pool holds a few hundred bytes for each clip that waits.
+            for first in range(0, len(clips), _AT_ONCE):
+                loaded += pool.map(one, clips[first : first + _AT_ONCE])
+        return loaded
 
     def _one(self, path: Path) -> Half:
         try:
@@ -76,14 +101,26 @@ class LogMels:
         except OSError:
             key = ""  # reading it will say what is wrong
         cached = self.folder / f"{key}.npy"
-        if not cached.is_file():
-            frames = np.concatenate(list(file_log_mel(path, self.config))).astype(np.float16)
-            part = cached.with_suffix(f".{os.getpid()}.part")
-            with part.open("wb") as file:
-                np.save(file, frames)
-            part.replace(cached)
-        loaded: Half = np.load(cached, mmap_mode="r")
-        return loaded
+        if cached.is_file():
+            loaded = self._cached(cached)
+            if loaded is not None:
+                return loaded
+            self._warn(f"{cached}: is damaged, and is computed again")
+        frames = np.concatenate(list(file_log_mel(path, self.config))).astype(np.float16)
+        with complete(cached) as (file,):
+            np.save(file, frames)
+        computed: Half = np.load(cached, mmap_mode="r")
+        return computed
+
+    def _cached(self, path: Path) -> Half | None:
+        """Return a file's log-mel; `None` if the file is not one."""
+        try:
+            frames = np.load(path, mmap_mode="r")
+        except (EOFError, OSError, ValueError):
+            return None
+        if not isinstance(frames, np.memmap) or frames.dtype != np.float16:
+            return None
+        return frames if frames.shape[1:] == (self.config.mels,) and len(frames) else None
 
 
 def _digest(value: object) -> str:
