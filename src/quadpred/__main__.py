@@ -24,7 +24,7 @@ def main() -> None:
     interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if interruptible:
         signal.signal(signal.SIGINT, _end_now)
-    from quadpred.cli import main as run
+    from quadpred.cli.app import main as run
 
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)

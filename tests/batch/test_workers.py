@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from library import record, settings_of
-from unreliable import NeverStarts, Unreliable
 
+from helpers.libraries import record, settings_of
+from helpers.unreliable import NeverStarts, Unreliable
 from quadpred.batch import BatchError
 from quadpred.batch.clip import Done, Failed, Task
 from quadpred.batch.discovery import Recording

@@ -19,9 +19,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from quadpred.features import FeatureConfig, file_log_mel
-from quadpred.formats import complete
+from quadpred.files import atomic_write, printable
 from quadpred.labels import HEADS, QUADRANT, VALENCE, signs_of
-from quadpred.sources import printable
 from quadpred.train.corpora import Clip, Manifest, ManifestError
 from quadpred.train.recipe import AugmentConfig
 
@@ -107,7 +106,7 @@ class LogMels:
                 return loaded
             self._warn(f"{cached}: is damaged, and is computed again")
         frames = np.concatenate(list(file_log_mel(path, self.config))).astype(np.float16)
-        with complete(cached) as (file,):
+        with atomic_write(cached) as (file,):
             np.save(file, frames)
         computed: Half = np.load(cached, mmap_mode="r")
         return computed
