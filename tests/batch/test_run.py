@@ -14,6 +14,7 @@ from quadpred.batch.discovery import Shard
 from quadpred.batch.ledger import Ledger
 from quadpred.batch.tables import SUMMARY
 from quadpred.formats import FORMATS
+from quadpred.library.summary import read_library, unescape_cell
 from quadpred.predictor import Predictor
 
 
@@ -389,7 +390,9 @@ def test_hostile_names(tmp_path, out, monkeypatch, listed):
     assert counts(report) == (len(names), 0, 0)
     results = [name for name in files(out) if name.endswith((".json", ".parquet"))]
     assert len(results) == 2 * len(names) + 1
-    assert {row["path"] for row in table(out / "summary.csv")} == {*HOSTILE, "caf\\xe9.wav"}
+    cells = {row["path"] for row in table(out / "summary.csv")}
+    assert {unescape_cell(cell) for cell in cells} == {*HOSTILE, "caf\\xe9.wav"}
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
     assert {f"{name}.json" for name in names if len(os.fsencode(name)) < 250} < set(results)
     assert counts(predict(["."], out, formats=("json", "parquet"))) == (0, len(names), 0)
 
@@ -405,6 +408,41 @@ def test_results_never_take_the_place_of_inputs_or_tables(tmp_path, out, monkeyp
         predict(["summary"], out, formats=("csv",))
     assert paths[1].read_bytes() == content
     assert counts(predict(["summary"], out)) == (1, 0, 0)
+
+
+def test_no_name_is_a_formula_in_any_table(tmp_path, out, monkeypatch):
+    monkeypatch.setattr(tables, "has_parquet", lambda: False)
+    record(tmp_path / "music" / "=good.wav")
+    (tmp_path / "music" / "+bad.wav").touch()
+    predict([tmp_path / "music"], out, seconds=True)
+    paths = {
+        name: table(out / f"{name}.csv")[0]["path"] for name in ("summary", "seconds", "errors")
+    }
+    assert paths == {"summary": "'=good.wav", "seconds": "'=good.wav", "errors": "'+bad.wav"}
+
+
+@pytest.mark.parametrize("bom", [False, True])
+def test_a_byte_order_mark_is_optional(library, out, tmp_path, settled, bom):
+    for index in (1, 2):
+        predict([library], out, Shard(index, 2), bom=bom)
+    for name in ("summary.csv", "errors.csv", "summary-1-of-2.csv"):
+        assert (out / name).read_bytes().startswith(b"\xef\xbb\xbf") == bom
+    assert len(read_library(out / "summary.csv")) == 3
+
+
+def test_errors_have_one_form_of_path(library, out, monkeypatch):
+    (library / "bad.wav").touch()
+    (library / "locked").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    predict([library], out)
+    assert [row["path"] for row in table(out / "errors.csv")] == ["bad.wav", "locked"]
 
 
 # Shards

@@ -3,7 +3,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -56,8 +55,8 @@ def test_a_worker_that_hangs_costs_one_line(outcomes):
 SUSPENDED = """
 import sys
 from pathlib import Path
-from library import record, settings_of
-from unreliable import Unreliable
+from helpers.libraries import record, settings_of
+from helpers.unreliable import Unreliable
 from quadpred.batch.clip import Task
 from quadpred.batch.discovery import Recording
 from quadpred.batch.workers import Workers
@@ -72,13 +71,12 @@ with Workers(1, settings_of(folder / "out", kind=Unreliable), patience=3.0) as w
 
 
 def test_suspended_time_is_no_timeout(tmp_path):
-    folders = [Path(__file__).parent, Path(__file__).parents[1]]
     process = subprocess.Popen(
         [sys.executable, "-c", SUSPENDED, str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [*folders, *sys.path]))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert process.stdout.readline() == "Done\n"
     os.killpg(process.pid, signal.SIGSTOP)  # as Ctrl-Z does

@@ -56,6 +56,7 @@ class Settings:
         scratch: a folder on the same file system, for files that are being written.
         formats: the names of the files a clip.
         seconds: whether rows a second are wanted for the table.
+        bom: whether tables in CSV begin with a byte order mark.
 
     """
 
@@ -66,6 +67,7 @@ class Settings:
     scratch: Path
     formats: tuple[str, ...] = ()
     seconds: bool = False
+    bom: bool = False
 
     def predictor(self) -> Predictor:
         """Load the model.

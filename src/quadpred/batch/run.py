@@ -113,9 +113,9 @@ def run(
     _check(found.recordings, settings)
     names = frozenset(recording.name for recording in found.recordings)
     progress = Progress(len(names) + len(found.errors), failed=len(found.errors))
-    report = Report(progress, dict(found.errors))
-    for name, reason in found.errors.items():
-        say(f"{name}: {reason}")
+    report = Report(progress, {each.name: reason for each, reason in found.errors.items()})
+    for each, reason in found.errors.items():
+        say(f"{each.path}: {reason}")
     with Ledger(settings.output, shard, names, len(SECOND_COLUMNS)) as ledger:
         shutil.rmtree(settings.scratch, ignore_errors=True)  # of a run that was killed
         tasks = list(_left(found.recordings, ledger, settings))
@@ -278,10 +278,11 @@ def _write_tables(
     failures = (
         {"path": path, "reason": reasons[path]} for path in sorted(reasons, key=natural_key)
     )
-    written = tables.write_summary(rows(), output, shard)
-    written += tables.write_errors(failures, output, shard)
+    bom = settings.bom
+    written = tables.write_summary(rows(), output, shard, bom=bom)
+    written += tables.write_errors(failures, output, shard, bom=bom)
     if settings.seconds:
-        written += tables.write_seconds(clips(), output, shard)
+        written += tables.write_seconds(clips(), output, shard, bom=bom)
     if shard.count > 1:
-        written += tables.merge(output, shard)
+        written += tables.merge(output, shard, bom=bom)
     return written

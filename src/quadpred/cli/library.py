@@ -194,12 +194,15 @@ def playlist(
         ends = [vocabulary.quadrant(word) for word in (start, end) if word is not None]
         seconds = (_MINUTES if minutes is None else minutes) * 60
         chosen = path_playlist(clips, ends[0], ends[1], seconds=seconds, uncertain=uncertain)
-    content = to_m3u8(chosen, output.parent if output else None, warn=print_message).encode()
-    if output is None:
-        sys.stdout.buffer.write(content)
+    content = to_m3u8(chosen, output.parent if output else None, warn=print_message)
+    if output is None and sys.stdout.isatty():
+        for line in content.splitlines():
+            print_line(line)
+    elif output is None:
+        sys.stdout.buffer.write(content.encode())
     else:
         with atomic_write(output) as (file,), add_filename_to_errors(output):
-            file.write(content)
+            file.write(content.encode())
         total = sum(clip.duration for clip in chosen) / 60
         print_line(f"{output}: {len(chosen)} songs, {total:.0f} minutes")
 

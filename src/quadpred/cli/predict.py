@@ -113,6 +113,14 @@ def predict(
             "--seconds", help="A table with a row a second too.", rich_help_panel=_LIBRARY
         ),
     ] = False,
+    bom: Annotated[
+        bool,
+        typer.Option(
+            "--bom",
+            help="Begin tables in CSV with a byte order mark, so that Excel shows names correctly.",
+            rich_help_panel=_LIBRARY,
+        ),
+    ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -150,6 +158,7 @@ def predict(
     options = {
         "--format": formats,
         "--seconds": seconds,
+        "--bom": bom,
         "--jobs": jobs,
         "--shard": shard,
         "--engine": engine,
@@ -167,6 +176,7 @@ def predict(
             Path(output),
             formats=formats or "",
             seconds=seconds,
+            bom=bom,
             jobs=jobs,
             shard=shard or "1/1",
             device=device,
@@ -291,6 +301,7 @@ def _predict_library(
     *,
     formats: str,
     seconds: bool,
+    bom: bool,
     jobs: int | None,
     shard: str,
     device: str,
@@ -311,6 +322,7 @@ def _predict_library(
         scratch=run.scratch(output.absolute(), share),
         formats=parse_formats(formats),
         seconds=seconds,
+        bom=bom,
     )
     if discovery.LIST in paths and sys.stdin is None:
         raise UsageError("-: standard input is closed")
