@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from quadpred.labels import HEADS, QUADRANT, Head
 
-__all__ = ["Origin", "Prediction", "join", "lead"]
+__all__ = ["Origin", "Prediction", "join", "margin"]
 
 Array = NDArray[np.float32]
+
+_MAX_TEXT = 500  # characters
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,23 @@ class Origin:
     lead_second: float = 0.0
     lead_clip: float = 0.0
 
+    def __post_init__(self) -> None:
+        # A model file holds these values.
+        for text in self.name, self.speech, self.music, self.experimental:
+            if not isinstance(text, str) or len(text) > _MAX_TEXT or not text.isprintable():
+                raise ValueError(f"its description must be one line of {_MAX_TEXT} characters")
+        for name in "lead_second", "lead_clip":
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"{name} must be a number of 0 to 1, not {value!r}")
+
     @property
     def case(self) -> str:
         """How the two languages relate: intra-linguistic, cross-linguistic or mixed.
 
-        A model of somebody's own songs (music "own") is adapted.
+        A model of somebody's own songs (music "custom") is adapted.
         """
-        if self.music == "own":
+        if self.music == "custom":
             return "adapted"
         if self.speech == "mixed":
             return "mixed"
@@ -136,12 +148,12 @@ class Prediction:
     @cached_property
     def uncertain(self) -> NDArray[np.bool_]:
         """Seconds not to rely on, shape (rows,): silent, or with two quadrants too close."""
-        return self.silent | (lead(self.quadrant) < self.model.lead_second)
+        return self.silent | (margin(self.quadrant) < self.model.lead_second)
 
     @property
     def unsure(self) -> bool:
         """Whether the clip as a whole is not to be relied on."""
-        ahead = lead(self.mean(QUADRANT)[None])[0]
+        ahead = margin(self.mean(QUADRANT)[None])[0]
         return bool(self.silent.all() or ahead < self.model.lead_clip)
 
     def winners(self, head: Head = QUADRANT) -> Array:
@@ -158,7 +170,7 @@ class Prediction:
         }
 
 
-def lead(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def margin(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Tell how far the most probable class of each row is ahead of the next.
 
     Args:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from quadpred.train import recipe as recipes
     from quadpred.train.corpora import Manifest
 
-RecipeName = Annotated[str, typer.Option(help="A recipe's name (base, seed) or a TOML file.")]
+RecipeName = Annotated[str, typer.Option(help="Name of a recipe (base, eusipco2020) or a TOML file.")]
 Splits = list[str]
 Cache = Annotated[
     Path | None, typer.Option(help="Folder of computed log-mels; the user's cache if not given.")
@@ -70,10 +70,11 @@ def manifest(
     licence: Annotated[str, typer.Option(help="Terms of the recordings.")] = "",
     note: Annotated[str, typer.Option(help="What a model card must say of the corpus.")] = "",
     teacher: Annotated[
-        Path | None, typer.Option(help="Archive (.npz) of another network's values for each clip.")
+        Path | None, typer.Option(help="Archive (.npz) of a teacher's values per second and clip.")
     ] = None,
-    opinion: Annotated[
-        Path | None, typer.Option(help="The same, of how positive a network finds its valence.")
+    dynamics: Annotated[
+        Path | None,
+        typer.Option(help="CSV of ratings over time: file, start, end, arousal, valence."),
     ] = None,
 ) -> None:
     """Make a manifest, split by group, of a folder of recordings."""
@@ -98,7 +99,7 @@ def manifest(
         "licence": licence,
         "note": note,
         "teacher": str(teacher.resolve()) if teacher else "",
-        "opinion": str(opinion.resolve()) if opinion else "",
+        "dynamics": str(dynamics.resolve()) if dynamics else "",
     }
     sheet = replace(made.sheet, **{key: value for key, value in given.items() if value})
     made = replace(made, sheet=sheet)
@@ -172,9 +173,9 @@ def transfer(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of labelled music.")],
     output: Output,
     recipe: RecipeName = "base",
-    foreign: Annotated[
+    outliers: Annotated[
         list[Path] | None,
-        typer.Option(help="Manifest of what is no music, such as speech; repeatable."),
+        typer.Option(help="Manifest of audio that is not music, such as speech; repeatable."),
     ] = None,
     start: Annotated[
         Path | None,
@@ -193,7 +194,7 @@ def transfer(
         _recipe(recipe, seed),
         [Manifest.load(path) for path in manifests],
         output,
-        foreign=[Manifest.load(path) for path in foreign or ()],
+        outliers=[Manifest.load(path) for path in outliers or ()],
         start=start,
         validation=validation or (),
         test=test or (),
@@ -217,9 +218,6 @@ def evaluate(
     cache: Cache = None,
 ) -> None:
     """Score runs on groups they have not heard, with bootstrap intervals."""
-    import json
-
-    from quadpred.files import atomic_write
     from quadpred.train import report
     from quadpred.train.corpora import Manifest
     from quadpred.train.evaluate import evaluate as run
@@ -227,10 +225,9 @@ def evaluate(
     result = run(runs, Manifest.load(manifest), splits=split or (), cache=cache)
     report.show(report.score_table(result))
     report.show(report.class_table(result))
-    typer.echo(f"{result['clips']} clips, {result['groups']} groups; intervals are of 95 %")
+    typer.echo(f"{result.clips} clips of {result.groups} groups; intervals are 95 %")
     if output:
-        with atomic_write(output) as (file,):
-            file.write((json.dumps(result, indent=1) + "\n").encode())
+        result.save(output)
     if plots:
         report.save_confusion_matrices(result, plots)
 
@@ -285,28 +282,28 @@ def export(
             help="JSON of `evaluate`, for the card; repeatable. The first calibrates the model."
         ),
     ] = None,
-    experimental: Annotated[str, typer.Option(help="Why it is not to be trusted.")] = "",
+    caveat: Annotated[str, typer.Option(help="Why the model is experimental.")] = "",
     note: Annotated[list[str] | None, typer.Option(help="What else it is bad at.")] = None,
 ) -> None:
     """Write a model file (ONNX) and its card beside it."""
     import hashlib
-    import json
 
     from quadpred.registry import language
     from quadpred.train.card import card
+    from quadpred.train.evaluate import Evaluation
     from quadpred.train.export import export as write
-    from quadpred.train.loop import Run
+    from quadpred.train.run import Run
     from quadpred.train.report import save_reliability_of
 
     about: dict[str, Any] = {
         "name": output.stem,
         "speech": language(speech),
         "music": language(music),
-        "experimental": experimental,
+        "caveat": caveat,
     }
-    results = [json.loads(path.read_text()) for path in scores or ()]
+    results = [Evaluation.load(path) for path in scores or ()]
     if results:
-        about["calibration"] = results[0]["calibration"]
+        about["calibration"] = results[0].calibration
         save_reliability_of(about["calibration"], output)
     exported = write(run, output, **about)
     text = card(
@@ -314,7 +311,7 @@ def export(
         exported,
         **about,
         sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
-        scores=[(f"{result['corpus']['name']}", result) for result in results],
+        scores=[(result.corpus, result) for result in results],
         notes=note or (),
     )
     output.with_suffix(".md").write_text(text)
@@ -372,10 +369,12 @@ def adapt(
     scores = adapted.scores
     size = adapted.model.stat().st_size / 1e6
     screen = console()
-    heading = f"{scores['clips']} clips of {scores['groups']} groups, none by a network that heard"
-    screen.print(f"{heading} its group; 95 % intervals:")
+    screen.print(
+        f"{scores.clips} clips of {scores.groups} groups, each scored by a network that was not"
+        " trained on its group; 95 % intervals:"
+    )
     report.show(report.score_table(scores))
-    verdict = "no better than chance" if adapted.unsure else "better than chance"
+    verdict = "no better than chance" if adapted.uncertain else "better than chance"
     screen.print(f"Quadrants are {verdict}, a macro F1 of {adapted.chance:.2f}.")
     screen.print(printable(f"{adapted.model}: {size:.1f} MB; card: {adapted.card}"))
     screen.print(printable(f"Runs and scores: {adapted.folder}"))

@@ -51,6 +51,7 @@ PROBLEMS = {
     "unknown-prediction": ProblemType(
         404, "Unknown prediction", "It has expired or was deleted. Upload the recording again."
     ),
+    "unknown-model": ProblemType(404, "Unknown model", "See /v1/models for the names of models."),
     "method-not-allowed": ProblemType(
         405, "Method not allowed", "The header Allow lists the methods of this address."
     ),

@@ -146,7 +146,25 @@ def _model(model: registry.Model) -> dict[str, Any]:
         "music": model.music,
         "case": info.case,
         "experimental": model.experimental,
+        "sha256": model.sha256,
+        "scores": list(model.scores),
     }
+
+
+@router.get(
+    "/v1/models/{name}/card",
+    response_class=Response,
+    responses={
+        200: content("text/markdown", "The model card.", "# english-to-english\n"),
+        **problems("unknown-model"),
+    },
+)
+async def get_model_card(name: str) -> Response:
+    """Return the card of a model: its training data, scores and limits."""
+    for model in registry.models():
+        if model.name == name:
+            return FileResponse(model.card, media_type="text/markdown; charset=utf-8")
+    raise ProblemError("unknown-model", "no such model")
 
 
 @router.post(

@@ -74,6 +74,7 @@ _DETAILS = {
     "unknown-host": "unknown Host header",
     "cross-site": "cross-site request refused",
     "not-found": "unknown type of problem",
+    "unknown-model": "no such model",
     "unknown-prediction": "no such prediction, or it has expired",
     "upload-timeout": "no data for 30 seconds",
     "no-result": "the prediction is not finished",
@@ -117,6 +118,17 @@ class Health(BaseModel):
     version: str = Field(examples=["0.1.0"])
 
 
+class Score(BaseModel):
+    """How accurate a model is on one test set: its quadrants of whole recordings."""
+
+    music: str = Field(description="The test set.", examples=["English music, five folds"])
+    clips: int
+    accuracy: float
+    f1: float = Field(description="Macro F1.")
+    f1_low: float = Field(description="Lower end of its 95 % interval.")
+    f1_high: float = Field(description="Upper end of its 95 % interval.")
+
+
 class Model(BaseModel):
     """A model that the server can use."""
 
@@ -125,6 +137,8 @@ class Model(BaseModel):
     music: str
     case: str
     experimental: bool
+    sha256: str
+    scores: list[Score]
 
 
 class Head(BaseModel):

@@ -157,7 +157,7 @@ class _Worker:
         return join(joined)
 
     def _draw(self, document: bytes) -> None:
-        from quadpred.plots.taggram import save_taggram  # half a second, which predictions need not wait
+        from quadpred.plots.taggram import save_taggram  # half a second; only drawing needs it
 
         picture = io.BytesIO()
         save_taggram(Prediction.from_dict(json.loads(document)), picture)
