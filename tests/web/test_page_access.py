@@ -183,7 +183,9 @@ def test_forced_colours_keep_what_colours_mean(open_page: Callable[..., Any], so
     page.set_input_files("#files", song)
     expect(page.locator(".verdict")).to_contain_text("Q1 happy")
     page.wait_for_timeout(300)
-    fill = page.locator(".fill.q1").evaluate("(element) => getComputedStyle(element).backgroundColor")
+    fill = page.locator(".fill.q1").evaluate(
+        "(element) => getComputedStyle(element).backgroundColor"
+    )
     assert fill == "rgb(188, 139, 0)"
     ink = page.locator("canvas.time").evaluate("""(canvas) => {
         const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);

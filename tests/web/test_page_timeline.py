@@ -71,7 +71,9 @@ def test_a_drag_selects_and_the_selection_can_be_labelled(hour: Page) -> None:
     hour.mouse.down()
     hour.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60, steps=3)
     hour.mouse.up()
-    expect(hour.locator("#selection-text")).to_have_text(re.compile(r"Selected 1[45]:\d\d to 30:0\d"))
+    expect(hour.locator("#selection-text")).to_have_text(
+        re.compile(r"Selected 1[45]:\d\d to 30:0\d")
+    )
     expect(hour.locator("#correct-legend")).to_contain_text(re.compile("15:0|14:5"))
     hour.locator("#correct-choices").get_by_role("button", name="Q2 tense").click()
     expect(hour.locator("canvas.corrections")).to_be_visible()

@@ -27,10 +27,7 @@ def files(sound_file: Callable[..., Path]) -> Callable[..., list[Path]]:
     """Different recordings of 6 s with these names."""
 
     def write(*names: str) -> list[Path]:
-        return [
-            sound_file(name, music(6, 8000, seed), 8000)
-            for seed, name in enumerate(names, 1)
-        ]
+        return [sound_file(name, music(6, 8000, seed), 8000) for seed, name in enumerate(names, 1)]
 
     return write
 
@@ -128,7 +125,9 @@ def test_a_verdict_apart_from_the_plane_is_explained(page: Page, files: Any) -> 
     page.set_input_files("#files", files("song.wav"))
     expect(verdict(page)).to_contain_text("Q1 happy")
     page.get_by_role("button", name="Arousal and valence differ").hover()
-    expect(page.get_by_role("tooltip")).to_contain_text("predicts the quadrant, arousal and valence")
+    expect(page.get_by_role("tooltip")).to_contain_text(
+        "predicts the quadrant, arousal and valence"
+    )
     page.keyboard.press("Escape")
     expect(page.get_by_role("tooltip")).to_be_hidden()
 
@@ -188,9 +187,7 @@ def test_every_second_has_its_colour(page: Page, files: Any) -> None:
         assert abs(low) < 0.02
 
 
-def test_the_waveform_is_that_of_all_channels(
-    page: Page, sound_file: Callable[..., Path]
-) -> None:
+def test_the_waveform_is_that_of_all_channels(page: Page, sound_file: Callable[..., Path]) -> None:
     stereo = np.stack([np.zeros(48_000), music(6, 8000)], 1)
     page.set_input_files("#files", sound_file("right.wav", stereo, 8000))
     expect(verdict(page)).to_contain_text("probable")
@@ -224,8 +221,10 @@ def test_two_models_are_told_apart(page: Page, files: Any) -> None:
     stub.answers["song.wav"] = prediction([*HAPPY[:3], *SAD[:3]])
     page.get_by_label("Compare with").select_option(OTHER)
     expect(page.locator(".verdict-box h3")).to_have_text(
-        ["A · English music, from English speech",
-         "B · English music, from English and Mandarin speech"]
+        [
+            "A · English music, from English speech",
+            "B · English music, from English and Mandarin speech",
+        ]
     )
     agreed = re.compile("same quadrant in 50 % of the seconds")
     expect(page.locator("#tracks")).to_contain_text(agreed)
