@@ -43,7 +43,7 @@ def test_a_waiting_song_shows_no_values_of_another(page: Page, files: Any) -> No
     page.locator("#songs").get_by_role("button", name="later.wav").click()
     expect(page.locator("#song-name")).to_have_text("later.wav")
     expect(verdict(page)).to_have_text("Not known yet")
-    expect(page.locator(".bars .number")).to_have_text(["–"] * 6)
+    expect(page.locator(".bars .number")).to_have_text(["?"] * 6)
     expect(page.locator("#map [role=button]")).to_have_count(1)
     stub.job("later.wav").fail(422, "not audio")
     expect(verdict(page)).to_have_text("Not predicted")
@@ -195,7 +195,9 @@ def test_the_waveform_is_that_of_all_channels(page: Page, sound_file: Callable[.
     tall = page.locator("canvas.waveform").evaluate("""(canvas) => {
         const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
         const rows = new Set();
-        data.forEach((v, i) => { if (i % 4 === 3 && v) rows.add(Math.floor((i >> 2) / canvas.width)); });
+        data.forEach((v, i) => {
+            if (i % 4 === 3 && v) rows.add(Math.floor((i >> 2) / canvas.width));
+        });
         return rows.size / canvas.height;
     }""")
     assert tall > 0.8

@@ -246,7 +246,7 @@ class Side {
     const values = known && summary ? [...summary.quadrant, summary.arousal, summary.valence] : [];
     this.#meters.forEach(({ fill, number }, i) => {
       fill.style.setProperty("--share", String(values[i] ?? 0));
-      write(number, i in values ? percent(values[i]) : "–");
+      write(number, i in values ? percent(values[i]) : "?");
     });
   }
 }
