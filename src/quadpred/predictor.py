@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from quadpred import registry
 from quadpred.audio import (
     AudioWarning,
+    OnBlock,
     SecondLevels,
     at_most,
     live_blocks,
@@ -29,18 +31,26 @@ from quadpred.files import printable
 from quadpred.labels import HEADS
 from quadpred.prediction import ModelInfo, Prediction, join
 
-__all__ = ["METADATA_KEY", "ModelError", "Predictor"]
+__all__ = ["EMBEDDING", "METADATA_KEY", "ModelError", "Predictor"]
 
 Array = NDArray[np.float32]
+
+EMBEDDING = "embedding"
+"""Optional output of a model file: its last hidden layer, one row per second."""
 
 METADATA_KEY = "quadpred"
 """Key of a model file's metadata under which its description is, as JSON."""
 
+_OUTPUTS = [head.name for head in HEADS]
+
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
-_BLOCK_ROWS = 60
+_BLOCK_ROWS = 180
 """Rows per call of the network: many more than the context that each call computes again, and few
 enough that memory is small and does not depend on the length of the audio."""
+
+_MAX_CONTEXT = 300  # rows
+_TOLERANCE = 1e-3  # of a probability
 
 
 class ModelError(QuadpredError):
@@ -98,12 +108,17 @@ class Predictor:
         try:
             described = json.loads(self._session.get_modelmeta().custom_metadata_map[METADATA_KEY])
             self.features = FeatureConfig(**described["features"])
-            self.context = int(described["context"])
+            self.context = _checked_context(described["context"])
             self.info = ModelInfo(**described["model"], sha256=checksum)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path}: not a quadpred model: no valid metadata") from error
-        if [output.name for output in self._session.get_outputs()] != [h.name for h in HEADS]:
-            raise ModelError(f"{path}: not a quadpred model: its outputs are not the three heads")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = (
+                str(error) if type(error) is ValueError else "its metadata is missing or damaged"
+            )
+            raise ModelError(f"{path}: not a quadpred model: {reason}") from error
+        outputs = [output.name for output in self._session.get_outputs()]
+        if outputs[: len(HEADS)] != _OUTPUTS or outputs[len(HEADS) :] not in ([], [EMBEDDING]):
+            names = ", ".join(_OUTPUTS)
+            raise ModelError(f"{path}: not a quadpred model: its outputs must be {names}")
         if device == "cuda" and _CUDA not in self._session.get_providers():
             raise ModelError("device cuda: ONNX Runtime finds no GPU that it can use")
 
@@ -150,7 +165,11 @@ class Predictor:
         return prediction
 
     def stream(
-        self, path: str | os.PathLike[str], *, longest: float | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        longest: float | None = None,
+        on_block: OnBlock | None = None,
     ) -> Iterator[Prediction]:
         """Predict a file in blocks of seconds, each as soon as it is computed.
 
@@ -161,6 +180,7 @@ class Predictor:
             path: the file.
             longest: in seconds; longer audio is refused once that much has been decoded, whatever
                 its header says.
+            on_block: is called with all channels of each decoded block, at the file's own rate.
 
         Yields:
             Predictions of consecutive seconds. Their `duration` is the part that has been read;
@@ -170,9 +190,12 @@ class Predictor:
             AudioError: the file cannot be read; `TooLongError`: it is too long.
         """
         damage: list[str] = []
+        # A front end that needs the peak reads the file once more, without the callback.
+        callbacks = iter([on_block])
 
         def read() -> Iterator[Array]:
-            blocks = _collect_damage(read_blocks(path, self.features.sample_rate), damage)
+            decoded = read_blocks(path, self.features.sample_rate, next(callbacks, None))
+            blocks = _collect_damage(decoded, os.fspath(path), damage)
             if longest is None:
                 return blocks
             return at_most(longest, blocks, self.features.sample_rate, os.fspath(path))
@@ -327,21 +350,61 @@ class Predictor:
         if self.context:
             begin = max(0, first - self.context)
             stretch = held[start(begin) - origin : start(until) - origin]
-            heads = self._session.run(None, {"log_mel": stretch[None]})
+            heads = self._probabilities(stretch[None])
             rows = slice(first - begin, last - begin)
             return tuple(head[0, rows] for head in heads)
         starts = [start(row) - origin for row in range(first, last)]
         windows = np.stack([held[at : at + size] for at in starts])
-        return tuple(head[:, 0] for head in self._session.run(None, {"log_mel": windows}))
+        return tuple(head[:, 0] for head in self._probabilities(windows))
+
+    def _probabilities(self, log_mel: Array) -> list[Array]:
+        """Run the network on frames of shape (batch, frames, mels).
+
+        Returns:
+            One array per head, shape (batch, rows, classes).
+
+        Raises:
+            ModelError: the network fails, or its outputs are not probabilities.
+        """
+        try:
+            outputs = self._session.run(_OUTPUTS, {"log_mel": log_mel})
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            reason = type(error).__name__
+            raise ModelError(f"{self.path}: the network failed ({reason})") from error
+        for head, output in zip(HEADS, outputs, strict=True):
+            if not _are_probabilities(output, len(log_mel), len(head.classes)):
+                raise ModelError(f"{self.path}: its outputs for {head.name} are not probabilities")
+        return outputs
 
 
-def _collect_damage(blocks: Iterator[Array], damage: list[str]) -> Iterator[Array]:
+def _checked_context(rows: Any) -> int:
+    if type(rows) is not int or not 0 <= rows <= _MAX_CONTEXT:
+        raise ValueError(f"context must be an integer from 0 to {_MAX_CONTEXT} rows, not {rows!r}")
+    return rows
+
+
+def _are_probabilities(output: Array, batch: int, classes: int) -> bool:
+    """Return whether an array of shape (batch, rows, classes) holds distributions over classes."""
+    if output.dtype != np.float32 or output.ndim != 3:
+        return False
+    if (output.shape[0], output.shape[2]) != (batch, classes):
+        return False
+    total = output.sum(axis=2)
+    return bool((output >= -_TOLERANCE).all() and (np.abs(total - 1) <= _TOLERANCE).all())
+
+
+def _collect_damage(blocks: Iterator[Array], path: str, damage: list[str]) -> Iterator[Array]:
     """Pass blocks on, and append what a decoder warns of to `damage`, without the file's name."""
+    name = f"{printable(path)}: "
     while True:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", AudioWarning)
             block = next(blocks, None)
-        damage += [str(warning.message).split(": ", 1)[-1] for warning in caught]
+        damage += [
+            str(each.message).removeprefix(name)
+            for each in caught
+            if issubclass(each.category, AudioWarning)
+        ]
         if block is None:
             return
         yield block
