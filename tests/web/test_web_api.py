@@ -366,7 +366,7 @@ def test_models_and_health(client: httpx.Client) -> None:
         "name": "english-to-english",
         "speech": "english",
         "music": "english",
-        "case": "intra-linguistic",
+        "transfer_setting": "intra-linguistic",
         "experimental": False,
         "sha256": model.sha256,
         "scores": list(model.scores),

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from quadpred import __version__
+from quadpred.errors import QuadpredError
 from quadpred.labels import HEADS
 from quadpred.predictor import EMBEDDING, METADATA_KEY
 from quadpred.train.evaluate import Calibration
@@ -31,7 +32,7 @@ LARGE = 2**16  # matrices of as many numbers are stored as int8
 ROWS = 60  # of the log-mels that both are compared on: more than any context
 
 
-class ExportError(RuntimeError):
+class ExportError(QuadpredError):
     """An exported network that does not compute what the trained one does."""
 
 
