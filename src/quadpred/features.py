@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from os import PathLike
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ class FeatureConfig:
     `sample_rate`, `fmin` and `fmax` are in Hz; `n_fft`, `window` and `hop` in samples.
     `normalise_peak` divides a clip by its largest absolute sample, for which it is read twice.
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # recipes reject unknown keys
 
     sample_rate: int = 16_000
     n_fft: int = 2048

@@ -31,16 +31,21 @@ from quadpred.files import printable
 from quadpred.labels import HEADS
 from quadpred.prediction import ModelInfo, Prediction, join
 
-__all__ = ["METADATA_KEY", "ModelError", "Predictor"]
+__all__ = ["EMBEDDING", "METADATA_KEY", "ModelError", "Predictor"]
 
 Array = NDArray[np.float32]
+
+EMBEDDING = "embedding"
+"""Optional output of a model file: its last hidden layer, one row per second."""
 
 METADATA_KEY = "quadpred"
 """Key of a model file's metadata under which its description is, as JSON."""
 
+_OUTPUTS = [head.name for head in HEADS]
+
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
-_BLOCK_ROWS = 60
+_BLOCK_ROWS = 180
 """Rows per call of the network: many more than the context that each call computes again, and few
 enough that memory is small and does not depend on the length of the audio."""
 
@@ -105,12 +110,15 @@ class Predictor:
             self.features = FeatureConfig(**described["features"])
             self.context = _checked_context(described["context"])
             self.info = ModelInfo(**described["model"], sha256=checksum)
-        except ValueError as error:  # one of the checks of the metadata
-            raise ModelError(f"{path}: not a quadpred model: {error}") from error
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ModelError(f"{path}: not a quadpred model: no valid metadata") from error
-        if [output.name for output in self._session.get_outputs()] != [h.name for h in HEADS]:
-            raise ModelError(f"{path}: not a quadpred model: its outputs are not the three heads")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = (
+                str(error) if type(error) is ValueError else "its metadata is missing or damaged"
+            )
+            raise ModelError(f"{path}: not a quadpred model: {reason}") from error
+        outputs = [output.name for output in self._session.get_outputs()]
+        if outputs[: len(HEADS)] != _OUTPUTS or outputs[len(HEADS) :] not in ([], [EMBEDDING]):
+            names = ", ".join(_OUTPUTS)
+            raise ModelError(f"{path}: not a quadpred model: its outputs must be {names}")
         if device == "cuda" and _CUDA not in self._session.get_providers():
             raise ModelError("device cuda: ONNX Runtime finds no GPU that it can use")
 
@@ -187,7 +195,7 @@ class Predictor:
 
         def read() -> Iterator[Array]:
             decoded = read_blocks(path, self.features.sample_rate, next(callbacks, None))
-            blocks = _collect_damage(decoded, damage)
+            blocks = _collect_damage(decoded, os.fspath(path), damage)
             if longest is None:
                 return blocks
             return at_most(longest, blocks, self.features.sample_rate, os.fspath(path))
@@ -359,7 +367,7 @@ class Predictor:
             ModelError: the network fails, or its outputs are not probabilities.
         """
         try:
-            outputs: list[Array] = self._session.run(None, {"log_mel": log_mel})
+            outputs = self._session.run(_OUTPUTS, {"log_mel": log_mel})
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             reason = type(error).__name__
             raise ModelError(f"{self.path}: the network failed ({reason})") from error
@@ -371,7 +379,7 @@ class Predictor:
 
 def _checked_context(rows: Any) -> int:
     if type(rows) is not int or not 0 <= rows <= _MAX_CONTEXT:
-        raise ValueError(f"context must be an integer of 0 to {_MAX_CONTEXT} rows, not {rows!r}")
+        raise ValueError(f"context must be an integer from 0 to {_MAX_CONTEXT} rows, not {rows!r}")
     return rows
 
 
@@ -385,13 +393,18 @@ def _are_probabilities(output: Array, batch: int, classes: int) -> bool:
     return bool((output >= -_TOLERANCE).all() and (np.abs(total - 1) <= _TOLERANCE).all())
 
 
-def _collect_damage(blocks: Iterator[Array], damage: list[str]) -> Iterator[Array]:
+def _collect_damage(blocks: Iterator[Array], path: str, damage: list[str]) -> Iterator[Array]:
     """Pass blocks on, and append what a decoder warns of to `damage`, without the file's name."""
+    name = f"{printable(path)}: "
     while True:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", AudioWarning)
             block = next(blocks, None)
-        damage += [str(warning.message).split(": ", 1)[-1] for warning in caught]
+        damage += [
+            str(each.message).removeprefix(name)
+            for each in caught
+            if issubclass(each.category, AudioWarning)
+        ]
         if block is None:
             return
         yield block

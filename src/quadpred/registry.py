@@ -54,7 +54,7 @@ class Model(_Weights):
         sha256: checksum of the file.
         experimental: whether its card says why not to rely on it.
         scores: for each test set of the card, `music` (its name), `clips`, and the `accuracy` and
-            macro `f1` of the quadrants of clips, with its 95 % interval `f1_low` to `f1_high`.
+            macro `f1` of quadrants by clip, with the 95 % interval `f1_low` to `f1_high`.
     """
 
     music: str
@@ -83,7 +83,7 @@ class Encoder(_Weights):
     @property
     def path(self) -> Path:
         """The weights, as `quadpred.train.encoders` writes them."""
-        return WEIGHTS / f"{self.name}.npz"
+        return WEIGHTS / f"{self.name}.safetensors"
 
 
 def language(code: str) -> str:

@@ -72,7 +72,7 @@ def test_claims_out_of_bounds(tmp_path: Path, part: str, values: dict[str, Any])
 @pytest.mark.parametrize("context", [-1, 10_000, 1e9, "3", None, [1]])
 def test_context_out_of_bounds(tmp_path: Path, context: object) -> None:
     path = changed(tmp_path / "m.onnx", lambda described: described.update(context=context))
-    with pytest.raises(ModelError, match="context must be an integer of 0 to 300"):
+    with pytest.raises(ModelError, match="context must be an integer from 0 to 300"):
         Predictor(path)
 
 

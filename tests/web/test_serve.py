@@ -101,15 +101,13 @@ def refusal(*args: str, **environment: str) -> str:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "music.example"])
 def test_others_need_a_token(host: str) -> None:
     assert refusal("--host", host) == (
-        f"--host {host}: other machines can reach this address; set --token, or --no-auth"
+        f"--host {host}: other machines can reach it; add --token or --no-auth"
     )
 
 
 def test_token_that_can_be_guessed() -> None:
     for token in "", "secret", "é" * 16:
-        assert (
-            refusal("--token", token) == "--token: must be at least 16 printable ASCII characters"
-        )
+        assert refusal("--token", token) == "--token: must be 16 or more printable ASCII characters"
     assert "--token" in refusal(QUADPRED_TOKEN="secret")
 
 

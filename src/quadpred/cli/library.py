@@ -14,6 +14,7 @@ from quadpred.cli.console import (
     FAILED,
     PARTLY,
     UsageError,
+    check_output,
     make_console,
     print_line,
     print_message,
@@ -205,6 +206,8 @@ def playlist(
 
     if (mood is None) == (start is None) or (start is None) != (end is None):
         raise UsageError("give either --mood, or both --from and --to")
+    if output is None:
+        check_output()
     vocabulary = _vocabulary(words)
     rows = read_summary(summary)
     if mood is not None:
@@ -216,12 +219,15 @@ def playlist(
         seconds = (_MINUTES if minutes is None else minutes) * 60
         songs = path_playlist(rows, *ends, seconds=seconds, uncertain=uncertain)
     folder = output.parent if output else None
-    content = to_m3u8(songs, folder, on_message=print_message).encode()
-    if output is None:
-        sys.stdout.buffer.write(content)
+    content = to_m3u8(songs, folder, on_message=print_message)
+    if output is None and sys.stdout.isatty():
+        for line in content.splitlines():
+            print_line(line)
+    elif output is None:
+        sys.stdout.buffer.write(content.encode())
     else:
         with atomic_write(output) as (file,), add_filename_to_errors(output):
-            file.write(content)
+            file.write(content.encode())
         total = sum(song.duration for song in songs) / 60
         print_line(f"{output}: {len(songs)} songs, {total:.0f} minutes")
 

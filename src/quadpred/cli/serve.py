@@ -23,8 +23,8 @@ def serve(
         str | None,
         typer.Option(
             envvar="QUADPRED_TOKEN",
-            help=f"Secret that clients must send, at least {_MIN_TOKEN} characters. Required if "
-            "other machines can reach the address.",
+            help=f"Secret that clients must send, {_MIN_TOKEN} characters or more. "
+            "Needed unless --host is this machine's own address.",
         ),
     ] = None,
     no_auth: Annotated[
@@ -44,10 +44,9 @@ def serve(
     if token is not None and (
         len(token) < _MIN_TOKEN or not token.isascii() or not token.isprintable()
     ):
-        raise UsageError(f"--token: must be at least {_MIN_TOKEN} printable ASCII characters")
-    if not _is_loopback(host) and token is None and not no_auth:
-        reason = "other machines can reach this address"
-        raise UsageError(f"--host {host}: {reason}; set --token, or --no-auth")
+        raise UsageError(f"--token: must be {_MIN_TOKEN} or more printable ASCII characters")
+    if not _only_here(host) and token is None and not no_auth:
+        raise UsageError(f"--host {host}: other machines can reach it; add --token or --no-auth")
     prefix = prefix.rstrip("/")
     if not _PREFIX.fullmatch(prefix):
         raise UsageError(f"--prefix {prefix}: must be a path such as /emotion")
@@ -56,12 +55,18 @@ def serve(
     from quadpred.web.security import AccessPolicy
 
     limits = Limits(bytes=max_megabytes * MEGABYTE, seconds=60 * max_minutes)
-    policy = AccessPolicy(host, token)
-    run(policy, limits, workers, port=port, prefix=prefix, open_page=open_page)
+    run(
+        AccessPolicy(host, token),
+        limits,
+        workers,
+        port=port,
+        prefix=prefix,
+        open_page=open_page,
+    )
 
 
-def _is_loopback(host: str) -> bool:
-    """Return whether only programs of this machine can reach the address."""
+def _only_here(host: str) -> bool:
+    """Return whether only programs of this machine can reach this address."""
     if host == "localhost":
         return True
     try:

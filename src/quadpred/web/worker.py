@@ -82,7 +82,7 @@ class _Worker:
     def _predictor(self, speech: str, music: str) -> Predictor:
         model = find(speech, music)
         if model.name not in self._predictors:
-            self._predictors[model.name] = Predictor(model.path, sha256=model.sha256)
+            self._predictors[model.name] = Predictor.load(speech=speech, music=music)
         return self._predictors[model.name]
 
     def serve(self, task: dict[str, Any], body: bytes) -> None:
