@@ -150,16 +150,17 @@ def test_a_deleted_job_is_not_sent_again(client: httpx.Client) -> None:
 def test_a_stream_keeps_the_work_of_its_client(tmp_path: Path) -> None:
     path = tmp_path / "silence.flac"
     soundfile.write(path, np.zeros(50 * 60 * 8000, np.int16), 8000)
-    with serving(Limits(unattended=2)) as client:
-        with client.stream("GET", "/v1/events", params={"client": CLIENT}) as stream:
-            events = parse_lines(stream.iter_lines())
-            next(events)
-            left = post(client, path.read_bytes(), "client-without-stream")
-            time.sleep(4)
-            assert client.get(f"{JOBS}/{left}").status_code == 404
-            kept = post(client, path.read_bytes())
-            time.sleep(4)
-            assert client.get(f"{JOBS}/{kept}").status_code == 200
+    with (
+        serving(Limits(unattended=2)) as client,
+        client.stream("GET", "/v1/events", params={"client": CLIENT}) as stream,
+    ):
+        assert next(parse_lines(stream.iter_lines())).name == "jobs"
+        left = post(client, path.read_bytes(), "client-without-stream")
+        time.sleep(4)
+        assert client.get(f"{JOBS}/{left}").status_code == 404
+        kept = post(client, path.read_bytes())
+        time.sleep(4)
+        assert client.get(f"{JOBS}/{kept}").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["", "short", 65 * "a", "with space in it..", "ä" * 20])
