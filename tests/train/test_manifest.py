@@ -67,13 +67,15 @@ def manifest(folder: Path, *rows: str, header: str = "path,group,split,quadrant,
 @pytest.mark.parametrize("second", ["a.wav,x,0,Q1", "./a.wav,x,0,Q2", "b/../a.wav,x,0,Q1"])
 def test_a_clip_that_is_listed_twice_is_refused(tmp_path: Path, second: str) -> None:
     path = manifest(tmp_path, "a.wav,x,0,Q1", "c.wav,x,0,Q1", second)
-    with pytest.raises(ManifestError, match=r"manifest\.csv: line 4: .*a\.wav is in line 2 already"):
+    with pytest.raises(
+        ManifestError, match=r"manifest\.csv: line 4: .*a\.wav is in line 2 already"
+    ):
         Manifest.load(path)
 
 
 @pytest.mark.parametrize("name", ["", "a\0b.wav"])
 def test_a_row_without_a_path_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ManifestError, match="line 2: no path|NUL"):
+    with pytest.raises(ManifestError, match=r"line 2: no path|NUL"):
         Manifest.load(manifest(tmp_path, f"{name},x,0,Q1"))
 
 
