@@ -3,6 +3,7 @@
 import shutil
 import signal
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,31 @@ import soundfile
 
 # A shell's background job ignores ^C, and so would every process that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+PACKAGES = 'pip install -e ".[beets,parquet,tags,train,web]" --group dev'
+REMEDIES = {
+    "chromium": "apt-get install chromium",
+    "ffmpeg": "apt-get install ffmpeg",
+    "firefox": "apt-get install firefox-esr",
+    "fluidsynth": "apt-get install fluidsynth fluid-soundfont-gm",
+    "could not import": PACKAGES,
+    "not installed": PACKAGES,
+}
+"""Words in the reason of a skip, and the command that installs what is missing."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the skipped tests and the command that installs what they need."""
+    skipped: dict[str, dict[str, None]] = defaultdict(dict)  # test names by reason, in order
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        skipped[reason][report.nodeid.partition("[")[0]] = None
+    for reason, tests in skipped.items():
+        remedy = next((REMEDIES[words] for words in REMEDIES if words in reason.lower()), None)
+        terminalreporter.section(f"skipped: {reason}", yellow=True)
+        terminalreporter.write_line("\n".join(tests))
+        terminalreporter.write_line(f"To run them: {remedy}" if remedy else "Cannot run here.")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Pictures of a model's scores: confusion matrices and calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from quadpred.labels import HEADS, QUADRANT, Head
+from quadpred.labels import QUADRANT, Head
 from quadpred.plots.style import (
     DPI,
     GREY,
@@ -25,8 +25,7 @@ from quadpred.plots.style import (
 __all__ = ["confusion_matrix", "reliability", "save_confusion_matrix", "save_reliability"]
 
 _CELL = 0.85  # inches, side of a confusion matrix's cell
-_SURE = [0.25, 0.5, 0.75, 1.0]
-_UNITS = {"clip": "clips", "window": "seconds"}
+_TICKS = [0.25, 0.5, 0.75, 1.0]
 _POINTS = "#c4426a"  # of magma, as the heat maps are
 
 
@@ -39,7 +38,7 @@ def confusion_matrix(counts: NDArray[np.int64], head: Head, *, unit: str = "clip
     Args:
         counts: shape (classes, classes), in the order of the head's classes.
         head: whose classes they are.
-        unit: what was counted, "clip" or "window".
+        unit: what was counted, "clip" or "second".
     """
     classes = len(head.classes)
     side, names = classes * _CELL, 1.9 if head is QUADRANT else 1.1
@@ -86,30 +85,35 @@ def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
     axes.text(column, row + 0.24, f"{count:,}", va="center", fontsize=8, **place)
 
 
-def reliability(calibration: Mapping[str, Any]) -> Figure:
-    """Draw how often guesses are right against how sure the model is of them, by head.
+Curve = tuple[float, Sequence[tuple[float, float, float]]]
+"""Calibration error, and (confidence, accuracy, share of the guesses) per bin."""
 
-    On the diagonal, probabilities can be taken at their word. The larger a point, the more guesses.
+
+def reliability(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
+    """Draw reliability diagrams: the share of right guesses against their probability.
+
+    On the diagonal, probabilities are calibrated. The larger a point, the more guesses.
 
     Args:
-        calibration: as `quadpred.train.evaluate` returns it.
+        panels: curves by title, and by what was counted: "clip" or "second".
     """
     side, gap, below = 2.5, 0.3, 0.95
-    width, height = 2 * MARGIN + 0.35 + len(HEADS) * side + (len(HEADS) - 1) * gap, side + 1.75
+    count = len(panels)
+    width, height = 2 * MARGIN + 0.35 + count * side + (count - 1) * gap, side + 1.75
     with plot_style():
         figure = Figure((width, height), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
-        for number, head in enumerate(HEADS):
+        for number, (title, curves) in enumerate(panels.items()):
             left = MARGIN + 0.35 + number * (side + gap)
             axes = figure.add_axes((left / width, below / height, side / width, side / height))
             axes.plot([0, 1], [0, 1], color=SILENCE, linewidth=2, zorder=0)
-            for unit, colour in (("clip", INK), ("window", _POINTS)):
-                told = calibration[head.name][unit]
-                sure, right, share = np.array(told["reliability"]).T
-                label = f"{_UNITS[unit]}: off by {told['error']:.3f}"
-                axes.plot(sure, right, color=colour, linewidth=1)
-                axes.scatter(sure, right, 12 + 260 * share, color=colour, label=label, linewidth=0)
-            axes.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02), xticks=_SURE, yticks=_SURE)
+            for (unit, (error, bins)), colour in zip(curves.items(), (INK, _POINTS), strict=False):
+                confidence, accuracy, share = np.array(bins).T
+                label = f"{unit}s: error {error:.3f}"
+                axes.plot(confidence, accuracy, color=colour, linewidth=1)
+                sizes = 12 + 260 * share
+                axes.scatter(confidence, accuracy, sizes, color=colour, label=label, linewidth=0)
+            axes.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02), xticks=_TICKS, yticks=_TICKS)
             axes.spines[:].set_visible(False)
             axes.set_xlabel("probability of the guess", labelpad=5)
             if number:
@@ -118,14 +122,16 @@ def reliability(calibration: Mapping[str, Any]) -> Figure:
                 axes.set_ylabel("share that is right")
             axes.tick_params(length=0, labelcolor=GREY)
             axes.legend(frameon=False, loc="upper left", markerscale=0.6, borderpad=0)
-            axes.set_title(head.name.capitalize(), loc="left", weight="bold", pad=8)
+            axes.set_title(title.capitalize(), loc="left", weight="bold", pad=8)
         return figure
 
 
-def save_reliability(calibration: Mapping[str, Any], file: str | Path | IO[bytes]) -> None:
-    """Draw a calibration and write it as PNG, to a path or an open file.
+def save_reliability(
+    panels: Mapping[str, Mapping[str, Curve]], file: str | Path | IO[bytes]
+) -> None:
+    """Draw reliability diagrams and write them as PNG, to a path or an open file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
-    reliability(calibration).savefig(file, format="png", dpi=DPI)
+    reliability(panels).savefig(file, format="png", dpi=DPI)

@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from quadpred import __version__
+from quadpred.errors import QuadpredError
 from quadpred.labels import HEADS
-from quadpred.predictor import METADATA_KEY
-from quadpred.train.network import Classifier
-from quadpred.train.transfer import load_classifier
+from quadpred.predictor import EMBEDDING, METADATA_KEY
+from quadpred.train.evaluate import Calibration
+from quadpred.train.inference import load_classifier
+from quadpred.train.network import Classifier, marginals
 
 __all__ = ["ExportError", "Exported", "export"]
 
@@ -30,7 +32,7 @@ LARGE = 2**16  # matrices of as many numbers are stored as int8
 ROWS = 40  # of the log-mels that both are compared on: more than any context
 
 
-class ExportError(RuntimeError):
+class ExportError(QuadpredError):
     """An exported network that does not compute what the trained one does."""
 
 
@@ -43,7 +45,7 @@ class Exported:
 
 
 class _Probabilities(nn.Module):
-    """The classifier as it is shipped: probabilities, and nothing that only training needs."""
+    """The classifier as it is shipped: calibrated probabilities, and the embedding of each row."""
 
     def __init__(self, classifier: Classifier, temperatures: Sequence[float]):
         super().__init__()
@@ -51,11 +53,12 @@ class _Probabilities(nn.Module):
         self.temperatures = temperatures
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, ...]:
-        logits = self.classifier(log_mel)
-        return tuple(
-            (rows / temperature).softmax(-1)
-            for rows, temperature in zip(logits, self.temperatures, strict=True)
-        )
+        outputs = self.classifier.outputs(self.classifier.levelled(log_mel))
+        if self.classifier.joint:
+            joint = marginals(outputs.logits[0] / self.temperatures[0])
+            return *(rows.exp() for rows in joint), outputs.embedding
+        pairs = zip(outputs.logits, self.temperatures, strict=True)
+        return *((rows / temperature).softmax(-1) for rows, temperature in pairs), outputs.embedding
 
 
 def export(
@@ -65,8 +68,8 @@ def export(
     name: str,
     speech: str,
     music: str,
-    experimental: str = "",
-    calibration: Mapping[str, Any] | None = None,
+    caveat: str = "",
+    calibration: Calibration | None = None,
 ) -> Exported:
     """Write a run's network as ONNX, its weights in fewer bits.
 
@@ -79,17 +82,18 @@ def export(
         name: of the model.
         speech: language of the speech it was pre-trained on.
         music: language of the music.
-        experimental: one line for whoever predicts with it, or empty.
-        calibration: of the recipe's folds, as `evaluate` returns it; without one, probabilities
-            are as trained and nothing is called uncertain.
+        caveat: one line on why the model is experimental, or empty.
+        calibration: of the recipe's folds; without one, probabilities are as trained, and nothing
+            is flagged uncertain.
 
     Raises:
         RunError: the folder holds no finished transfer.
         ExportError: ONNX Runtime's result differs from PyTorch's by more than 1e-5.
     """
     classifier, recipe = load_classifier(run)
-    fitted = calibration or {}
-    temperatures = [fitted[head.name]["temperature"] if fitted else 1.0 for head in HEADS]
+    temperatures = [
+        calibration.heads[head.name].temperature if calibration else 1.0 for head in HEADS
+    ]
     network = _Probabilities(classifier, temperatures).eval()
     features = recipe.features
     size = features.frames_per_row
@@ -103,12 +107,13 @@ def export(
         "features": features.as_dict(),
         "context": classifier.context,
         "labels": {head.name: head.classes for head in HEADS},
-        "origin": {
+        "model": {
             "name": name,
             "speech": speech,
             "music": music,
-            "experimental": experimental,
-            **{key: fitted[key] for key in ("lead_second", "lead_clip") if fitted},
+            "caveat": caveat,
+            "min_margin_second": calibration.min_margin_second if calibration else 0.0,
+            "min_margin_clip": calibration.min_margin_clip if calibration else 0.0,
         },
         "recipe": recipe.name,
         "quadpred": __version__,
@@ -134,7 +139,7 @@ def _to_onnx(network: nn.Module, log_mel: Tensor, dynamic: dict[int, object]) ->
             network,
             (log_mel,),
             input_names=["log_mel"],
-            output_names=[head.name for head in HEADS],
+            output_names=[*(head.name for head in HEADS), EMBEDDING],
             dynamic_shapes=(dynamic,),
             dynamo=True,
             verbose=False,

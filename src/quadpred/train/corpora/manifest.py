@@ -1,21 +1,23 @@
 """Manifests: one CSV format for every corpus, with a data sheet beside it.
 
-A manifest has a row a clip and the columns `path, group, split, quadrant, tags`. `group` is the
-artist, song or speaker that must not stand on both sides of a split; `split` is any word ("train",
-"test") or the number of a fold; `quadrant` may be empty for speech; `tags` are further words about
-the clip, separated by semicolons.
+A manifest has one row per clip and the columns `path, group, split, quadrant, arousal, valence,
+tags`. `group` is the artist, song or speaker that must not stand on both sides of a split; `split`
+is any word ("train", "test") or the number of a fold; `quadrant`, `arousal` and `valence` (ratings
+on any scale) may be empty; `tags` are further words about the clip, separated by semicolons.
 """
 
 import csv
 import json
+import math
 import os
 import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from quadpred.errors import QuadpredError
 from quadpred.labels import QUADRANT
 
 __all__ = [
@@ -30,33 +32,40 @@ __all__ = [
     "read_table",
 ]
 
-COLUMNS = ("path", "group", "split", "quadrant", "tags")
+COLUMNS = ("path", "group", "split", "quadrant", "arousal", "valence", "tags")
 SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"}
 """Of the files that a folder is searched for."""
 
 
-class ManifestError(ValueError):
+class ManifestError(QuadpredError):
     """A manifest or labels file that cannot be used. One line: the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One recording and what is known of it."""
+    """One recording and its labels; ratings of arousal and valence are on the corpus's scale."""
 
     path: Path
     group: str
     split: str
     quadrant: str = ""
     tags: tuple[str, ...] = ()
+    arousal: float | None = None
+    valence: float | None = None
 
 
 @dataclass(frozen=True)
 class DataSheet:
-    """What a model card must say of a corpus.
+    """Description of a corpus, for model cards and training.
 
-    `teacher` is a NumPy archive with what another network says of each clip: under the clip's file
-    name without ending, an array of shape (patches, values). `opinion` is one of the same kind,
-    whose only value is how positive a network finds the clip's valence.
+    Attributes:
+        name: of the corpus.
+        language: of its speech or songs.
+        licence: terms of its recordings.
+        note: one sentence about it.
+        teacher: NumPy archive of a teacher network's values: under the stem of each clip's file
+            name an array of shape (seconds, values).
+        dynamics: CSV of ratings over time, with the columns `file, start, end, arousal, valence`.
     """
 
     name: str
@@ -64,7 +73,7 @@ class DataSheet:
     licence: str = "unknown"
     note: str = ""
     teacher: str = ""
-    opinion: str = ""
+    dynamics: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,8 +100,9 @@ class Manifest:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             for clip in self.clips:
-                tags = "; ".join(clip.tags)
-                writer.writerow([clip.path.absolute(), clip.group, clip.split, clip.quadrant, tags])
+                ratings = ["" if v is None else v for v in (clip.arousal, clip.valence)]
+                row = [clip.path.absolute(), clip.group, clip.split, clip.quadrant, *ratings]
+                writer.writerow([*row, "; ".join(clip.tags)])
         path.with_suffix(".json").write_text(json.dumps(asdict(self.sheet), indent=2) + "\n")
 
     @classmethod
@@ -113,7 +123,8 @@ class Manifest:
             quadrant = _quadrant(row["quadrant"], path, line)
             group, split, quadrant = (alike.setdefault(t, t) for t in (group, split, quadrant))
             words = tuple(alike.setdefault(word, word) for word in _words(row.get("tags") or ""))
-            clips.append(Clip(path.parent / name, group, split, quadrant, words))
+            ratings = (_rating(row.get(name) or "", path, line) for name in ("arousal", "valence"))
+            clips.append(Clip(path.parent / name, group, split, quadrant, words, *ratings))
         _refuse_duplicates(clips, path)
         homes: dict[str, str] = {}
         for clip in clips:
@@ -254,7 +265,7 @@ def in_folds(clips: Sequence[Clip], folds: int, seed: int) -> tuple[Clip, ...]:
             range(folds), key=lambda k: (sum(counts[k][c] for c in classes), counts[k].total())
         )
         counts[home[name]].update(classes)
-    return tuple(Clip(c.path, c.group, str(home[c.group]), c.quadrant, c.tags) for c in clips)
+    return tuple(replace(clip, split=str(home[clip.group])) for clip in clips)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -265,6 +276,16 @@ def _quadrant(value: str, path: Path, line: int) -> str:
     if value and value not in QUADRANT.classes:
         raise ManifestError(f"{path}: line {line}: {value!r} is not one of Q1, Q2, Q3, Q4")
     return value
+
+
+def _rating(value: str, path: Path, line: int) -> float | None:
+    try:
+        rating = float(value) if value.strip() else None
+    except ValueError:
+        rating = math.nan
+    if rating is not None and not math.isfinite(rating):
+        raise ManifestError(f"{path}: line {line}: {value!r} is not a rating")
+    return rating
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
