@@ -41,7 +41,7 @@ def predict(
     A model is loaded once and kept for further calls.
 
     Args:
-        path: any file that libsndfile or an installed ffmpeg reads.
+        path: any file with audio, films included.
         speech: language of the speech that the model was pre-trained on: english, mandarin, mixed.
         music: language of the music that it was fine-tuned on: english or mandarin.
 

@@ -234,7 +234,7 @@ def _say(text: str) -> None:
 
 
 def _print(text: str, *, err: bool = False) -> None:
-    from quadpred.sources import printable
+    from quadpred.audio import printable
 
     typer.echo(printable(text), err=err)
 
@@ -272,7 +272,7 @@ def _show(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from quadpred.sources import printable
+    from quadpred.audio import printable
 
     table = Table(*columns)
     for row in rows:

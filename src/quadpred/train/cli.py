@@ -121,7 +121,7 @@ def _of_corpus(
     from rich.console import Console
     from rich.progress import Progress
 
-    from quadpred.sources import printable
+    from quadpred.audio import printable
     from quadpred.train.corpora import CORPORA, ManifestError
 
     def warn(line: str) -> None:

@@ -29,7 +29,7 @@ class Problem(BaseModel):
     type: str = Field(default="about:blank", examples=["about:blank"])
     title: str = Field(examples=["Unprocessable Content"])
     status: int = Field(examples=[422])
-    detail: str = Field(examples=["not audio that libsndfile or ffmpeg can read"])
+    detail: str = Field(examples=["not audio that quadpred can read"])
 
 
 def problem(status: int, detail: str) -> dict[str, Any]:

@@ -60,7 +60,7 @@ _PROBLEMS = {
     409: "the prediction is not finished",
     413: "more than 200000000 bytes",
     415: "send a form (multipart/form-data) with the recording in the field file",
-    422: "not audio that libsndfile or ffmpeg can read",
+    422: "not audio that quadpred can read",
     429: "16 recordings are waiting already",
 }
 

@@ -14,24 +14,20 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from queue import Queue
 from typing import Any, BinaryIO
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError, AudioWarning, TooLongError
-from quadpred.confine import die_with_parent, limit_memory
+from quadpred.audio import AudioError, AudioWarning, TooLongError, printable, probe
 from quadpred.formats import json_line, to_json
 from quadpred.labels import HEADS
-from quadpred.mpeg import find_frames
 from quadpred.prediction import Prediction, join
 from quadpred.predictor import Predictor
 from quadpred.registry import find
-from quadpred.sources import printable
+from quadpred.web.sandbox import die_with_parent, limit_memory
 from quadpred.web.wire import Message, pack, read
 
 _AHEAD = 4  # messages read before they are needed; live audio waits in the pipe beyond
@@ -109,7 +105,7 @@ class _Worker:
     def _predict(
         self, _: bytes, path: str, source: str, speech: str, music: str, longest: float
     ) -> None:
-        length = _announced(path)
+        length = probe(path)
         self._tell("progress", seconds=0.0, duration=length)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", AudioWarning)
@@ -161,17 +157,6 @@ def _rows(part: Prediction) -> dict[str, Any]:
     whole = to_json(part)
     rows = {head.name: whole[head.name]["rows"] for head in HEADS}
     return {**rows, "silent": whole["silent"], "uncertain": whole["uncertain"]}
-
-
-def _announced(path: str) -> float | None:
-    """The length in seconds that a header speaks of, for a progress bar; it may lie."""
-    with suppress(soundfile.LibsndfileError), open(path, "rb", buffering=0) as file:
-        if find_frames(file):  # it may say what it likes, and often does
-            return None
-        info = soundfile.info(path)
-        if info.frames < 1 << 40:  # a stream that does not know its length
-            return float(info.duration)
-    return None
 
 
 if __name__ == "__main__":
