@@ -192,7 +192,7 @@ class Decoder:
         self, container: InputContainer, track: AudioStream
     ) -> Iterator[tuple[list[AudioFrame], Packet | None]]:
         """Yield the frames of each packet, or, with none, a packet that cannot be decoded."""
-        decoder, failures = track.codec_context, 0
+        decoder, failures = _decoder(track), 0
         while failures < _ATTEMPTS:
             try:
                 for packet in container.demux(track):
@@ -241,7 +241,7 @@ def _size(file: BinaryIO) -> int:
 
 
 def _parts(file: BinaryIO) -> tuple[list[_Part], bool]:
-    """Cut a file into parts that are files of their own; also return whether the last is cut off."""
+    """Cut a file into parts that are files of their own; also return whether the last is cut."""
     size = _size(file)
     start = skip_tags(file, size)
     file.seek(start)
@@ -294,8 +294,19 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
     for other in container.streams:
         if other is not track:
             other.discard = Discard.all
-    track.codec_context.thread_count = 1  # the cores are left to other files
     return track
+
+
+def _decoder(track: AudioStream) -> AudioCodecContext:
+    """Return what decodes a track, on one thread: other cores are left to other files."""
+    decoder = track.codec_context
+    if decoder.name == "pcm_f24le":
+        # 24 bits in 32 are integers, but FFmpeg takes them for floats of a rare old editor.
+        layout, rate = decoder.layout, decoder.sample_rate
+        decoder = AudioCodecContext.create("pcm_s32le", "r")
+        decoder.layout, decoder.sample_rate = layout, rate
+    decoder.thread_count = 1
+    return decoder
 
 
 def _stated(container: InputContainer, track: AudioStream, part: _Part, first: AudioFrame) -> float:
