@@ -11,11 +11,11 @@ from audio import song
 RUNS = 7
 PARTS = {
     "Python itself": "",
-    "the command line": "import quadpred.cli",
+    "the command line": "import quadpred.cli.app",
     "numpy, soundfile, soxr, ONNX Runtime": "import numpy, onnxruntime, soundfile, soxr",
     "the model": "from quadpred import Predictor; predictor = Predictor.of_languages()",
     "the prediction": "import sys; prediction = predictor.predict(sys.argv[1])",
-    "matplotlib": "from quadpred.plots import save_taggram",
+    "matplotlib": "from quadpred.plots.taggram import save_taggram",
     "the picture": "save_taggram(prediction, sys.argv[2])",
 }
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from audio import song
 
-from quadpred.formats import json_line
+from quadpred.formats.documents import json_line
 from quadpred.predictor import Predictor
 
 CONCURRENCY = (1, 2, 8)

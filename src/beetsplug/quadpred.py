@@ -18,7 +18,7 @@ from beets.plugins import BeetsPlugin
 from beets.ui import Subcommand, UserError  # type: ignore[attr-defined] # its place of old
 
 from quadpred import AudioError, Predictor
-from quadpred.library import clip_of
+from quadpred.library.summary import clip_of
 
 __all__ = ["QuadpredPlugin"]
 

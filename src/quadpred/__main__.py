@@ -1,6 +1,6 @@
 """`python -m quadpred`."""
 
-from quadpred.cli import main
+from quadpred.cli.app import main
 
 if __name__ == "__main__":
     main()

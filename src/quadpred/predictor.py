@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from quadpred import registry
 from quadpred.audio import SecondLevels, at_most, live_blocks, read_blocks, sample_blocks
+from quadpred.errors import QuadpredError
 from quadpred.features import CHUNK, FeatureConfig, log_mel_stream, scaled
 from quadpred.labels import HEADS
 from quadpred.prediction import Origin, Prediction, join
@@ -34,7 +35,7 @@ _BLOCK_ROWS = 60
 enough for a small memory, which is the same for every length."""
 
 
-class ModelError(ValueError):
+class ModelError(QuadpredError):
     """A model file that cannot be used. One line: the file and the reason."""
 
 

@@ -6,9 +6,9 @@ import threading
 import time
 
 import pytest
-from library import ledger_lines, predict, record, run, settings_of, table
-from unreliable import Unreliable
 
+from helpers.libraries import ledger_lines, predict, record, run, settings_of, table
+from helpers.unreliable import Unreliable
 from quadpred.batch.discovery import discover
 from quadpred.batch.on_ray import Cluster
 

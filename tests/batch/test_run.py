@@ -6,13 +6,14 @@ import time
 
 import numpy as np
 import pytest
-from library import counts, files, ledger_lines, predict, record, table
 
 import quadpred
+from helpers.libraries import counts, files, ledger_lines, predict, record, table
 from quadpred.batch import BatchError, clip, tables
 from quadpred.batch.discovery import Shard
 from quadpred.batch.ledger import Ledger
 from quadpred.batch.tables import SUMMARY
+from quadpred.formats import FORMATS
 from quadpred.predictor import Predictor
 
 
@@ -98,9 +99,9 @@ def test_a_row_a_second(library, out):
 
 def test_every_format_under_the_whole_name(library, out):
     pytest.importorskip("pyarrow")
-    formats = tuple(clip.FORMATS)
+    formats = tuple(FORMATS)
     predict([library], out, formats=formats)
-    suffixes = [each.suffix for each in clip.FORMATS.values()]
+    suffixes = [each.suffix for each in FORMATS.values()]
     assert len(set(suffixes)) == len(suffixes)
     tables = {"errors.csv", "summary.csv", "summary.parquet"}
     results = {

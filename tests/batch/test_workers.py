@@ -2,9 +2,9 @@ import os
 import time
 
 import pytest
-from library import record, settings_of
-from unreliable import NeverStarts, Unreliable
 
+from helpers.libraries import record, settings_of
+from helpers.unreliable import NeverStarts, Unreliable
 from quadpred.batch import BatchError
 from quadpred.batch.clip import Done, Failed, Task
 from quadpred.batch.discovery import Recording

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from generated import MUSIC, RATE, music, speech
+
+from helpers.corpora import MUSIC, RATE, music, speech
 
 torch = pytest.importorskip("torch")
 

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-from quadpred.cli import app
+from quadpred.cli.app import app
 from quadpred.train.corpora import CORPORA, Manifest
 from quadpred.train.corpora.quadrants import QUADRANT_OF_WORD, Scale, from_ratings
 from quadpred.train.pretrain import pretrain

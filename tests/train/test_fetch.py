@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from quadpred.cli import app
+from quadpred.cli.app import app
 from quadpred.train.corpora import CORPORA, Archive
 from quadpred.train.corpora import fetch as fetching
 from quadpred.train.corpora.fetch import FetchError, download, unpack

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from generated import RATE, speech
 
+from helpers.corpora import RATE, speech
 from quadpred.train.corpora import Clip, DataSheet, Manifest, ManifestError, from_folder
 from quadpred.train.loop import Run, RunError
 from quadpred.train.objectives import objective_of

@@ -5,6 +5,8 @@ and writes its files, `workers` and `on_ray` do so in many processes, `tables` s
 puts these together.
 """
 
+from quadpred.errors import QuadpredError
 
-class BatchError(ValueError):
+
+class BatchError(QuadpredError):
     """A run that cannot be started or cannot go on. One line: what and why."""

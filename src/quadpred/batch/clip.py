@@ -5,42 +5,31 @@ import hashlib
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quadpred import __version__
-from quadpred.annotations import write_audacity, write_jams
 from quadpred.audio import AudioError, AudioWarning
-from quadpred.batch import BatchError
 from quadpred.batch.discovery import Recording
 from quadpred.batch.ledger import Output, Record, Stamp, output_of, stamp_of
-from quadpred.formats import (
-    complete,
-    naming,
-    second_rows,
-    write_csv,
-    write_json,
-    write_npy,
-    write_parquet,
-)
+from quadpred.files import add_filename_to_errors, atomic_write
+from quadpred.formats import FORMATS
+from quadpred.formats.rows import second_rows
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 from quadpred.predictor import Predictor
 
 __all__ = [
-    "FORMATS",
     "Done",
     "Failed",
     "Outcome",
     "Settings",
     "Task",
     "clip_row",
-    "formats_of",
     "process",
     "target",
 ]
@@ -53,47 +42,6 @@ _LONGEST = 255  # bytes of a file name
 # tick of the file system's clock, unseen.
 _TICK = 2.0
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-def _write_png(prediction: Prediction, file: BinaryIO) -> None:
-    from quadpred.plots import save_taggram  # half a second, which only pictures should cost
-
-    save_taggram(prediction, file)
-
-
-@dataclass(frozen=True)
-class Format:
-    """What a clip's prediction can be saved as; no two formats end names alike."""
-
-    suffix: str
-    write: Callable[[Prediction, BinaryIO], None]
-
-
-FORMATS: Mapping[str, Format] = {
-    "json": Format(".json", write_json),
-    "csv": Format(".csv", write_csv),
-    "parquet": Format(".parquet", write_parquet),
-    "npy": Format(".npy", write_npy),
-    "png": Format(".png", _write_png),
-    "jams": Format(".jams", write_jams),
-    "audacity": Format(".txt", write_audacity),
-}
-
-
-def formats_of(names: str) -> tuple[str, ...]:
-    """Read the names of formats, separated by commas.
-
-    Raises:
-        BatchError: there is no such format.
-        ModuleNotFoundError: a format's package is not installed.
-    """
-    formats = tuple(dict.fromkeys(name.strip().lower() for name in names.split(",") if name))
-    for name in formats:
-        if name not in FORMATS:
-            raise BatchError(f"--format {name}: must be of {', '.join(FORMATS)}")
-    if "parquet" in formats:
-        import pyarrow  # noqa: F401
-    return formats
 
 
 @dataclass(frozen=True)
@@ -248,8 +196,8 @@ def _write(prediction: Prediction, name: str, settings: Settings) -> dict[str, O
     """Write a clip's files and return what a record says of them."""
     formats = {each: FORMATS[each] for each in settings.formats}
     targets = [target(settings.output, name, each.suffix) for each in formats.values()]
-    with complete(*targets, scratch=settings.scratch) as files:
+    with atomic_write(*targets, scratch=settings.scratch) as files:
         for path, file, each in zip(targets, files, formats.values(), strict=True):
-            with naming(path):
+            with add_filename_to_errors(path):
                 each.write(prediction, file)
     return {each: output_of(path) for each, path in zip(formats, targets, strict=True)}

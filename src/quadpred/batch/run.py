@@ -11,11 +11,13 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from quadpred.batch import BatchError, tables
-from quadpred.batch.clip import FORMATS, Done, Outcome, Settings, Task, target
+from quadpred.batch.clip import Done, Outcome, Settings, Task, target
 from quadpred.batch.discovery import Found, Recording, Shard, natural_key, unicode
 from quadpred.batch.ledger import FOLDER, Ledger, Record, output_of, stamp_of
 from quadpred.batch.workers import Workers
-from quadpred.formats import SECOND_COLUMNS, check_target
+from quadpred.files import check_target
+from quadpred.formats import FORMATS
+from quadpred.formats.rows import SECOND_COLUMNS
 
 __all__ = ["Engine", "Progress", "Report", "engine", "run", "scratch"]
 

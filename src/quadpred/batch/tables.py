@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from quadpred.batch.discovery import Shard, natural_key
 from quadpred.batch.ledger import FOLDER
 from quadpred.batch.locks import locked
-from quadpred.formats import SECOND_COLUMNS, complete, naming
+from quadpred.files import add_filename_to_errors, atomic_write
+from quadpred.formats.rows import SECOND_COLUMNS
 
 __all__ = ["SUMMARY", "merge", "write_errors", "write_seconds", "write_summary"]
 
@@ -79,7 +80,11 @@ def write_seconds(
             parquet=False,
         )
     target = _ending(stem, ".parquet")
-    with complete(target) as (file,), naming(target), _parquet(_SECONDS, file) as write:
+    with (
+        atomic_write(target) as (file,),
+        add_filename_to_errors(target),
+        _parquet(_SECONDS, file) as write,
+    ):
         for group in _groups(clips, size=lambda clip: len(clip[1])):
             lengths = [len(rows) for _, rows in group]
             columns = np.concatenate([rows for _, rows in group]).T
@@ -128,7 +133,7 @@ def _ending(stem: Path, ending: str) -> Path:
 def _write(rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool) -> list[Path]:
     """Write rows as CSV, and as Parquet too if wanted, in one pass."""
     targets = [_ending(stem, ".csv"), *([_ending(stem, ".parquet")] if parquet else [])]
-    with complete(*targets) as files, naming(targets[0]):
+    with atomic_write(*targets) as files, add_filename_to_errors(targets[0]):
         text = io.TextIOWrapper(files[0], "utf-8", newline="")
         plain = csv.writer(text, lineterminator="\n")
         quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
@@ -143,7 +148,7 @@ def _write(rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool) 
                 yield row
 
         if parquet:
-            with naming(targets[1]), _parquet(columns, files[1]) as write:
+            with add_filename_to_errors(targets[1]), _parquet(columns, files[1]) as write:
                 for group in _groups(passed(), size=lambda row: 1):
                     write({name: [row[name] for row in group] for name in columns})
         else:

@@ -16,7 +16,7 @@ from typing import Any
 
 from quadpred import registry
 from quadpred.audio import AudioError
-from quadpred.formats import check_target, complete
+from quadpred.files import atomic_write, check_target
 from quadpred.labels import QUADRANT
 from quadpred.train.card import card
 from quadpred.train.corpora import Clip, Manifest, in_folds
@@ -119,7 +119,7 @@ def adapt(
     runs = _train(loaded, manifest, folder, encoder.path, cache, tell)
     tell("scores")
     scores = evaluate(runs, manifest, cache=cache)
-    with complete(folder / "scores.json") as (file,):
+    with atomic_write(folder / "scores.json") as (file,):
         file.write((json.dumps(scores, indent=1) + "\n").encode())
     quadrants = {clip.quadrant for clip in manifest.clips}
     adapted = Adapted(output, described, folder, scores, 1 / len(quadrants))
@@ -255,5 +255,5 @@ def _export(
             *(f"{note[0].upper()}{note[1:]}." for note in notes),
         ],
     )
-    with complete(adapted.card) as (file,):
+    with atomic_write(adapted.card) as (file,):
         file.write(text.encode(errors="backslashreplace"))

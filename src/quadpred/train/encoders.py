@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quadpred.formats import complete
+from quadpred.files import atomic_write
 from quadpred.train.loop import Run, RunError, completed
 
 __all__ = ["describe", "pack", "start_weights"]
@@ -40,7 +40,7 @@ def pack(run: Path, output: Path) -> None:
         raise RunError(f"{run}: holds no speech encoder")
     arrays = {name: _stored(weight) for name, weight in Run.result(run)["encoder"].items()}
     arrays[_DESCRIBED] = np.frombuffer(json.dumps(described).encode(), np.uint8)
-    with complete(output) as (file,):
+    with atomic_write(output) as (file,):
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 

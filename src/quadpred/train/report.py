@@ -8,9 +8,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from quadpred.formats import complete
+from quadpred.files import atomic_write
 from quadpred.labels import HEADS
-from quadpred.plots import save_confusion_matrix, save_reliability
+from quadpred.plots.evaluation import save_confusion_matrix, save_reliability
 
 __all__ = [
     "class_table",
@@ -85,7 +85,7 @@ def save_confusion_matrices(scores: Mapping[str, Any], folder: Path) -> list[Pat
         for unit in UNITS:
             counts = np.array(scores[head.name][unit]["confusion"])
             path = folder / f"{head.name}-{unit}.png"
-            with complete(path) as (file,):
+            with atomic_write(path) as (file,):
                 save_confusion_matrix(counts, head, file, unit=unit)
             paths.append(path)
     return paths
@@ -98,7 +98,7 @@ def save_reliability_of(calibration: Mapping[str, Any], model: Path) -> Path:
         OSError: it cannot be written.
     """
     path = model.with_name(f"{model.stem}-reliability.png")
-    with complete(path) as (file,):
+    with atomic_write(path) as (file,):
         save_reliability(calibration, file)
     return path
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from quadpred.formats import complete
+from quadpred.files import atomic_write
 from quadpred.train.corpora import Manifest, ManifestError
 from quadpred.train.encoders import describe
 from quadpred.train.loop import DivergedError, Run
@@ -229,5 +229,5 @@ def _write_best(path: Path, name: str, recipe: Recipe, best: FrozenTrial) -> Non
             f"    {{ frozen = {frozen}, epochs = {stage.epochs},"
             f' learning_rate = {stage.learning_rate:.4g}, schedule = "{stage.schedule}" }},'
         )
-    with complete(path) as (file,):
+    with atomic_write(path) as (file,):
         file.write(("\n".join([*lines, "]"]) + "\n").encode())

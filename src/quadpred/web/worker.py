@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from quadpred.audio import AudioError, AudioWarning, TooLongError
 from quadpred.confine import die_with_parent, limit_memory
-from quadpred.formats import json_line, to_json
+from quadpred.formats.documents import json_line, to_json
 from quadpred.labels import HEADS
 from quadpred.mpeg import find_frames
 from quadpred.prediction import Prediction, join
@@ -148,7 +148,7 @@ class _Worker:
         self._tell("done", json_line(prediction), **more)
 
     def _draw(self, prediction: bytes) -> None:
-        from quadpred.plots import save_taggram  # half a second that others need not wait
+        from quadpred.plots.taggram import save_taggram  # half a second that others need not wait
 
         picture = io.BytesIO()
         # Only what `_done` has packed comes here.

@@ -19,7 +19,7 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from quadpred.formats import naming
+from quadpred.files import add_filename_to_errors
 from quadpred.train.corpora.corpus import Archive, Corpus
 
 __all__ = ["FetchError", "Progress", "download", "fetch", "unpack"]
@@ -161,7 +161,7 @@ def _receive(archive: Archive, part: Path, progress: Progress) -> None:
                 have += len(block)
                 if have > most:
                     raise FetchError(f"{archive.url}: larger than {most // 1_000_000} MB")
-                with naming(part):
+                with add_filename_to_errors(part):
                     file.write(block)
                 progress(f"download {archive.part}", have, total)
     if have < total:
@@ -200,7 +200,7 @@ def unpack(path: Path, folder: Path, progress: Progress = lambda *_: None) -> No
                 raise FetchError(f"{path}: holds more than {MOST_FILES} files")
             target = folder / _inside(path, name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            with source, naming(target), target.open("wb") as file:
+            with source, add_filename_to_errors(target), target.open("wb") as file:
                 while block := source.read(BLOCK):
                     written += len(block)
                     if written > left:

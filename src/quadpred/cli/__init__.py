@@ -1,0 +1,1 @@
+"""The command line. Commands import what is slow to import when they run."""

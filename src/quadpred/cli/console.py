@@ -1,0 +1,79 @@
+"""What all commands share: exit codes, and lines on standard output and standard error."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from quadpred.errors import QuadpredError
+from quadpred.files import printable
+
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "PARTLY",
+    "TERMINATED",
+    "UsageError",
+    "console",
+    "describe_error",
+    "print_line",
+    "print_message",
+]
+
+PARTLY, FAILED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
+"""Exit codes: some inputs failed; nothing was done; Ctrl-C; SIGTERM."""
+
+
+_EXTRAS = {  # packages that may be missing: what needs them, and the extra that brings them
+    **dict.fromkeys(
+        ("onnx", "onnxscript", "optuna", "platformdirs", "torch"), ("training", "train")
+    ),
+    **dict.fromkeys(("fastapi", "python_multipart", "starlette", "uvicorn"), ("serving", "web")),
+    "mutagen": ("tagging", "tags"),
+    "pyarrow": ("Parquet", "parquet"),
+    "ray": ("--engine ray", "ray"),
+}
+
+
+class UsageError(QuadpredError):
+    """Options or arguments that cannot be used together."""
+
+
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """Return a console for plain text, with colours on a terminal.
+
+    Args:
+        stderr: write to standard error.
+        width: characters per line in a file or a pipe, for tables; without it, lines are neither
+            wrapped nor cut.
+    """
+    made = Console(
+        stderr=stderr, soft_wrap=width is None, markup=False, emoji=False, highlight=False
+    )
+    if width is not None and not made.is_terminal:
+        made.width = width
+    return made
+
+
+def print_line(text: str) -> None:
+    """Print one line to standard output; escape what would break it."""
+    typer.echo(printable(text))
+
+
+def print_message(text: str) -> None:
+    """Print one line to standard error; escape what would break it."""
+    print(f"quadpred: {printable(text)}", file=sys.stderr, flush=True)
+
+
+def describe_error(error: Exception) -> str:
+    """Return the line to print for an error of the user's; raise the error again if it is a bug."""
+    if isinstance(error, OSError):
+        name = error.filename2 or error.filename
+        reason = error.strerror or str(error)
+        return f"{name}: {reason}" if name else reason
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        what, extra = _EXTRAS[error.name]
+        return f'{what} needs the extra: pip install "quadpred[{extra}]"'
+    if type(error).__module__.partition(".")[0] == "quadpred":
+        return str(error)
+    raise error

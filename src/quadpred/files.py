@@ -1,0 +1,153 @@
+"""Files that appear complete or not at all, and checksums and names of files."""
+
+import errno
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = [
+    "add_filename_to_errors",
+    "as_unicode",
+    "atomic_write",
+    "check_target",
+    "printable",
+    "sha256_of",
+]
+
+
+def printable(text: str) -> str:
+    r"""Escape characters that would break a line or that no encoding holds.
+
+    >>> printable("a line" + chr(10) + "feed")
+    'a line\\nfeed'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def as_unicode(name: str) -> str:
+    """Escape the bytes of a file name that are not UTF-8, which JSON and tables cannot hold."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 checksum of a file's content, in hexadecimal digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_write(*paths: Path, scratch: Path | None = None) -> Iterator[tuple[BinaryIO, ...]]:
+    """Open files that appear under their names together, and only when all are complete.
+
+    They are written beside their targets under temporary names and renamed at the end of the
+    `with` block. If the block ends early, they are removed and the targets stay as they were. A
+    symbolic link is kept and its target replaced. A device or a pipe, such as `/dev/stdout`, is
+    written directly.
+
+    Args:
+        paths: the targets. Missing folders are created.
+        scratch: folder on the same file system for the temporary files, in place of the targets'.
+
+    Yields:
+        One file per path, open for writing.
+
+    Raises:
+        OSError: a target cannot be written.
+    """
+    with ExitStack() as stack:
+        opened = [_open(_resolved(path), stack, scratch) for path in paths]
+        yield tuple(file for file, _, _ in opened)
+        for file, _, target in opened:
+            with add_filename_to_errors(target):
+                file.close()  # flushes: on a full disk, nothing has been renamed yet
+        for _, part, target in opened:
+            if part is not None:
+                part.replace(target)
+
+
+@contextmanager
+def add_filename_to_errors(path: Path) -> Iterator[None]:
+    """Name the file in an `OSError` that does not, such as those that `write` raises."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def check_target(path: Path) -> None:
+    """Check that a file could be written, and leave no trace.
+
+    Raises:
+        OSError: it could not: there is a folder of that name, or its folder cannot be written.
+    """
+    path = _resolved(path)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+        if not stat.S_ISREG(mode):
+            return
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is not a folder", str(folder))
+    with ExitStack() as stack, _replace_filename_in_errors(path):
+        # Permissions do not tell of read-only and other special file systems: create a file.
+        _open(folder / path.name, stack)
+
+
+@contextmanager
+def _replace_filename_in_errors(path: Path) -> Iterator[None]:
+    """Report the target's path instead of the temporary file's."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def _open(
+    target: Path, stack: ExitStack, scratch: Path | None = None
+) -> tuple[BinaryIO, Path | None, Path]:
+    """Open a temporary file for the target, or the target itself if it is a device or pipe."""
+    if target.exists() and not target.is_file():
+        return _close_with(stack, target.open("wb")), None, target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The name has a fixed length: with the target's name in it, it could become too long.
+    part = (scratch or target.parent) / f".quadpred-{secrets.token_hex(8)}.part"
+    stack.callback(_remove, part)
+    with _replace_filename_in_errors(target):
+        return _close_with(stack, part.open("xb")), part, target
+
+
+def _close_with(stack: ExitStack, file: BinaryIO) -> BinaryIO:
+    """Close on unwind; ignore errors, since the original exception is already propagating."""
+
+    def close() -> None:
+        with suppress(OSError):
+            file.close()
+
+    stack.callback(close)
+    return file
+
+
+def _remove(part: Path) -> None:
+    with suppress(OSError):  # a read-only file system reports an error even for a missing file
+        part.unlink()
+
+
+def _resolved(path: Path) -> Path:
+    """Follow a symbolic link; leave other paths as they were given, for messages."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path

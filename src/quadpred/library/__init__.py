@@ -1,0 +1,1 @@
+"""Uses of a predicted library: its summary, mood tags, playlists and maps."""

@@ -1,0 +1,315 @@
+"""Write moods into music files, each in its format's own tags, and remove them again.
+
+Tags are changed as raw items (`quadpred.rawtags`). Before a file is touched, its tags are removed
+again from the result in memory, and what remains must equal the file byte for byte.
+"""
+
+import base64
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from quadpred.rawtags.files import open_tags
+from quadpred.rawtags.items import MOOD, Container, ContainerError, Item, Patch, Patched, same
+from quadpred.rawtags.write import write_patches
+
+from quadpred.errors import QuadpredError
+
+__all__ = [
+    "AROUSAL",
+    "MOOD",
+    "UNDO",
+    "VALENCE",
+    "ExistingTagError",
+    "TagError",
+    "read_tags",
+    "remove_tags",
+    "write_tags",
+]
+
+AROUSAL, VALENCE = "QUADPRED_AROUSAL", "QUADPRED_VALENCE"
+"""Probabilities of positive arousal and valence, 0 to 1, with three digits."""
+UNDO = "QUADPRED_UNDO"
+"""What `remove_tags` needs to know: what was written, and what was there before."""
+
+_OWN = "QUADPRED_"  # names that begin with this are not anybody else's
+
+
+class TagError(QuadpredError):
+    """A file that is not tagged. `str(error)` is one line: the file and the reason."""
+
+    def __init__(self, path: Path, reason: str):
+        super().__init__(f"{path}: {reason}")
+
+
+class ExistingTagError(TagError):
+    """A file whose mood, or another field to be written, is by another program."""
+
+
+def write_tags(
+    path: Path,
+    fields: Mapping[str, Sequence[str]],
+    *,
+    replace: bool = False,
+    dry_run: bool = False,
+    touch: bool = False,
+) -> bool:
+    """Write fields into a music file.
+
+    Args:
+        path: of a file; of a link, the file it leads to.
+        fields: values by name; `MOOD` and `COMMENT` are stored in the format's own field.
+        replace: replace fields of other programs, too, and remember them for `remove_tags`.
+        dry_run: check everything, and leave the file as it is.
+        touch: set the time of modification to now, so that servers read the file again.
+
+    Returns:
+        Whether the file changed; not if it has just these fields already.
+
+    Raises:
+        ExistingTagError: the file has one of the fields, and quadpred did not write it.
+        TagError: read-only, of a format without such tags, or damaged.
+        OSError: the file cannot be read or replaced.
+    """
+
+    def change(tags: _Tags) -> list[Patch]:
+        return tags.written(fields, replace=replace)
+
+    return _change(path, change, fields, dry_run=dry_run, touch=touch)
+
+
+def remove_tags(path: Path, *, dry_run: bool = False, touch: bool = False) -> bool:
+    """Remove what `write_tags` wrote, and nothing else.
+
+    Fields that were replaced come back; those that another program has written since stay.
+
+    Args:
+        path: of a file; of a link, the file it leads to.
+        dry_run: check everything, and leave the file as it is.
+        touch: as of `write_tags`.
+
+    Returns:
+        Whether there was something to remove.
+
+    Raises:
+        TagError: read-only, of a format without such tags, or damaged.
+        OSError: the file cannot be read or replaced.
+    """
+    return _change(path, _Tags.removed, {}, dry_run=dry_run, touch=touch)
+
+
+def read_tags(path: Path, names: Sequence[str] = (MOOD, AROUSAL, VALENCE)) -> dict[str, list[str]]:
+    """Return the values of fields by name.
+
+    Raises:
+        TagError: of a format without such tags, or damaged.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file, _errors_of(path):
+        tags = _Tags(path, open_tags(file, path.name))
+        return {name: list(tags.texts(name)) for name in names}
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What was written, and what was there before.
+
+    Attributes:
+        wrote: texts by name.
+        before: replaced items: index among all that are not ours, name, raw bytes, texts.
+        kind: format of the raw bytes.
+        room: padding in bytes that there was.
+        missing: as of `Container`.
+    """
+
+    wrote: dict[str, list[str]]
+    before: list[tuple[int, str, str, list[str]]]
+    kind: str
+    room: int
+    missing: str
+
+    @classmethod
+    def of_json(cls, text: str) -> "_Record":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        match json.loads(text):
+            case {
+                "wrote": dict(wrote),
+                "before": list(before),
+                "kind": str(kind),
+                "room": int(room),
+                "missing": str(missing),
+            } if room >= 0:
+                for texts in wrote.values():
+                    _check_texts(texts)
+                for _, _, raw, texts in before:
+                    base64.b64decode(raw, validate=True)
+                    _check_texts(texts)
+                entries = [(int(at), str(name), raw, texts) for at, name, raw, texts in before]
+                return cls(wrote, entries, kind, room, missing)
+        raise ValueError(text)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def _check_texts(texts: object) -> None:
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(texts)
+
+
+class _Tags:
+    """A file's tags, with and without ours."""
+
+    def __init__(self, path: Path, container: Container):
+        self._path = path
+        self._container = container
+        self._record = self._read_record()
+        self._mine = {UNDO}
+        if self._record:
+            self._mine |= {
+                name
+                for name, texts in self._record.wrote.items()
+                if name.startswith(_OWN) or list(self.texts(name)) == texts
+            }
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return the values of a field."""
+        return tuple(
+            text for item in self._container.items if item.name == name for text in item.texts
+        )
+
+    def written(self, fields: Mapping[str, Sequence[str]], *, replace: bool) -> list[Patch]:
+        """Return the patches that write fields; none if they are there already."""
+        container, record = self._container, self._record
+        ours = {name: container.make(name, texts) for name, texts in fields.items()}
+        wrote = {name: [text for item in ours[name] for text in item.texts] for name in ours}
+        if record and record.wrote == wrote and self._mine >= set(wrote):
+            return []
+        others = self._others()
+        self._check_existing(others, fields, replace=replace)
+        before = [
+            (at, item.name, base64.b64encode(item.raw).decode(), list(item.texts))
+            for at, item in enumerate(others)
+            if item.name in fields
+        ]
+        known = record is not None and record.kind == container.kind
+        new = _Record(
+            wrote,
+            before,
+            container.kind,
+            record.room if record and known else container.room,
+            record.missing if record and known else container.missing,
+        )
+        items = [item for each in ours.values() for item in each]
+        items += container.make(UNDO, [new.to_json()])
+        kept = [item for item in others if item.name not in fields]
+        return container.patches(items + kept if container.ours_first else kept + items)
+
+    def removed(self) -> list[Patch]:
+        """Return the patches that restore what was there before; none if nothing is ours."""
+        container, record = self._container, self._record
+        if record is None:
+            return []
+        others = self._others()
+        if record.kind != container.kind:
+            return container.patches(others)
+        if record.missing and others == list(container.created):
+            return container.removal(record.missing)
+        return container.patches(others, room=record.room)
+
+    def _others(self) -> list[Item]:
+        """Return the items that there would be without ours."""
+        container, record = self._container, self._record
+        others = [item for item in container.items if item.name not in self._mine]
+        for at, name, raw, texts in sorted(record.before) if record else ():
+            if name in self._mine:
+                if record and record.kind == container.kind:
+                    restored = [Item(base64.b64decode(raw), name, tuple(texts))]
+                else:
+                    restored = container.make(name, texts)
+                others[at:at] = restored
+        return others
+
+    def _check_existing(
+        self, others: Sequence[Item], fields: Mapping[str, Sequence[str]], *, replace: bool
+    ) -> None:
+        if MOOD in fields and any(self._container.fixed):
+            moods = "; ".join(self._container.fixed)
+            raise ExistingTagError(
+                self._path, f"has a mood already: {moods} (in tags that --replace does not change)"
+            )
+        for name in fields:
+            texts = [text for item in others if item.name == name for text in item.texts]
+            if any(texts) and not (replace or name in self._mine or name.startswith(_OWN)):
+                what = f"a {name.lower()}"
+                raise ExistingTagError(self._path, f"has {what} already: {'; '.join(texts)}")
+
+    def _read_record(self) -> _Record | None:
+        texts = self.texts(UNDO)
+        if not texts:
+            return None
+        try:
+            return _Record.of_json(texts[0])
+        except (ValueError, TypeError):
+            raise TagError(self._path, f"its {UNDO} is damaged") from None
+
+
+@contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Name the file in what a container reports."""
+    try:
+        yield
+    except ContainerError as error:
+        raise TagError(path, str(error)) from None
+
+
+def _change(
+    path: Path,
+    change: Callable[["_Tags"], list[Patch]],
+    fields: Mapping[str, Sequence[str]],
+    *,
+    dry_run: bool,
+    touch: bool,
+) -> bool:
+    """Change a file's tags if that can be undone; return whether there was a change."""
+    real = Path(os.path.realpath(path))
+    with real.open("rb") as file, _errors_of(path):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise TagError(path, "is not a file")
+        tags = _Tags(path, open_tags(file, real.name))
+        patches = change(tags)
+        if not patches:
+            return False
+        # Respect the read-only flag even as root.
+        if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
+            raise TagError(path, "is read-only")
+        result = Patched(file, patches)
+        if fields:
+            _check_result(path, result, fields, Patched(file, tags.removed()))
+        if not dry_run:
+            try:
+                write_patches(real, file, status, patches, touch=touch)
+            except OSError as error:
+                error.filename, error.filename2 = str(path), None  # report the target path
+                raise
+    return True
+
+
+def _check_result(
+    path: Path, result: Patched, fields: Mapping[str, Sequence[str]], before: Patched
+) -> None:
+    """Refuse a result whose fields cannot be read, or that could not be undone byte for byte."""
+    tags = _Tags(path, open_tags(result, path.name))
+    if tags.written(fields, replace=False):
+        raise TagError(path, "its tags could not be read back")
+    if not same(Patched(result, tags.removed()), before):
+        raise TagError(path, "its tags could not be restored by --undo")

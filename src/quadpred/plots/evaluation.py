@@ -1,0 +1,131 @@
+"""Pictures of a model's scores: confusion matrices and calibration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from quadpred.labels import HEADS, QUADRANT, Head
+from quadpred.plots.style import (
+    DPI,
+    GREY,
+    INK,
+    MARGIN,
+    SILENCE,
+    class_name,
+    plot_style,
+    probability_colours,
+)
+
+__all__ = ["confusion_matrix", "reliability", "save_confusion_matrix", "save_reliability"]
+
+_CELL = 0.85  # inches, side of a confusion matrix's cell
+_SURE = [0.25, 0.5, 0.75, 1.0]
+_UNITS = {"clip": "clips", "window": "seconds"}
+_POINTS = "#c4426a"  # of magma, as the heat maps are
+
+
+def confusion_matrix(counts: NDArray[np.int64], head: Head, *, unit: str = "clip") -> Figure:
+    """Draw how often a class was taken for which.
+
+    A row a true class, a column a guess. Colour and the upper number are the share of the row, the
+    lower number is the count.
+
+    Args:
+        counts: shape (classes, classes), in the order of the head's classes.
+        head: whose classes they are.
+        unit: what was counted, "clip" or "window".
+    """
+    classes = len(head.classes)
+    side, names = classes * _CELL, 1.9 if head is QUADRANT else 1.1
+    width, height = names + max(side, 2.6) + 2 * MARGIN, side + 1.75
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    with plot_style():
+        figure = Figure((width, height), dpi=DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        left, bottom = MARGIN + names, 0.75
+        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        axes.imshow(shares, probability_colours(), vmin=0, vmax=1)
+        for (row, column), share in np.ndenumerate(shares):
+            _cell(axes, row, column, share, int(counts[row, column]))
+        axes.set_xticks(range(classes), head.classes)
+        axes.set_yticks(range(classes), [class_name(head, index) for index in range(classes)])
+        axes.tick_params(length=0, labelcolor=INK)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("guessed", labelpad=6)
+        axes.set_ylabel("true", labelpad=6)
+        title = f"{head.name.capitalize()} by {unit}"
+        figure.text(MARGIN / width, 1 - 0.42 / height, title, weight="bold", fontsize=14)
+        total = f"{counts.sum():,} {unit}s, shares of each row"
+        figure.text(MARGIN / width, 1 - 0.69 / height, total, color=GREY)
+        return figure
+
+
+def save_confusion_matrix(
+    counts: NDArray[np.int64], head: Head, file: str | Path | IO[bytes], *, unit: str = "clip"
+) -> None:
+    """Draw a confusion matrix and write it as PNG, to a path or an open file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    confusion_matrix(counts, head, unit=unit).savefig(file, format="png", dpi=DPI)
+
+
+def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
+    """Write a cell's share and count, in what can be read on its colour."""
+    colour = "white" if share > 0.46 else INK
+    weight = "bold" if row == column else "normal"
+    place: dict[str, Any] = {"ha": "center", "color": colour}
+    axes.text(column, row - 0.06, f"{share:.0%}", va="center", fontweight=weight, **place)
+    axes.text(column, row + 0.24, f"{count:,}", va="center", fontsize=8, **place)
+
+
+def reliability(calibration: Mapping[str, Any]) -> Figure:
+    """Draw how often guesses are right against how sure the model is of them, by head.
+
+    On the diagonal, probabilities can be taken at their word. The larger a point, the more guesses.
+
+    Args:
+        calibration: as `quadpred.train.evaluate` returns it.
+    """
+    side, gap, below = 2.5, 0.3, 0.95
+    width, height = 2 * MARGIN + 0.35 + len(HEADS) * side + (len(HEADS) - 1) * gap, side + 1.75
+    with plot_style():
+        figure = Figure((width, height), dpi=DPI, facecolor="white")
+        FigureCanvasAgg(figure)
+        for number, head in enumerate(HEADS):
+            left = MARGIN + 0.35 + number * (side + gap)
+            axes = figure.add_axes((left / width, below / height, side / width, side / height))
+            axes.plot([0, 1], [0, 1], color=SILENCE, linewidth=2, zorder=0)
+            for unit, colour in (("clip", INK), ("window", _POINTS)):
+                told = calibration[head.name][unit]
+                sure, right, share = np.array(told["reliability"]).T
+                label = f"{_UNITS[unit]}: off by {told['error']:.3f}"
+                axes.plot(sure, right, color=colour, linewidth=1)
+                axes.scatter(sure, right, 12 + 260 * share, color=colour, label=label, linewidth=0)
+            axes.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02), xticks=_SURE, yticks=_SURE)
+            axes.spines[:].set_visible(False)
+            axes.set_xlabel("probability of the guess", labelpad=5)
+            if number:
+                axes.set_yticklabels([])
+            else:
+                axes.set_ylabel("share that is right")
+            axes.tick_params(length=0, labelcolor=GREY)
+            axes.legend(frameon=False, loc="upper left", markerscale=0.6, borderpad=0)
+            axes.set_title(head.name.capitalize(), loc="left", weight="bold", pad=8)
+        return figure
+
+
+def save_reliability(calibration: Mapping[str, Any], file: str | Path | IO[bytes]) -> None:
+    """Draw a calibration and write it as PNG, to a path or an open file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    reliability(calibration).savefig(file, format="png", dpi=DPI)

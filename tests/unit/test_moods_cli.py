@@ -1,0 +1,239 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from helpers.sounds import music
+from helpers.summaries import clip, write_csv, write_parquet
+from helpers.tiny_model import write_weights
+from quadpred import registry
+from quadpred.cli.app import app
+from quadpred.library.tags import AROUSAL, MOOD, read_mood
+
+RATE = 16_000
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The working directory, and models made by code in place of those on board."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(registry, "WEIGHTS", write_weights(tmp_path / "weights"))
+    registry.models.cache_clear()
+    yield tmp_path / "here"
+    registry.models.cache_clear()
+
+
+def record(name, gain=1.0):
+    samples = gain * music(2, RATE)
+    with Path(name).open("wb") as file:
+        soundfile.write(file, samples, RATE, format="FLAC")
+    return Path(name)
+
+
+def run(*args, code=0):
+    """Run the command in this process."""
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+def said(stderr):
+    """The one line that a failing command says, less its beginning."""
+    (line,) = stderr.splitlines()
+    assert line.startswith("quadpred: ")
+    assert line.isprintable()
+    return line.removeprefix("quadpred: ")
+
+
+def complaint(*args):
+    return said(run(*args, code=2).stderr)
+
+
+def cold(*args, without):
+    """Run the command in a process of its own, where a package is missing."""
+    code = f"import sys; sys.modules[{without!r}] = None; from quadpred.cli.app import main; main()"
+    command = [sys.executable, "-c", code, *map(str, args)]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60)
+
+
+@pytest.fixture
+def summary(folder):
+    """Three songs that are there, one of them uncertain, and one that is not."""
+    clips = [
+        clip("sad.flac", "Q3", arousal=0.125, valence=0.25),
+        clip("calm.flac", "Q4"),
+        clip("unsure.flac", "Q1", uncertain=True),
+    ]
+    for one in clips:
+        record(one.path)
+    clips.append(clip("gone.flac", "Q2"))
+    listed = [replace(one, file=str(folder / one.path)) for one in clips]
+    write_csv(folder / "summary.csv", listed)
+    return write_parquet(folder / "summary.parquet", listed)
+
+
+# tag
+
+
+def test_files_are_predicted_and_tagged():
+    song = record("song.flac")
+    result = run("tag", song)
+    assert result.stderr == ""
+    (word,) = read_mood(song)[MOOD]
+    assert word in ("happy", "tense", "sad", "relaxed")
+    assert result.stdout == f"song.flac: {word}, tagged\n1 tagged\n"
+    assert run("tag", song).stdout == f"song.flac: {word}, tagged before\n1 tagged before\n"
+    assert run("tag", "--undo", song).stdout == "song.flac: untagged\n1 untagged\n"
+    assert read_mood(song)[MOOD] == []
+    assert "song.flac: without tags of ours" in run("tag", "--undo", song).stdout
+
+
+def test_uncertain_files_are_tagged_when_asked():
+    silent = record("silent.flac", gain=0)
+    result = run("tag", silent)
+    assert "left out: uncertain" in result.stdout
+    assert read_mood(silent)[MOOD] == []
+    assert "1 tagged" in run("tag", "--uncertain", silent).stdout
+    assert len(read_mood(silent)[MOOD]) == 1
+
+
+@pytest.mark.parametrize("name", ["summary.csv", "summary.parquet"])
+def test_moods_from_a_summary(summary, name):
+    result = run("tag", "--from", name, code=1)
+    assert said(result.stderr) == f"{Path('gone.flac').absolute()}: No such file or directory"
+    assert result.stdout.splitlines()[-1] == "2 tagged, 1 left out: uncertain, 1 failed"
+    assert read_mood(Path("sad.flac")) == {
+        MOOD: ["sad"],
+        AROUSAL: ["0.125"],
+        "QUADPRED_VALENCE": ["0.250"],
+    }
+    assert read_mood(Path("calm.flac"))[MOOD] == ["relaxed"]
+    assert read_mood(Path("unsure.flac"))[MOOD] == []
+    run("tag", "--from", name, "--undo", code=1)
+    assert read_mood(Path("sad.flac"))[MOOD] == []
+
+
+def test_a_dry_run_shows_a_table_and_changes_nothing(summary):
+    Path("gone.flac").write_bytes(Path("sad.flac").read_bytes())
+    before = {path: path.read_bytes() for path in Path().glob("*.flac")}
+    lines = run("tag", "--from", summary, "--dry-run").stdout.splitlines()
+    cells = [line.strip("│ ").split("│") for line in lines if "flac" in line]
+    table = {Path(cell[0].strip()).name: [text.strip() for text in cell[1:]] for cell in cells}
+    assert table["sad.flac"] == ["sad", "0.12", "0.25", "0.80", "tagged"]
+    assert table["unsure.flac"][-1] == "left out: uncertain"
+    assert lines[-1] == "Nothing was changed; it would be: 3 tagged, 1 left out: uncertain"
+    assert {path: path.read_bytes() for path in Path().glob("*.flac")} == before
+
+
+def test_words_of_ones_own(summary):
+    Path("words.toml").write_text('Q3 = "melancholisch"')
+    run("tag", "--from", summary, "--words", "words.toml", code=1)
+    assert read_mood(Path("sad.flac"))[MOOD] == ["melancholisch"]
+    Path("words.toml").write_text('Q7 = "odd"')
+    assert complaint("tag", "a.flac", "--words", "words.toml").startswith("words.toml: Q7")
+
+
+def test_moods_of_others(summary):
+    run("tag", "--from", summary, code=1)
+    song = Path("sad.flac")
+    content = song.read_bytes()
+    song.write_bytes(content.replace(b"MOOD=sad", b"MOOD=SAD"))
+    result = run("tag", song)
+    assert "left out: has a mood already" in result.stdout
+    assert "1 tagged" in run("tag", "--replace", song).stdout
+    assert read_mood(song)[MOOD] != ["SAD"]
+    run("tag", "--undo", song)
+    assert read_mood(song)[MOOD] == ["SAD"]
+
+
+def test_one_broken_file_does_not_stop_the_rest():
+    good = record("good.flac")
+    Path("bad.flac").write_text("no music")
+    result = run("tag", "bad.flac", good, code=1)
+    assert said(result.stderr).startswith("bad.flac: ")
+    assert result.stdout.splitlines()[-1] == "1 failed, 1 tagged"
+    assert read_mood(good)[MOOD]
+
+
+def test_files_that_are_not_tagged(folder):
+    assert "name files, or a summary" in complaint("tag")
+    assert "name files, or a summary" in complaint("tag", "a.flac", "--from", "summary.csv")
+    os.mkdir("album")
+    assert said(run("tag", "album", code=2).stderr).startswith("album: is a folder; predict it")
+    song = record("song.flac")
+    song.chmod(0o444)
+    assert complaint("tag", song) == "song.flac: is read-only"
+    assert complaint("tag", "-s", "klingon", song).count("klingon") == 1
+
+
+def test_hostile_names():
+    odd = record("a\nb\x1b[31m.flac")
+    result = run("tag", odd)
+    assert all(line.isprintable() for line in result.stdout.splitlines())
+    assert "a\\nb\\x1b[31m.flac: " in result.stdout
+    assert "a\\nb\\x1b" in run("tag", "--dry-run", odd).stdout
+
+
+def test_extras_that_are_missing(summary):
+    result = cold("tag", "sad.flac", without="mutagen")
+    assert result.returncode == 2
+    assert said(result.stderr) == 'tagging needs the extra: pip install "quadpred[tags]"'
+    result = cold("map", "summary.parquet", "-o", "map.html", without="pyarrow")
+    assert said(result.stderr) == 'Parquet needs the extra: pip install "quadpred[parquet]"'
+    assert not Path("map.html").exists()
+
+
+# playlist
+
+
+def test_a_playlist_of_a_mood(summary, folder):
+    result = run("playlist", summary, "--mood", "Relaxed")
+    assert result.stdout == f"#EXTM3U\n#EXTINF:180,calm\n{folder / 'calm.flac'}\n"
+    result = run("playlist", summary, "--mood", "relaxed", "-o", "lists/calm.m3u8")
+    assert result.stdout == "lists/calm.m3u8: 1 songs, 3 minutes\n"
+    assert Path("lists/calm.m3u8").read_text().endswith(f"\n{folder / 'calm.flac'}\n")
+    run("playlist", summary, "--mood", "relaxed", "-o", "calm.m3u8")
+    assert Path("calm.m3u8").read_text() == "#EXTM3U\n#EXTINF:180,calm\ncalm.flac\n"
+
+
+def test_a_playlist_from_mood_to_mood(summary):
+    lines = run("playlist", summary, "--from", "sad", "--to", "relaxed").stdout.splitlines()
+    assert [Path(line).name for line in lines[2::2]] == ["sad.flac", "calm.flac"]
+
+
+def test_playlists_that_cannot_be(summary):
+    assert complaint("playlist", summary).startswith("playlist: say either --mood")
+    assert complaint("playlist", summary, "--from", "sad").startswith("playlist: say either")
+    both = ["--mood", "sad", "--from", "sad", "--to", "happy"]
+    assert complaint("playlist", summary, *both).startswith("playlist: say either")
+    assert complaint("playlist", summary, "--mood", "blue").startswith("blue: no such mood")
+    assert "certain enough" in complaint("playlist", summary, "--mood", "happy")
+    assert complaint("playlist", "none.csv", "--mood", "sad").startswith("none.csv: No such file")
+    line = complaint("playlist", summary, "--mood", "sad", "--max-minutes", "1", "-o", "a.m3u8")
+    assert line.endswith("is short enough")
+    assert not Path("a.m3u8").exists()
+
+
+# map
+
+
+def test_maps(summary):
+    assert run("map", summary, "-o", "map.png").stdout == "map.png: 4 clips\n"
+    assert Path("map.png").read_bytes().startswith(b"\x89PNG")
+    assert run("map", summary, "-o", "map.html").stdout == "map.html: 4 clips\n"
+    assert Path("map.html").read_bytes().startswith(b"<!doctype html>")
+
+
+def test_maps_that_cannot_be(summary, folder):
+    assert complaint("map", summary, "-o", "map.pdf") == "map.pdf: a map is a .png or a .html"
+    write_csv(folder / "empty.csv", [])
+    assert complaint("map", "empty.csv", "-o", "map.png") == "empty.csv: there is no clip in it"
+    assert not Path("map.png").exists()

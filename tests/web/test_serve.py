@@ -1,0 +1,155 @@
+"""`quadpred serve` as a process of its own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+
+import httpx
+import soundfile
+
+from helpers.serving import children, until
+
+Start = Callable[..., tuple["subprocess.Popen[str]", str]]
+HERE = ("--port", "0", "--workers", "1")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """The folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def start(temporary: Path) -> Iterator[Start]:
+    """Start servers, and return process and address."""
+    started = []
+
+    def start(*args: str) -> tuple["subprocess.Popen[str]", str]:
+        command = [sys.executable, "-m", "quadpred", "serve", *HERE, *args]
+        environment = {**os.environ, "TMPDIR": str(temporary)}
+        server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        started.append(server)
+        assert server.stdout is not None
+        address = re.search(r"http://\S+", server.stdout.readline())
+        assert address
+
+        def answers() -> bool:
+            try:
+                return httpx.get(f"{address[0]}healthz").status_code == 200
+            except httpx.ConnectError:
+                return False
+
+        until(answers)
+        return server, address[0]
+
+    yield start
+    for server in started:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def silence(tmp_path: Path) -> bytes:
+    """An hour of it, which keeps a worker busy."""
+    path = tmp_path / "silence.flac"
+    soundfile.write(path, np.zeros(3600 * 8000, np.int16), 8000)
+    return path.read_bytes()
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def refusal(*args: str, **environment: str) -> str:
+    """The one line that says why a server does not start."""
+    command = [sys.executable, "-m", "quadpred", "serve", *args]
+    result = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 2
+    assert not result.stdout
+    (line,) = result.stderr.splitlines()
+    return line.removeprefix("quadpred: ")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "music.example"])
+def test_others_need_a_token(host: str) -> None:
+    assert refusal("--host", host) == (
+        f"--host {host}: others can reach it; give a --token, or say --no-auth"
+    )
+
+
+def test_token_that_can_be_guessed() -> None:
+    for token in "", "secret", "é" * 16:
+        assert refusal("--token", token) == "--token: must be 16 or more plain characters"
+    assert "--token" in refusal(QUADPRED_TOKEN="secret")
+
+
+def test_address_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert refusal("--port", str(port)) == f"127.0.0.1:{port}: Address already in use"
+    assert refusal("--host", "no.example", "--no-auth").startswith("no.example:8000: ")
+
+
+def test_only_this_machine_is_answered(start: Start) -> None:
+    server, address = start()
+    assert address.startswith("http://127.0.0.1:")
+    listening = Path(f"/proc/{server.pid}/net/tcp").read_text()
+    assert f"0100007F:{httpx.URL(address).port:04X} 00000000:0000 0A" in listening
+
+
+def test_other_addresses_can_be_asked_for(start: Start) -> None:
+    _, address = start("--host", "0.0.0.0", "--token", "correct-horse-battery")
+    port = httpx.URL(address).port
+    assert httpx.get(f"http://127.0.0.1:{port}/v1/models").status_code == 401
+    _, address = start("--host", "0.0.0.0", "--no-auth")
+    port = httpx.URL(address).port
+    assert httpx.get(f"http://127.0.0.1:{port}/v1/models").status_code == 200
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_told_to_stop(start: Start, temporary: Path, silence: bytes, sent: int, code: int) -> None:
+    server, address = start()
+    workers = children(server.pid)
+    httpx.post(f"{address}v1/predictions", files={"file": silence})
+    server.send_signal(sent)
+    assert server.wait(timeout=30) == code
+    until(lambda: not any(map(alive, workers)))
+    assert not list(temporary.iterdir())
+
+
+def test_killed(start: Start, temporary: Path, silence: bytes) -> None:
+    server, address = start()
+    workers = children(server.pid)
+    assert workers
+    httpx.post(f"{address}v1/predictions", files={"file": silence})
+    server.kill()
+    server.wait()
+    until(lambda: not any(map(alive, workers)))
+    (left,) = temporary.iterdir()
+    start()
+    (folder,) = temporary.iterdir()
+    assert folder != left
+    assert not list(folder.iterdir())
+
+
+def test_the_extra_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "fastapi.py").write_text("raise ModuleNotFoundError(name='fastapi')")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    assert refusal(PYTHONPATH=path) == 'serving needs the extra: pip install "quadpred[web]"'

@@ -1,0 +1,184 @@
+"""Live audio over a WebSocket."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+
+import httpx
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from helpers.serving import serving, until, workers
+from helpers.sounds import music
+from quadpred.formats.documents import to_json
+from quadpred.predictor import Predictor
+from quadpred.web.limits import Limits
+from quadpred.web.security import Access
+
+RATE = 44_100
+TOKEN = "correct-horse-battery"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
+        with serving(Limits(live=2, upload=5, seconds=20)) as client:
+            yield client
+
+
+def address(client: httpx.Client, query: str = "") -> str:
+    return f"ws://{client.base_url.host}:{client.base_url.port}/v1/live{query}"
+
+
+def begin(connection: ClientConnection, rate: object = RATE) -> None:
+    connection.send(json.dumps({"sample_rate": rate}))
+
+
+def end(connection: ClientConnection) -> dict:
+    """Read to the last message, and return it."""
+    messages = []
+    with suppress(ConnectionClosed):
+        while True:
+            messages.append(connection.recv(timeout=60))
+    return json.loads(messages[-1])
+
+
+def test_rows_come_while_it_plays(client: httpx.Client) -> None:
+    samples = music(4.6, RATE)
+    with connect(address(client, "?speech=m&music=e")) as connection:
+        begin(connection)
+        rows = []
+        for second in range(4):
+            piece = samples[second * RATE : (second + 1) * RATE]
+            for part in np.array_split(piece, 10):
+                connection.send(part.astype("<f4").tobytes())
+            connection.send(samples[:0].tobytes())
+            if second:  # what lies before is out by now, whatever the resampler holds back
+                rows.append(json.loads(connection.recv(timeout=30)))
+        connection.send(samples[4 * RATE :].astype("<f4").tobytes())
+        connection.send('{"stop": true}')
+        *more, last = map(json.loads, connection)
+        assert connection.close_code == 1000
+    rows += more
+    assert [row["from"] for row in rows] == [0, 1, 2, 3, 4]
+    predictor = Predictor.of_languages("mandarin", "english")
+    heard = [to_json(part) for part in predictor.listen([samples], RATE)]
+    for row, part in zip(rows, heard, strict=True):
+        assert row["quadrant"] == part["quadrant"]["rows"]
+        assert row["arousal"] == part["arousal"]["rows"]
+        assert row["silent"] == part["silent"]
+    whole = last["done"]
+    assert whole["quadrant"]["rows"] == [row["quadrant"][0] for row in rows]
+    assert whole["duration"] == pytest.approx(4.6, abs=1e-3)
+    assert whole["source"] == "live"
+    assert whole["model"]["name"] == "mandarin-to-english"
+
+
+@pytest.mark.parametrize(
+    ("query", "messages", "detail"),
+    [
+        ("?speech=latin", [], "unknown language"),
+        ("", ['{"sample_rate": 5}'], "sample_rate"),
+        ("", ['{"sample_rate": "fast"}'], "sample_rate"),
+        ("", ['{"sample_rate": true}'], "sample_rate"),
+        ("", [b"\0\0\0\0"], "sample_rate"),
+        ("", ["no JSON"], "JSON"),
+        ("", ["[]"], "JSON"),
+        ("", ["[" * 100_000], "JSON"),
+        ("", ['{"sample_rate": 8000}', b"\0"], "32-bit"),
+        ("", ['{"sample_rate": 8000}', '{"go": true}'], "samples, or stop"),
+        ("", ['{"sample_rate": 8000}', np.float32([math.nan]).tobytes()], "finite"),
+        ("", ['{"sample_rate": 8000}', '{"stop": true}'], "there are none"),
+    ],
+)
+def test_what_is_no_sound(
+    client: httpx.Client, query: str, messages: list[str | bytes], detail: str
+) -> None:
+    with connect(address(client, query)) as connection:
+        for message in messages:
+            connection.send(message)
+        error = end(connection)["error"]
+        assert connection.close_code == 1008
+    assert detail in error["detail"]
+    assert error["status"] == 422
+
+
+def test_it_ends_where_the_limit_is(client: httpx.Client) -> None:
+    """And no message may be as long as it likes."""
+    with connect(address(client)) as connection:
+        begin(connection, 8000)
+        for _ in range(30):
+            connection.send(bytes(4 * 8000))
+        assert len(end(connection)["done"]["times"]) == 20
+    with connect(address(client)) as connection:
+        begin(connection)
+        connection.send(bytes(2_000_000))
+        with pytest.raises(ConnectionClosed):
+            connection.recv()
+        assert connection.close_code == 1009
+
+
+def test_listeners_are_counted_and_leave_nothing_behind(client: httpx.Client) -> None:
+    until(lambda: len(workers()) == 1)
+    with connect(address(client)) as first, connect(address(client)) as second:
+        begin(first)
+        begin(second)
+        until(lambda: len(workers()) == 3)
+        with connect(address(client)) as third:
+            assert end(third)["error"]["status"] == 429
+            assert third.close_code == 1013
+    until(lambda: len(workers()) == 1)
+    with connect(address(client)) as connection:
+        begin(connection)
+        connection.send(bytes(4 * RATE))
+        connection.send('{"stop": true}')
+        assert "done" in end(connection)
+
+
+def test_silent_client_is_sent_away(client: httpx.Client) -> None:
+    with connect(address(client)) as connection:
+        begin(connection)
+        assert end(connection)["error"]["detail"] == "nothing came for 5 seconds"
+
+
+@pytest.mark.parametrize(
+    "header", [{"Origin": "http://other.example"}, {"Origin": "null"}, {"Host": "rebound.example"}]
+)
+def test_other_sites_cannot_listen(client: httpx.Client, header: dict[str, str]) -> None:
+    origin = header.pop("Origin", None)
+    with (
+        pytest.raises(InvalidStatus, match="403"),
+        connect(address(client), origin=origin, additional_headers=header),
+    ):
+        pass
+
+
+def test_the_page_itself_can_listen(client: httpx.Client) -> None:
+    origin = str(client.base_url).rstrip("/")
+    with connect(address(client), origin=origin) as connection:
+        begin(connection)
+
+
+def test_a_token_is_needed(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
+    with serving(access=Access("127.0.0.1", TOKEN)) as client:
+        with pytest.raises(InvalidStatus, match="403"), connect(address(client)):
+            pass
+        with pytest.raises(InvalidStatus), connect(address(client, f"?token={TOKEN}")):
+            pass
+        bearer = {"Authorization": f"Bearer {TOKEN}"}
+        with connect(address(client), additional_headers=bearer) as connection:
+            begin(connection)
+        client.get(f"/?token={TOKEN}")
+        cookie = {"Cookie": f"quadpred={client.cookies['quadpred']}"}
+        with connect(address(client), additional_headers=cookie) as connection:
+            begin(connection)
