@@ -5,7 +5,7 @@
     ├── SummaryError        library.summary       a summary table cannot be read or holds no match
     ├── MoodError           library.moods         mood words that cannot be used
     ├── TagError            library.tags          a music file cannot be tagged
-    │   └── ForeignMoodError                      it has a mood that another program wrote
+    │   └── ExistingTagError                      it has a mood that another program wrote
     ├── BatchError          batch                 a library run cannot start or go on
     └── UsageError          cli.console           options that contradict each other
 

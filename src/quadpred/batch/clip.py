@@ -20,6 +20,7 @@ from quadpred.files import add_filename_to_errors, atomic_write
 from quadpred.formats import FORMATS
 from quadpred.formats.rows import second_rows
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
+from quadpred.library.fingerprint import audio_sha256
 from quadpred.prediction import Prediction
 from quadpred.predictor import Predictor
 
@@ -175,8 +176,7 @@ def _process(task: Task, predictor: Predictor, settings: Settings) -> Done:
     recording = task.recording
     try:
         stamp, started = stamp_of(recording.path), time.time()
-        with open(recording.path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = audio_sha256(recording.path)
     except OSError:
         predictor.predict(recording.path)  # says in words why it cannot be read
         raise

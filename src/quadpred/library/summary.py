@@ -14,7 +14,7 @@ from quadpred.prediction import Prediction
 __all__ = ["Clip", "LibraryError", "clip_of", "read_library"]
 
 _SHARES = ("arousal", "valence", "confidence")
-_COLUMNS = ("path", "file", "duration", "quadrant", *_SHARES, "uncertain")
+_COLUMNS = ("path", "file", "duration", "quadrant", *_SHARES, "uncertain", "sha256")
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -35,6 +35,7 @@ class Clip:
         valence: probability of positive valence, 0 to 1.
         confidence: probability of the most probable quadrant, 0 to 1.
         uncertain: whether the mood is not to be relied on.
+        sha256: checksum of the audio, as `audio_sha256` returns it; empty if it was not computed.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Clip:
     valence: float
     confidence: float
     uncertain: bool
+    sha256: str = ""
 
 
 def clip_of(prediction: Prediction) -> Clip:
@@ -123,6 +125,7 @@ def _clip(row: Mapping[str, Any], number: int) -> Clip:
             valence=float(row["valence"]),
             confidence=float(row["confidence"]),
             uncertain=_FLAGS[str(row["uncertain"]).lower()],
+            sha256=str(row["sha256"]),
         )
     except (TypeError, ValueError, KeyError):
         raise LibraryError(f"row {number} holds something that is not a number or flag") from None

@@ -1,7 +1,7 @@
 """Write moods into music files, each in its format's own tags, and remove them again.
 
-Tags are changed as raw items (`quadpred.rawtags`). Before a file is touched, its tags are removed
-again from the result in memory, and what remains must equal the file byte for byte.
+Tags are changed as raw items (`quadpred.library.rawtags`). Before a file is touched, its tags are
+removed again from the result in memory, and what remains must equal the file byte for byte.
 """
 
 import base64
@@ -13,11 +13,18 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from quadpred.rawtags.files import open_tags
-from quadpred.rawtags.items import MOOD, Container, ContainerError, Item, Patch, Patched, same
-from quadpred.rawtags.write import write_patches
-
 from quadpred.errors import QuadpredError
+from quadpred.library.rawtags.files import open_tags
+from quadpred.library.rawtags.items import (
+    MOOD,
+    Container,
+    ContainerError,
+    Item,
+    Patch,
+    Patched,
+    same,
+)
+from quadpred.library.rawtags.write import write_patches
 
 __all__ = [
     "AROUSAL",

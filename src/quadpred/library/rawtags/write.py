@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from quadpred.rawtags.items import ContainerError, Patch, Patched
+from quadpred.library.rawtags.items import ContainerError, Patch, Patched
 
 __all__ = ["write_patches"]
 

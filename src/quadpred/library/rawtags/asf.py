@@ -4,7 +4,15 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 from uuid import UUID
 
-from quadpred.rawtags.items import COMMENT, MOOD, Container, ContainerError, Item, Patch, Patched
+from quadpred.library.rawtags.items import (
+    COMMENT,
+    MOOD,
+    Container,
+    ContainerError,
+    Item,
+    Patch,
+    Patched,
+)
 
 __all__ = ["HEADER", "AsfTags"]
 

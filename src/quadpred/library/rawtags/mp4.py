@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from quadpred.rawtags.items import COMMENT, Container, ContainerError, Item, Patch, Patched
+from quadpred.library.rawtags.items import COMMENT, Container, ContainerError, Item, Patch, Patched
 
 __all__ = ["Mp4Tags"]
 

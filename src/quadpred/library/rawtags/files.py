@@ -8,11 +8,11 @@ import mutagen
 from mutagen.apev2 import APEv2
 from mutagen.mp3 import MPEGInfo
 
-from quadpred.rawtags import asf
-from quadpred.rawtags.id3 import HEADER, V1, Id3Tag, frames_of_v1, tag_size
-from quadpred.rawtags.items import Container, ContainerError, Item, Patch, Patched
-from quadpred.rawtags.mp4 import Mp4Tags
-from quadpred.rawtags.vorbis import FlacTags, OggTags
+from quadpred.library.rawtags import asf
+from quadpred.library.rawtags.id3 import HEADER, V1, Id3Tag, frames_of_v1, tag_size
+from quadpred.library.rawtags.items import Container, ContainerError, Item, Patch, Patched
+from quadpred.library.rawtags.mp4 import Mp4Tags
+from quadpred.library.rawtags.vorbis import FlacTags, OggTags
 
 __all__ = ["open_tags"]
 

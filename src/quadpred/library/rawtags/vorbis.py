@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from quadpred.rawtags.id3 import HEADER, tag_size
-from quadpred.rawtags.items import Container, ContainerError, Item, Patch, Patched
+from quadpred.library.rawtags.id3 import HEADER, tag_size
+from quadpred.library.rawtags.items import Container, ContainerError, Item, Patch, Patched
 
 __all__ = ["FlacTags", "OggTags", "VorbisComments"]
 

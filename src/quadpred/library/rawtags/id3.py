@@ -13,7 +13,7 @@ from typing import Self
 
 from mutagen.id3 import ID3, ParseID3v1
 
-from quadpred.rawtags.items import COMMENT, MOOD, ContainerError, Item
+from quadpred.library.rawtags.items import COMMENT, MOOD, ContainerError, Item
 
 __all__ = ["HEADER", "V1", "Id3Tag", "frames_of_v1", "tag_size"]
 
