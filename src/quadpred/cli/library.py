@@ -139,7 +139,7 @@ def tag(
     if undo:
         names = _names(summary, paths or ())
         remove = partial(_remove, dry_run=dry_run, touch=touch)
-        _report((name, partial(remove, name)) for name in names)
+        _report(((name, partial(remove, name)) for name in names), dry_run=dry_run)
         return
     predictor = None if summary else _predictor(speech, music, model)
     failed: dict[str, str] = {}
