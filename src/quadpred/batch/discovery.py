@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from quadpred.batch import BatchError
+from quadpred.files import as_unicode
 
-__all__ = ["Found", "Recording", "Shard", "discover", "is_collection", "natural_key", "unicode"]
+__all__ = [
+    "DiscoveryResult",
+    "Recording",
+    "Shard",
+    "discover",
+    "is_collection",
+    "natural_key",
+]
 
 LIST = "-"
 """Stands for a list of paths on standard input."""
@@ -36,7 +44,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Found:
+class DiscoveryResult:
     """What was found: recordings in natural order of their names, and why others were not."""
 
     recordings: list[Recording]
@@ -90,17 +98,12 @@ def natural_key(name: str) -> tuple[list[list[str | int]], str]:
     return [[int(s) if at % 2 else s for at, s in enumerate(part)] for part in folded], name
 
 
-def unicode(name: str) -> str:
-    """Escape the bytes of a file name that are not UTF-8, which tables cannot hold."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
 def is_collection(path: str) -> bool:
     """Tell whether a path stands for several recordings: a folder, a playlist, or the list `-`."""
     return path == LIST or _is_playlist(path) or os.path.isdir(path)
 
 
-def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) -> Found:
+def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) -> DiscoveryResult:
     """List the recordings of files, folders, playlists and of standard input.
 
     A folder is searched with all that it holds, hidden files and folders left out; links to files
@@ -129,10 +132,10 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
             raise BatchError(f"{path}: {clash}; give the folder that holds both")
         named[name] = path
         found[real] = Recording(name, os.path.abspath(path))
-    return Found(
+    return DiscoveryResult(
         sorted(
             (recording for recording in found.values() if shard.holds(recording.name)),
-            key=lambda recording: natural_key(unicode(recording.name)),
+            key=lambda recording: natural_key(as_unicode(recording.name)),
         ),
         {path: reason for path, reason in errors.items() if shard.holds(path)},
     )

@@ -122,14 +122,14 @@ def read_vocabulary(path: Path) -> Vocabulary:
     for name, word in given.items():
         if name not in (*QUADRANT.classes, *PLACES):
             names = ", ".join((*QUADRANT.classes, *PLACES))
-            raise MoodError(f"{path}: {name}: unknown name; choose from {names}")
+            raise MoodError(f"{path}: unknown name {name!r}; choose from {names}")
         if not isinstance(word, str) or not word.strip() or not word.isprintable():
-            raise MoodError(f"{path}: {name}: must be a non-empty string")
+            raise MoodError(f"{path}: {name}: must be a non-empty string of one line")
     own = {name: word.strip() for name, word in given.items()}
     words = {name: own.get(name, word) for name, word in WORDS.items()}
     places = {name: own.get(name, name) for name in PLACES}
     for names in (*words.values(), *words), tuple(places.values()):
         folded = [name.casefold() for name in names]
         if twice := sorted({name for name in folded if folded.count(name) > 1}):
-            raise MoodError(f"{path}: {twice[0]}: is used twice")
+            raise MoodError(f"{path}: {twice[0]!r} is used twice")
     return Vocabulary(words, places)

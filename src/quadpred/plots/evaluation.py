@@ -25,20 +25,19 @@ from quadpred.plots.style import (
 __all__ = ["confusion_matrix", "reliability", "save_confusion_matrix", "save_reliability"]
 
 _CELL = 0.85  # inches, side of a confusion matrix's cell
-_SURE = [0.25, 0.5, 0.75, 1.0]
+_TICKS = [0.25, 0.5, 0.75, 1.0]
 _UNITS = {"clip": "clips", "window": "seconds"}
 _POINTS = "#c4426a"  # of magma, as the heat maps are
 
 
 def confusion_matrix(counts: NDArray[np.int64], head: Head, *, unit: str = "clip") -> Figure:
-    """Draw how often a class was taken for which.
+    """Draw a confusion matrix: one row per true class, one column per predicted class.
 
-    A row a true class, a column a guess. Colour and the upper number are the share of the row, the
-    lower number is the count.
+    Colour and the upper number are the share of the row, the lower number is the count.
 
     Args:
         counts: shape (classes, classes), in the order of the head's classes.
-        head: whose classes they are.
+        head: that the classes belong to.
         unit: what was counted, "clip" or "window".
     """
     classes = len(head.classes)
@@ -57,7 +56,7 @@ def confusion_matrix(counts: NDArray[np.int64], head: Head, *, unit: str = "clip
         axes.set_yticks(range(classes), [class_name(head, index) for index in range(classes)])
         axes.tick_params(length=0, labelcolor=INK)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel("guessed", labelpad=6)
+        axes.set_xlabel("predicted", labelpad=6)
         axes.set_ylabel("true", labelpad=6)
         title = f"{head.name.capitalize()} by {unit}"
         figure.text(MARGIN / width, 1 - 0.42 / height, title, weight="bold", fontsize=14)
@@ -78,18 +77,18 @@ def save_confusion_matrix(
 
 
 def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
-    """Write a cell's share and count, in what can be read on its colour."""
+    """Write a cell's share and count, legible on its colour."""
     colour = "white" if share > 0.46 else INK
     weight = "bold" if row == column else "normal"
-    place: dict[str, Any] = {"ha": "center", "color": colour}
-    axes.text(column, row - 0.06, f"{share:.0%}", va="center", fontweight=weight, **place)
-    axes.text(column, row + 0.24, f"{count:,}", va="center", fontsize=8, **place)
+    alignment: dict[str, Any] = {"ha": "center", "color": colour}
+    axes.text(column, row - 0.06, f"{share:.0%}", va="center", fontweight=weight, **alignment)
+    axes.text(column, row + 0.24, f"{count:,}", va="center", fontsize=8, **alignment)
 
 
 def reliability(calibration: Mapping[str, Any]) -> Figure:
-    """Draw how often guesses are right against how sure the model is of them, by head.
+    """Draw a reliability diagram per head: accuracy against predicted probability.
 
-    On the diagonal, probabilities can be taken at their word. The larger a point, the more guesses.
+    On the diagonal, the model is calibrated. The area of a point is its share of predictions.
 
     Args:
         calibration: as `quadpred.train.evaluate` returns it.
@@ -104,18 +103,20 @@ def reliability(calibration: Mapping[str, Any]) -> Figure:
             axes = figure.add_axes((left / width, below / height, side / width, side / height))
             axes.plot([0, 1], [0, 1], color=SILENCE, linewidth=2, zorder=0)
             for unit, colour in (("clip", INK), ("window", _POINTS)):
-                told = calibration[head.name][unit]
-                sure, right, share = np.array(told["reliability"]).T
-                label = f"{_UNITS[unit]}: off by {told['error']:.3f}"
-                axes.plot(sure, right, color=colour, linewidth=1)
-                axes.scatter(sure, right, 12 + 260 * share, color=colour, label=label, linewidth=0)
-            axes.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02), xticks=_SURE, yticks=_SURE)
+                fitted = calibration[head.name][unit]
+                confidence, accuracy, share = np.array(fitted["reliability"]).T
+                label = f"{_UNITS[unit]}: error {fitted['error']:.3f}"
+                axes.plot(confidence, accuracy, color=colour, linewidth=1)
+                axes.scatter(
+                    confidence, accuracy, 12 + 260 * share, color=colour, label=label, linewidth=0
+                )
+            axes.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02), xticks=_TICKS, yticks=_TICKS)
             axes.spines[:].set_visible(False)
-            axes.set_xlabel("probability of the guess", labelpad=5)
+            axes.set_xlabel("predicted probability", labelpad=5)
             if number:
                 axes.set_yticklabels([])
             else:
-                axes.set_ylabel("share that is right")
+                axes.set_ylabel("accuracy")
             axes.tick_params(length=0, labelcolor=GREY)
             axes.legend(frameon=False, loc="upper left", markerscale=0.6, borderpad=0)
             axes.set_title(head.name.capitalize(), loc="left", weight="bold", pad=8)

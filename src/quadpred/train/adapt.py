@@ -16,6 +16,7 @@ from typing import Any
 
 from quadpred import registry
 from quadpred.audio import AudioError
+from quadpred.errors import QuadpredError
 from quadpred.files import atomic_write, check_target
 from quadpred.labels import QUADRANT
 from quadpred.train.card import card
@@ -38,7 +39,7 @@ FOLDS = 3
 _UNSURE = "On songs of groups that it had not heard, its quadrants were no better than chance."
 
 
-class AdaptError(ValueError):
+class AdaptError(QuadpredError):
     """What cannot be adapted to, or written. One line: the file and the reason."""
 
 
@@ -236,7 +237,7 @@ def _export(
     about: dict[str, Any] = {
         "name": adapted.model.stem,
         "speech": speech,
-        "music": manifest.sheet.language if known else "own",
+        "music": manifest.sheet.language if known else "custom",
         "experimental": _UNSURE if adapted.unsure else "",
         "calibration": adapted.scores["calibration"],
     }

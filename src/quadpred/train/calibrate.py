@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quadpred.prediction import lead
+from quadpred.prediction import margin
 
 __all__ = ["calibration_error", "coverages", "reliability", "temperature", "tempered"]
 
@@ -85,16 +85,16 @@ def coverages(probabilities: Array, truth: NDArray[np.integer[Any]]) -> list[dic
     """Accuracy where only the guesses that are furthest ahead of the next class are kept.
 
     Returns:
-        For each share that is kept: `coverage`, the least `lead` in it, its `accuracy`.
+        For each share that is kept: `coverage`, the least `margin` in it, its `accuracy`.
     """
-    ahead = lead(probabilities)
+    ahead = margin(probabilities)
     right = probabilities.argmax(1) == truth
     order = np.argsort(-ahead, kind="stable")
     kept = [max(1, round(share * len(order))) for share in SHARES]
     return [
         {
             "coverage": share,
-            "lead": float(ahead[order[count - 1]]),
+            "margin": float(ahead[order[count - 1]]),
             "accuracy": float(right[order[:count]].mean()),
         }
         for share, count in zip(SHARES, kept, strict=True)

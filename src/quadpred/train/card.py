@@ -36,7 +36,7 @@ def card(
         exported: how far the file is from the trained network.
         name: of the model.
         speech: language of the speech.
-        music: language of the music, or "own".
+        music: language of the music, or "custom".
         sha256: of the ONNX file.
         scores: what each evaluation was of, in words, and its result.
         calibration: the one that the model was exported with.
@@ -45,7 +45,7 @@ def card(
     """
     recipe = described["recipe"]["name"]
     spoken = "English and Mandarin" if speech == "mixed" else speech.capitalize()
-    heard = "somebody's own" if music == "own" else music.capitalize()
+    heard = "somebody's own" if music == "custom" else music.capitalize()
     lines = [f"# {name}", ""]
     lines += [
         f"Perceived emotion of music, a row a second: an encoder pre-trained on {spoken} speech,"
@@ -203,8 +203,8 @@ def _confidence(calibration: Mapping[str, Any], picture: str) -> list[str]:
         f"![Probability of the guess against the share that is right]({picture})",
         "",
         "A clip is called uncertain when its most probable quadrant is less than"
-        f" {calibration['lead_clip']:.2f} ahead of the next, a second when it is less than"
-        f" {calibration['lead_second']:.2f} ahead: the closest 30 % of what was held out."
+        f" {calibration['min_margin_clip']:.2f} ahead of the next, a second when it is less than"
+        f" {calibration['min_margin_second']:.2f} ahead: the closest 30 % of what was held out."
         " Accuracy of the quadrant where only those furthest ahead are kept:",
         "",
         "| kept | clips | seconds |",

@@ -70,10 +70,10 @@ def evaluate(
         each with its interval; accuracy; F1, precision, recall and number by class; and the
         confusion matrix (rows are the truth). For clips also the mean negative log-likelihood.
         Under "calibration": by head the `temperature`, and by unit the calibration error before
-        and after, and the reliability after; the least lead of the quadrant of a certain second
-        and clip (`lead_second`, `lead_clip`); and how accuracy rises as coverage falls. What is
-        measured after calibration, is with temperatures fitted on the other folds, if there are
-        several. Under "runs": each one's fold, seed and scores. A clip counts once for each run
+        and after, and the reliability after; the least margin of the quadrant of a certain second
+        and clip (`min_margin_second`, `min_margin_clip`); and how accuracy rises as coverage
+        falls. What is measured after calibration, is with temperatures fitted on the other folds,
+        if there are several. Under "runs": each one's fold, seed and scores. A clip counts once for each run
         that heard it, but once in "clips".
 
     Raises:
@@ -157,9 +157,9 @@ def _calibration(parts: Sequence[tuple[Head, _Heard]]) -> dict[str, Any]:
                 for unit, (probabilities, truth, before) in units.items()
             },
         }
-    told["lead_clip"], told["lead_second"] = (
+    told["min_margin_clip"], told["min_margin_second"] = (
         next(
-            kept["lead"]
+            kept["margin"]
             for kept in told[QUADRANT.name][unit]["coverage"]
             if kept["coverage"] == CERTAIN
         )

@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from quadpred import __version__
+from quadpred.errors import QuadpredError
 from quadpred.labels import HEADS
 from quadpred.predictor import METADATA_KEY
 from quadpred.train.network import Classifier
@@ -30,7 +31,7 @@ LARGE = 2**16  # matrices of as many numbers are stored as int8
 ROWS = 40  # of the log-mels that both are compared on: more than any context
 
 
-class ExportError(RuntimeError):
+class ExportError(QuadpredError):
     """An exported network that does not compute what the trained one does."""
 
 
@@ -103,12 +104,12 @@ def export(
         "features": features.as_dict(),
         "context": classifier.context,
         "labels": {head.name: head.classes for head in HEADS},
-        "origin": {
+        "model": {
             "name": name,
             "speech": speech,
             "music": music,
-            "experimental": experimental,
-            **{key: fitted[key] for key in ("lead_second", "lead_clip") if fitted},
+            "caveat": experimental,
+            **{key: fitted[key] for key in ("min_margin_second", "min_margin_clip") if fitted},
         },
         "recipe": recipe.name,
         "quadpred": __version__,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
+from quadpred.errors import QuadpredError
 from quadpred.train.corpora import DataSheet
 from quadpred.train.recipe import Recipe
 
@@ -38,7 +39,7 @@ Validate = Callable[[nn.Module], dict[str, float]] | None
 AVERAGE_DECAY = 0.99  # of the running average of weights: about the last hundred steps
 
 
-class RunError(ValueError):
+class RunError(QuadpredError):
     """A run's folder that cannot be used. One line: the folder and the reason."""
 
 

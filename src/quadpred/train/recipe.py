@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from quadpred.errors import QuadpredError
 from quadpred.features import FeatureConfig
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 
-class RecipeError(ValueError):
+class RecipeError(QuadpredError):
     """A recipe that cannot be read. `str(error)` is one line: the file and the reason."""
 
 

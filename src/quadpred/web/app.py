@@ -1,7 +1,6 @@
 """The server: routes, and what they answer."""
 
 import asyncio
-import csv
 import io
 import json
 import re
@@ -16,8 +15,9 @@ from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingRes
 from fastapi.staticfiles import StaticFiles
 
 from quadpred import __version__, registry
+from quadpred.formats.rows import write_csv
 from quadpred.labels import HEADS
-from quadpred.prediction import Origin
+from quadpred.prediction import ModelInfo, Prediction
 from quadpred.web.jobs import Job, Jobs
 from quadpred.web.limits import Limits
 from quadpred.web.live import live
@@ -47,13 +47,13 @@ _WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,9})\b")  # RFC 7240, section 4.3
 
 
 _CSV = """\
-second,Q1,Q2,Q3,Q4,arousal,valence,silent,uncertain
-0,0.1,0.7,0.15,0.05,0.8,0.15,0,0
+second,Q1,Q2,Q3,Q4,arousal,valence,uncertain,silent
+0,0.1,0.7,0.15,0.05,0.8,0.15,false,false
 """
 _EVENTS = """\
 event: rows
 data: {"from": 0, "quadrant": [[0.1, 0.7, 0.15, 0.05]], "arousal": [[0.2, 0.8]], \
-"valence": [[0.85, 0.15]], "silent": [false], "uncertain": [false]}
+"valence": [[0.85, 0.15]], "silent": [false], "uncertain_seconds": [false]}
 
 event: progress
 data: {"seconds": 1.0, "duration": 1.0}
@@ -219,12 +219,12 @@ def _on_board(limits: Limits) -> dict[str, Any]:
 
 
 def _described(model: registry.Model) -> dict[str, Any]:
-    origin = Origin(model.name, model.speech, model.music, model.sha256)
+    info = ModelInfo(model.name, model.speech, model.music, model.sha256)
     return {
         "name": model.name,
         "speech": model.speech,
         "music": model.music,
-        "case": origin.case,
+        "transfer_setting": info.transfer_setting,
         "experimental": model.experimental,
     }
 
@@ -265,15 +265,7 @@ def _download(content: bytes, job: Job, suffix: str, kind: str) -> Response:
 
 
 def _table(result: bytes) -> bytes:
-    """Return rows as CSV, one a second."""
-    prediction = json.loads(result)
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(["second", "Q1", "Q2", "Q3", "Q4", "arousal", "valence", "silent", "uncertain"])
-    columns = (prediction[head.name]["rows"] for head in HEADS)
-    flags = prediction["silent"], prediction["uncertain"]
-    for second, (quadrant, arousal, valence, silent, uncertain) in enumerate(
-        zip(*columns, *flags, strict=True)
-    ):
-        table.writerow([second, *quadrant, arousal[1], valence[1], int(silent), int(uncertain)])
-    return text.getvalue().encode()
+    """Return the rows of a prediction as CSV."""
+    file = io.BytesIO()
+    write_csv(Prediction.from_dict(json.loads(result)), file)
+    return file.getvalue()

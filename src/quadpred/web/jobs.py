@@ -32,7 +32,6 @@ class Job:
         source: its name at the client.
         events: server-sent events, ready to send, in order.
         result: the prediction as JSON.
-        kept: the prediction as the workers understand it.
         picture: the tag-gram as PNG, once somebody wanted it.
         seen: when somebody last asked, in seconds of the monotonic clock.
         ended: when the work ended, in seconds of the same clock.
@@ -50,7 +49,6 @@ class Job:
     warning: str | None = None
     error: dict[str, Any] | None = None
     result: bytes | None = None
-    kept: bytes = b""
     picture: bytes | None = None
     events: list[bytes] = field(default_factory=list)
     seen: float = field(default_factory=time.monotonic)
@@ -82,8 +80,6 @@ class Job:
             case "progress":
                 self.progress = {"seconds": head["seconds"], "duration": head["duration"]}
                 self._tell("progress", json.dumps(self.progress).encode())
-            case "kept":
-                self.kept = body
             case "done":
                 self.result, self.warning = body.strip(), head["warning"]
                 self._end("done")
@@ -235,7 +231,7 @@ class Jobs:
             if job.picture is None:
                 try:
                     async with asyncio.timeout(self._limits.work):
-                        await self._artist.send("draw", job.kept)
+                        await self._artist.send("draw", job.result or b"")
                         async for head, body in self._artist.answers():
                             if head["kind"] == "done":
                                 job.picture = body

@@ -14,8 +14,9 @@ _MODEL = {
     "name": "english-to-english",
     "speech": "english",
     "music": "english",
-    "case": "intra-linguistic",
+    "transfer_setting": "intra-linguistic",
 }
+_MARGINS = {"min_margin_second": 0.11, "min_margin_clip": 0.12}
 _ROWS: dict[str, Any] = {
     "quadrant": [[0.1, 0.7, 0.15, 0.05], [0.2, 0.6, 0.1, 0.1]],
     "arousal": [[0.2, 0.8], [0.3, 0.7]],
@@ -26,10 +27,11 @@ _RESULT: dict[str, Any] = {
     "quadpred": "0.1.0",
     "source": "song.mp3",
     "duration": 2.1,
-    "model": {**_MODEL, "sha256": 64 * "0", "experimental": ""},
+    "damage": None,
+    "model": {**_MODEL, "sha256": 64 * "0", "caveat": "", **_MARGINS},
     "winner": "Q2",
     "confidence": 0.65,
-    "unsure": False,
+    "uncertain": False,
     "means": {
         "quadrant": {"Q1": 0.15, "Q2": 0.65, "Q3": 0.125, "Q4": 0.075},
         "arousal": {"negative": 0.25, "positive": 0.75},
@@ -37,7 +39,7 @@ _RESULT: dict[str, Any] = {
     },
     "times": [0.0, 1.0],
     "silent": [False, False],
-    "uncertain": [False, False],
+    "uncertain_seconds": [False, False],
     "quadrant": {"classes": ["Q1", "Q2", "Q3", "Q4"], "rows": _ROWS["quadrant"]},
     "arousal": {"classes": ["negative", "positive"], "rows": _ROWS["arousal"]},
     "valence": {"classes": ["negative", "positive"], "rows": _ROWS["valence"]},
@@ -101,7 +103,7 @@ class Model(BaseModel):
     name: str
     speech: str
     music: str
-    case: str
+    transfer_setting: str
     experimental: bool
 
 
@@ -137,15 +139,17 @@ class Progress(BaseModel):
     duration: float | None
 
 
-class Origin(BaseModel):
+class ModelInfo(BaseModel):
     """The model that made a prediction."""
 
     name: str
     sha256: str
     speech: str
     music: str
-    case: str
-    experimental: str
+    transfer_setting: str
+    caveat: str
+    min_margin_second: float
+    min_margin_clip: float
 
 
 class Rows(BaseModel):
@@ -164,14 +168,15 @@ class PredictionDocument(BaseModel):
     quadpred: str
     source: str
     duration: float
-    model: Origin
+    damage: str | None
+    model: ModelInfo
     winner: Literal["Q1", "Q2", "Q3", "Q4"]
     confidence: float
-    unsure: bool
+    uncertain: bool
     means: dict[str, dict[str, float]]
     times: list[float]
     silent: list[bool]
-    uncertain: list[bool]
+    uncertain_seconds: list[bool]
     quadrant: Rows
     arousal: Rows
     valence: Rows

@@ -8,11 +8,9 @@ import gc
 import io
 import json
 import os
-import pickle
 import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -23,7 +21,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError, AudioWarning, TooLongError
+from quadpred.audio import AudioError, TooLongError
 from quadpred.confine import die_with_parent, limit_memory
 from quadpred.formats.documents import json_line, to_json
 from quadpred.labels import HEADS
@@ -31,7 +29,6 @@ from quadpred.mpeg import find_frames
 from quadpred.prediction import Prediction, join
 from quadpred.predictor import Predictor
 from quadpred.registry import find
-from quadpred.sources import printable
 from quadpred.web.wire import Message, pack, read
 
 _AHEAD = 4  # messages read before they are needed; live audio waits in the pipe beyond
@@ -83,7 +80,7 @@ class _Worker:
     def _predictor(self, speech: str, music: str) -> Predictor:
         model = find(speech, music)
         if model.name not in self._predictors:
-            self._predictors[model.name] = Predictor(model.path, sha256=model.sha256)
+            self._predictors[model.name] = Predictor.load(speech=speech, music=music)
         return self._predictors[model.name]
 
     def serve(self, task: dict[str, Any], body: bytes) -> None:
@@ -111,13 +108,9 @@ class _Worker:
     ) -> None:
         length = _announced(path)
         self._tell("progress", seconds=0.0, duration=length)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AudioWarning)
-            stream = self._predictor(speech, music).stream(path, longest=longest)
-            prediction = self._passed_on(stream, source, length)
-        said = [str(w.message) for w in caught if issubclass(w.category, AudioWarning)]
-        warning = said[0].removeprefix(f"{printable(path)}: ") if said else None
-        self._done(prediction, warning=warning)
+        stream = self._predictor(speech, music).stream(path, longest=longest)
+        prediction = self._passed_on(stream, source, length)
+        self._done(prediction, warning=prediction.damage)
 
     def _listen(self, _: bytes, speech: str, music: str, rate: int) -> None:
         predictor = self._predictor(speech, music)
@@ -144,15 +137,13 @@ class _Worker:
         return replace(join(heard), source=source)
 
     def _done(self, prediction: Prediction, **more: Any) -> None:
-        self._tell("kept", pickle.dumps(prediction))
         self._tell("done", json_line(prediction), **more)
 
     def _draw(self, prediction: bytes) -> None:
         from quadpred.plots.taggram import save_taggram  # half a second that others need not wait
 
         picture = io.BytesIO()
-        # Only what `_done` has packed comes here.
-        save_taggram(pickle.loads(prediction), picture)
+        save_taggram(Prediction.from_dict(json.loads(prediction)), picture)
         self._tell("done", picture.getvalue())
 
 
@@ -160,7 +151,7 @@ def _rows(part: Prediction) -> dict[str, Any]:
     """What of a prediction there is one of a second."""
     whole = to_json(part)
     rows = {head.name: whole[head.name]["rows"] for head in HEADS}
-    return {**rows, "silent": whole["silent"], "uncertain": whole["uncertain"]}
+    return {**rows, "silent": whole["silent"], "uncertain_seconds": whole["uncertain_seconds"]}
 
 
 def _announced(path: str) -> float | None:

@@ -19,6 +19,7 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from quadpred.errors import QuadpredError
 from quadpred.files import add_filename_to_errors
 from quadpred.train.corpora.corpus import Archive, Corpus
 
@@ -43,7 +44,7 @@ DAMAGED = (
 SPARE = 64 << 20  # bytes allowed beyond what is announced or expected
 
 
-class FetchError(ValueError):
+class FetchError(QuadpredError):
     """A download or archive that cannot be used. One line: what, and the reason."""
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from quadpred.errors import QuadpredError
 from quadpred.labels import QUADRANT
 
 __all__ = [
@@ -33,7 +34,7 @@ SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".
 """Of the files that a folder is searched for."""
 
 
-class ManifestError(ValueError):
+class ManifestError(QuadpredError):
     """A manifest or labels file that cannot be used. One line: the file and the reason."""
 
 
