@@ -9,6 +9,7 @@
     ├── MoodError               library.moods           mood words cannot be used
     ├── TagError                library.tags            a music file cannot be tagged
     │   └── ExistingTagError                            it has a mood of another program
+    ├── IntervalError           library.moments         intervals cannot be read or averaged
     ├── FormatError             formats                 no such output format
     ├── BatchError              batch                   a run cannot start or continue
     ├── UsageError              cli.console             options that cannot be combined

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.labels import HEADS, QUADRANT, Head
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["ModelInfo", "Prediction", "join", "margin"]
 
@@ -147,6 +150,23 @@ class Prediction:
         rows = self.head(head)
         one_hot: Array = np.eye(rows.shape[1], dtype=np.float32)[rows.argmax(axis=1)]
         return one_hot
+
+    def to_frame(self) -> "DataFrame":
+        """Return a pandas frame with one row per second.
+
+        Its index `second` holds times from the start of the recording. Its columns are `Q1` to
+        `Q4`, `arousal` and `valence` (probability of "positive"), `uncertain` and `silent`.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed.
+        """
+        import pandas  # as slow to import as the whole package
+
+        columns = dict(zip(QUADRANT.classes, self.quadrant.T, strict=True))
+        columns |= {"arousal": self.arousal[:, 1], "valence": self.valence[:, 1]}
+        columns |= {"uncertain": self.uncertain_seconds, "silent": self.silent}
+        index = pandas.to_timedelta(np.arange(len(self)), unit="s").rename("second")
+        return pandas.DataFrame(columns, index=index)
 
     def means(self) -> dict[str, dict[str, float]]:
         """Return the mean probability of every class, by head and class."""

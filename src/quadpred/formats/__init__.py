@@ -10,7 +10,14 @@ from typing import BinaryIO
 
 from quadpred.errors import QuadpredError
 from quadpred.files import add_filename_to_errors, atomic_write
-from quadpred.formats.annotations import write_audacity, write_jams
+from quadpred.formats.annotations import (
+    write_audacity,
+    write_elan,
+    write_jams,
+    write_moodbar,
+    write_sonic_visualiser,
+    write_textgrid,
+)
 from quadpred.formats.documents import write_json
 from quadpred.formats.rows import write_csv, write_npy, write_parquet
 from quadpred.prediction import Prediction
@@ -49,6 +56,10 @@ FORMATS: Mapping[str, Format] = {
     "png": Format(".png", _write_png),
     "jams": Format(".jams", write_jams),
     "audacity": Format(".txt", write_audacity),
+    "textgrid": Format(".TextGrid", write_textgrid),
+    "elan": Format(".eaf", write_elan),
+    "sonic-visualiser": Format(".svl", write_sonic_visualiser),
+    "moodbar": Format(".mood", write_moodbar),
 }
 
 
