@@ -7,6 +7,7 @@
     ├── ModelError              predictor               a model file or device cannot be used
     ├── SummaryError            library.summary         a summary cannot be read or has no match
     ├── MoodError               library.moods           mood words cannot be used
+    ├── PlaylistError           library.playlist_files  a playlist cannot be written or refreshed
     ├── TagError                library.tags            a music file cannot be tagged
     │   └── ExistingTagError                            it has a mood of another program
     ├── IntervalError           library.moments         intervals cannot be read or averaged
