@@ -165,7 +165,7 @@ def test_the_picture_shows_every_clip():
     assert sorted(drawn) == sorted((c.valence, c.arousal) for c in CLIPS)
     texts = {text.get_text() for text in [*axes.texts, *figure.texts]}
     assert {"happy", "tense", "$traurig$", "calm"} < texts
-    assert "7 clips, 3 of them uncertain (rings)" in texts
+    assert "7 songs, 3 of them uncertain (rings)" in texts
 
 
 def test_the_picture_has_the_quadrants_colours_where_they_are():

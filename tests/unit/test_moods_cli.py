@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -249,31 +250,68 @@ def test_extras_that_are_missing(summary):
 # playlist
 
 
+def songs_of(text):
+    """Paths of an m3u8."""
+    lines = text.splitlines()
+    assert lines[0] == "#EXTM3U"
+    return [line for line in lines if not line.startswith("#")]
+
+
 def test_a_playlist_of_a_mood(summary, folder):
     result = run("playlist", summary, "--mood", "Calm")
-    assert result.stdout == f"#EXTM3U\n#EXTINF:180,calm\n{folder / 'calm.flac'}\n"
+    assert songs_of(result.stdout) == [str(folder / "calm.flac")]
+    assert "#EXTINF:180,calm\n" in result.stdout
     result = run("playlist", summary, "--mood", "calm", "-o", "lists/calm.m3u8")
     assert result.stdout == "lists/calm.m3u8: 1 songs, 3 minutes\n"
-    assert Path("lists/calm.m3u8").read_text().endswith(f"\n{folder / 'calm.flac'}\n")
+    assert songs_of(Path("lists/calm.m3u8").read_text()) == [str(folder / "calm.flac")]
     run("playlist", summary, "--mood", "calm", "-o", "calm.m3u8")
-    assert Path("calm.m3u8").read_text() == "#EXTM3U\n#EXTINF:180,calm\ncalm.flac\n"
+    assert songs_of(Path("calm.m3u8").read_text()) == ["calm.flac"]
 
 
 def test_a_playlist_from_mood_to_mood(summary):
-    lines = run("playlist", summary, "--from", "sad", "--to", "calm").stdout.splitlines()
-    assert [Path(line).name for line in lines[2::2]] == ["sad.flac", "calm.flac"]
+    result = run("playlist", summary, "--from", "sad", "--to", "calm")
+    assert [Path(line).name for line in songs_of(result.stdout)] == ["sad.flac", "calm.flac"]
+
+
+def test_playlists_in_other_formats(summary):
+    songs = json.loads(run("playlist", summary, "--mood", "sad", "--format", "json").stdout)[
+        "songs"
+    ]
+    assert [Path(song["file"]).name for song in songs] == ["sad.flac"]
+    run("playlist", summary, "--scene", "sleep", "--format", "nsp", "-o", "Sleep.nsp")
+    assert json.loads(Path("Sleep.nsp").read_text())["name"] == "Sleep"
+    line = complaint("playlist", summary, "--scene", "wind-down", "--format", "nsp")
+    assert line.startswith("--format nsp cannot hold a path")
+    line = complaint("playlist", summary, "--mood", "sad", "--max-minutes", "9", "--format", "nsp")
+    assert "cannot have --max-minutes" in line
+
+
+def test_playlists_are_refreshed(summary, folder):
+    run("playlist", summary, "--mood", "sad", "--max-per-artist", "1", "-o", "sad.m3u8")
+    run("playlist", summary, "--mood", "sad", "--format", "json", "-o", "sad.json")
+    more = [replace(clip(name, "Q3"), file=str(folder / name)) for name in ("x.flac", "y.flac")]
+    write_parquet(summary, more)
+    result = run("playlist", "--refresh", "sad.m3u8", "--refresh", "sad.json")
+    assert result.stdout.splitlines()[0] == "sad.m3u8: 2 songs, 6 minutes"
+    assert songs_of(Path("sad.m3u8").read_text()) == ["x.flac", "y.flac"]
+    assert len(json.loads(Path("sad.json").read_text())["songs"]) == 2
+    Path("foreign.m3u8").write_text("#EXTM3U\na.mp3\n")
+    line = complaint("playlist", "--refresh", "foreign.m3u8")
+    assert line.startswith("foreign.m3u8: quadpred did not make this playlist")
+    assert "--refresh reads all" in complaint("playlist", summary, "--refresh", "sad.m3u8")
 
 
 def test_playlists_that_cannot_be(summary):
-    assert complaint("playlist", summary).startswith("playlist: say either --mood")
-    assert complaint("playlist", summary, "--from", "sad").startswith("playlist: say either")
+    assert complaint("playlist", summary).startswith("give either --mood, or --scene")
+    assert complaint("playlist", summary, "--from", "sad").startswith("give either --mood")
     both = ["--mood", "sad", "--from", "sad", "--to", "happy"]
-    assert complaint("playlist", summary, *both).startswith("playlist: say either")
+    assert complaint("playlist", summary, *both).startswith("give either --mood")
+    assert complaint("playlist", "--mood", "sad").startswith("give the summary.csv")
     assert complaint("playlist", summary, "--mood", "blue").startswith("blue: unknown mood")
-    assert "certain enough" in complaint("playlist", summary, "--mood", "happy")
-    assert complaint("playlist", "none.csv", "--mood", "sad").startswith("none.csv: No such file")
+    assert "no song is confidently happy" in complaint("playlist", summary, "--mood", "happy")
+    assert complaint("playlist", "none.csv", "--mood", "sad").endswith("No such file or directory")
     line = complaint("playlist", summary, "--mood", "sad", "--max-minutes", "1", "-o", "a.m3u8")
-    assert line.endswith("is short enough")
+    assert line == "every sad song is longer than 1 minutes"
     assert not Path("a.m3u8").exists()
 
 
@@ -281,14 +319,14 @@ def test_playlists_that_cannot_be(summary):
 
 
 def test_maps(summary):
-    assert run("map", summary, "-o", "map.png").stdout == "map.png: 4 clips\n"
+    assert run("map", summary, "-o", "map.png").stdout == "map.png: 4 songs\n"
     assert Path("map.png").read_bytes().startswith(b"\x89PNG")
-    assert run("map", summary, "-o", "map.html").stdout == "map.html: 4 clips\n"
+    assert run("map", summary, "-o", "map.html").stdout == "map.html: 4 songs\n"
     assert Path("map.html").read_bytes().startswith(b"<!doctype html>")
 
 
 def test_maps_that_cannot_be(summary, folder):
-    assert complaint("map", summary, "-o", "map.pdf") == "map.pdf: a map is a .png or a .html"
+    assert complaint("map", summary, "-o", "map.pdf") == "-o map.pdf: must end in .png or .html"
     write_csv(folder / "empty.csv", [])
-    assert complaint("map", "empty.csv", "-o", "map.png") == "empty.csv: there is no clip in it"
+    assert complaint("map", "empty.csv", "-o", "map.png") == "empty.csv: has no rows"
     assert not Path("map.png").exists()
