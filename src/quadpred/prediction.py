@@ -65,6 +65,8 @@ class Prediction:
         model: the model that made the prediction.
         source: name of the file, or empty for samples.
         damage: one line on what of the file is damaged or missing, or `None`.
+        embedding: pooled latent of each second, shape (rows, width), float32; `None` if the model
+            file has no such output.
     """
 
     quadrant: Array
@@ -75,6 +77,7 @@ class Prediction:
     model: ModelInfo
     source: str = ""
     damage: str | None = None
+    embedding: Array | None = None
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Prediction":
@@ -145,11 +148,34 @@ class Prediction:
         small = margin(self.mean(QUADRANT)[None])[0] < self.model.min_margin_clip
         return bool(self.silent.all() or small)
 
-    def winners(self, head: Head = QUADRANT) -> Array:
-        """Return 1 for each row's most probable class and 0 elsewhere, shape (rows, classes)."""
-        rows = self.head(head)
-        one_hot: Array = np.eye(rows.shape[1], dtype=np.float32)[rows.argmax(axis=1)]
-        return one_hot
+    def winners_only(self) -> "Prediction":
+        """Return the prediction with 0 for all but the most probable class of each row and head.
+
+        The most probable class keeps its probability, as in the paper's script; means follow.
+        """
+
+        def keep_largest(rows: Array) -> Array:
+            return np.where(np.eye(rows.shape[1], dtype=bool)[rows.argmax(axis=1)], rows, 0)
+
+        return replace(
+            self,
+            quadrant=keep_largest(self.quadrant),
+            arousal=keep_largest(self.arousal),
+            valence=keep_largest(self.valence),
+        )
+
+    def pooled_embedding(self) -> Array:
+        """Return the mean embedding over the seconds that are not silent, shape (width,).
+
+        If every second is silent, it is the mean over all of them.
+
+        Raises:
+            ValueError: the model has no embeddings.
+        """
+        if self.embedding is None:
+            raise ValueError("the prediction has no embeddings")
+        counted = ~self.silent if not self.silent.all() else np.ones(len(self), bool)
+        return np.asarray(self.embedding[counted].mean(axis=0, dtype=np.float64), np.float32)
 
     def to_frame(self) -> "DataFrame":
         """Return a pandas frame with one row per second.
@@ -201,5 +227,12 @@ def join(parts: Iterable[Prediction]) -> Prediction:
     quadrant, arousal, valence = (
         np.concatenate([part.head(head) for part in parts]) for head in HEADS
     )
-    silent = np.concatenate([part.silent for part in parts])
-    return replace(parts[-1], quadrant=quadrant, arousal=arousal, valence=valence, silent=silent)
+    embeddings = [part.embedding for part in parts if part.embedding is not None]
+    return replace(
+        parts[-1],
+        quadrant=quadrant,
+        arousal=arousal,
+        valence=valence,
+        silent=np.concatenate([part.silent for part in parts]),
+        embedding=np.concatenate(embeddings) if embeddings else None,
+    )

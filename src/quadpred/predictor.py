@@ -29,9 +29,12 @@ from quadpred.files import printable
 from quadpred.labels import HEADS
 from quadpred.prediction import ModelInfo, Prediction, join
 
-__all__ = ["METADATA_KEY", "ModelError", "Predictor"]
+__all__ = ["EMBEDDING", "METADATA_KEY", "ModelError", "Predictor"]
 
 Array = NDArray[np.float32]
+
+EMBEDDING = "embedding"
+"""Output of a model file with the pooled latent of each row, shape (1, rows, width)."""
 
 METADATA_KEY = "quadpred"
 """Key of a model file's metadata under which its description is, as JSON."""
@@ -67,6 +70,8 @@ class Predictor:
         info: name, languages and margins of the model.
         features: the front end.
         context: rows on either side that the network reads for a row; 0 if it reads each by itself.
+        has_embedding: whether the model file has the output `EMBEDDING`.
+        embedding_width: values of an embedding; 0 if there is none.
 
     Raises:
         ModelError: the file is missing, damaged or not a quadpred model, or the device is missing.
@@ -102,7 +107,12 @@ class Predictor:
             self.info = ModelInfo(**described["model"], sha256=checksum)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: not a quadpred model: no valid metadata") from error
-        if [output.name for output in self._session.get_outputs()] != [h.name for h in HEADS]:
+        outputs = [output.name for output in self._session.get_outputs()]
+        self.has_embedding = outputs[len(HEADS) :] == [EMBEDDING]
+        self.embedding_width = (
+            int(self._session.get_outputs()[-1].shape[-1]) if self.has_embedding else 0
+        )
+        if outputs[: len(HEADS)] != [head.name for head in HEADS] or len(outputs) > len(HEADS) + 1:
             raise ModelError(f"{path}: not a quadpred model: its outputs are not the three heads")
         if device == "cuda" and _CUDA not in self._session.get_providers():
             raise ModelError("device cuda: ONNX Runtime finds no GPU that it can use")
@@ -179,6 +189,30 @@ class Predictor:
 
         return self._stream(read, os.fspath(path), damage)
 
+    def embed(self, path: str | os.PathLike[str]) -> Array:
+        """Return the embeddings of a file, one per second, shape (rows, width), float32.
+
+        `predict` returns them too, with the silent seconds; `Prediction.pooled_embedding` gives
+        one embedding of the recording.
+
+        Raises:
+            AudioError: the file cannot be read.
+            ModelError: the model file has no embeddings.
+        """
+        self.check_embedding()
+        embedding = self.predict(path).embedding
+        assert embedding is not None
+        return embedding
+
+    def check_embedding(self) -> None:
+        """Check that the model file has embeddings.
+
+        Raises:
+            ModelError: it has none.
+        """
+        if not self.has_embedding:
+            raise ModelError(f"{self.path}: has no output {EMBEDDING!r}; export the model again")
+
     def predict_samples(self, samples: ArrayLike, sample_rate: int) -> Prediction:
         """Predict samples of shape (samples,) or (samples, channels), at `sample_rate` Hz.
 
@@ -250,7 +284,7 @@ class Predictor:
             blocks, self.features, self.features.frames_per_row if live else CHUNK
         )
         first = 0
-        for quadrant, arousal, valence in self._blocks(frames, rows, live=live):
+        for quadrant, arousal, valence, *embedding in self._blocks(frames, rows, live=live):
             last = first + len(quadrant)
             yield Prediction(
                 quadrant=quadrant,
@@ -261,6 +295,7 @@ class Predictor:
                 model=self.info,
                 source=source,
                 damage=damage[0] if damage else None,
+                embedding=embedding[0] if embedding else None,
             )
             first = last
 

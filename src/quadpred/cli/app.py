@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from quadpred import __version__
-from quadpred.cli import corpora, library, moments, playlist, predict, tag, train
+from quadpred.cli import corpora, library, moments, playlist, predict, similar, tag, train
 from quadpred.cli.console import FAILED, INTERRUPTED, TERMINATED, describe_error, print_message
 from quadpred.cli.serve import serve
 
@@ -56,6 +56,7 @@ app.command("models")(predict.list_models)
 app.command()(tag.tag)
 app.command()(moments.moments)
 app.command()(playlist.playlist)
+app.command()(similar.similar)
 app.command("map")(library.draw_map)
 app.command()(serve)
 app.command()(train.adapt)

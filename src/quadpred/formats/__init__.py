@@ -19,6 +19,7 @@ from quadpred.formats.annotations import (
     write_textgrid,
 )
 from quadpred.formats.documents import write_json
+from quadpred.formats.embeddings import write_embedding
 from quadpred.formats.rows import write_csv, write_npy, write_parquet
 from quadpred.prediction import Prediction
 
@@ -60,6 +61,7 @@ FORMATS: Mapping[str, Format] = {
     "elan": Format(".eaf", write_elan),
     "sonic-visualiser": Format(".svl", write_sonic_visualiser),
     "moodbar": Format(".mood", write_moodbar),
+    "embedding": Format(".npz", write_embedding),
 }
 
 
@@ -83,7 +85,6 @@ def save(
     prediction: Prediction,
     targets: Mapping[str, Path],
     *,
-    formats: Mapping[str, Format] = FORMATS,
     scratch: Path | None = None,
 ) -> None:
     """Save a prediction in several formats; all files appear together, or none does.
@@ -91,7 +92,6 @@ def save(
     Args:
         prediction: what to save.
         targets: the file of each format, by its name.
-        formats: the formats by name.
         scratch: folder on the same file system for the files while they are written.
 
     Raises:
@@ -101,4 +101,4 @@ def save(
     with atomic_write(*targets.values(), scratch=scratch) as files:
         for (name, path), file in zip(targets.items(), files, strict=True):
             with add_filename_to_errors(path):
-                formats[name].write(prediction, file)
+                FORMATS[name].write(prediction, file)
