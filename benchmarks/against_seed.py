@@ -60,7 +60,7 @@ def main() -> None:
 
         from quadpred import Predictor
 
-        model, predictor = seed_way.network(), Predictor.of_languages()
+        model, predictor = seed_way.network(), Predictor.load()
         ways: dict[str, Callable[[], object]] = {
             "seed's way": lambda: seed_way.predict(model, str(mp3)),
             "quadpred": lambda: predictor.predict(mp3),

@@ -82,7 +82,7 @@ def by_predictor(path: Path, count: int) -> None:
 def load(kept: list[Predictor] = []) -> Predictor:  # noqa: B006
     """Load the model once a process."""
     if not kept:
-        kept.append(Predictor.of_languages())
+        kept.append(Predictor.load())
     return kept[0]
 
 

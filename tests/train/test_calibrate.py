@@ -69,4 +69,4 @@ def test_accuracy_rises_as_the_doubtful_are_left_out() -> None:
     kept = {entry["coverage"]: entry for entry in coverages(sure, truth)}
 
     assert kept[1.0]["accuracy"] == pytest.approx(0.8)
-    assert kept[0.7] == {"coverage": 0.7, "lead": pytest.approx(0.8), "accuracy": 1.0}
+    assert kept[0.7] == {"coverage": 0.7, "margin": pytest.approx(0.8), "accuracy": 1.0}

@@ -73,8 +73,8 @@ def evaluate(
         and after, and the reliability after; the least margin of the quadrant of a certain second
         and clip (`min_margin_second`, `min_margin_clip`); and how accuracy rises as coverage
         falls. What is measured after calibration, is with temperatures fitted on the other folds,
-        if there are several. Under "runs": each one's fold, seed and scores. A clip counts once for each run
-        that heard it, but once in "clips".
+        if there are several. Under "runs": each one's fold, seed and scores. A clip counts once for
+        each run that heard it, but once in "clips".
 
     Raises:
         AudioError: a recording that cannot be read.
