@@ -20,6 +20,7 @@
     ├── RunError                train.loop              a training run cannot be used
     │   └── DivergedError                               the loss is not a finite number
     ├── AdaptError              train.adapt             labelled songs cannot be used
+    ├── PaperModelError         train.paper_model       a Keras model cannot be converted
     └── ExportError             train.export            a model file differs from its network
 
 `str(error)` is one line: the file or option, the reason and, if there is one, the remedy. The

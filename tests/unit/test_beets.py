@@ -35,7 +35,7 @@ class Library:
         (self.home / "config.yaml").write_text(CONFIG.format(home=self.home, options=options))
 
     def beet(self, *args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-        source = Path(__file__).parents[1] / "src"
+        source = Path(__file__).parents[2] / "src"
         path = os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])
         given = {"BEETSDIR": str(self.home), "HOME": str(self.home), "PYTHONPATH": path}
         command = [sys.executable, "-m", "beets", *map(str, args)]
