@@ -146,7 +146,7 @@ def predict_and_save(
     if stamp is None:
         with suppress(OSError):  # `stream` gives the reason
             stamp = stamp_of(recording.path)
-    parts = predictor.stream(recording.path, embeddings="embedding" in formats)
+    parts = predictor.stream(recording.path, embeddings="embedding" in targets)
     prediction = replace(join(parts), source=recording.name)
     if stamp_of(recording.path) != stamp:
         raise AudioError(recording.path, "changed while it was read")
