@@ -311,7 +311,9 @@ class Predictor:
             blocks, self.features, self.features.frames_per_row if live else CHUNK
         )
         first = 0
-        for quadrant, arousal, valence, *embedding in self._blocks(frames, rows, outputs, live=live):
+        for quadrant, arousal, valence, *embedding in self._blocks(
+            frames, rows, outputs, live=live
+        ):
             last = first + len(quadrant)
             yield Prediction(
                 quadrant=quadrant,
