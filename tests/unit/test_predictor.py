@@ -130,17 +130,17 @@ def test_stream_comes_before_the_end_is_read(
     stream = predictor.stream(path)
     first = next(stream)
     assert len(first) == 180
-    assert first.duration < 90
+    assert first.duration < 250
     stream.close()  # type: ignore[attr-defined]
 
 
 def test_stream_refuses_what_lasts_too_long(
     predictor: Predictor, sound_file: Callable[..., Path]
 ) -> None:
-    path = sound_file("song.flac", np.zeros(100 * RATE), RATE)
-    assert len(list(predictor.stream(path, longest=100))) == 2
-    with pytest.raises(AudioError, match=r"song\.flac: lasts longer than 99 seconds"):
-        list(predictor.stream(path, longest=99))
+    path = sound_file("song.flac", np.zeros(300 * RATE), RATE)
+    assert len(list(predictor.stream(path, longest=300))) == 2
+    with pytest.raises(AudioError, match=r"song\.flac: lasts longer than 299 seconds"):
+        list(predictor.stream(path, longest=299))
 
 
 def test_live_rows_rest_on_the_past_alone(shipped: Predictor) -> None:
@@ -176,7 +176,7 @@ def test_live_row_comes_with_the_next_samples(predictor: Predictor) -> None:
 
 
 def test_live_samples_that_are_none(predictor: Predictor) -> None:
-    with pytest.raises(AudioError, match="there are none"):
+    with pytest.raises(AudioError, match="not one sample"):
         list(predictor.listen([], RATE))
     with pytest.raises(AudioError, match="not finite"):
         list(predictor.listen([np.full(RATE, np.nan, np.float32)], RATE))
