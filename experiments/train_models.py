@@ -91,7 +91,8 @@ def vgmidi(data: Path, runs: Path, soundfont: str) -> Manifest:
         "Ferreira & Whitehead 2019: 128 pieces of game music for piano, rated per bar",
         dynamics=str(folder / "dynamics.csv"),
     )
-    return Manifest(in_folds(clips, FOLDS, 0), _taught(sheet, runs, f"vgmidi_{soundfont}"))
+    rendered = tuple(clip for clip in in_folds(clips, FOLDS, 0) if clip.path.is_file())
+    return Manifest(rendered, _taught(sheet, runs, f"vgmidi_{soundfont}"))
 
 
 def memomusic(runs: Path) -> list[Manifest]:
