@@ -6,10 +6,10 @@ import tracemalloc
 import numpy as np
 import pytest
 from decoded import RATE, assert_tone, id3, read
+from sounds import music, tone
 
 from quadpred.audio import probe, read_blocks
 from quadpred.audio import stream as audio_stream
-from sounds import music, tone
 
 
 @pytest.mark.parametrize("rate", [1_000, 8_000, 11_025, 16_000, 44_100, 96_000, 384_000])

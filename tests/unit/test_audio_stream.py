@@ -6,9 +6,9 @@ import soxr
 from decoded import RATE, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sounds import music, tone
 
 from quadpred.audio import AudioError, AudioReader, AudioWarning, live_blocks, sample_blocks
-from sounds import music, tone
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 96_000])

@@ -21,11 +21,11 @@ from quadpred.files import atomic_write, check_target
 from quadpred.labels import QUADRANT
 from quadpred.train.card import card
 from quadpred.train.corpora import Clip, Manifest, in_folds
+from quadpred.train.corpora.labelled import read_labelled
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.evaluate import Evaluation, evaluate
 from quadpred.train.export import export
 from quadpred.train.loop import progress_bar
-from quadpred.train.corpora.labelled import read_labelled
 from quadpred.train.recipe import Recipe
 from quadpred.train.report import save_reliability_of
 from quadpred.train.run import Run

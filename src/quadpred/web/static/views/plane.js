@@ -1,7 +1,10 @@
 // Russell's plane: valence to the right, arousal upwards; the path of a song, or all songs on it.
 
-import { svg } from "./dom.js";
-import { QUADRANTS } from "./words.js";
+/** @import { Rows, Summary } from "../state/rows.js" */
+/** @import { Song } from "../state/song.js" */
+
+import { svg, write } from "../dom.js";
+import { QUADRANTS, quadrantName } from "../words.js";
 
 const SIDE = 280; // of the square, in units of the drawing
 const LEFT = 22;
@@ -17,9 +20,15 @@ const CORNERS = [
 const DOTS = 240; // of a path, at most
 const APART = 21; // between two songs of the map
 
+/** @typedef {[number, number]} Place */
+/** @typedef {{song: Song, number: number, label: string, shown: boolean, summary: Summary & {winner: number}}} Entry */
+
+/** @param {number} valence */
 const x = (valence) => LEFT + SIDE * valence;
+/** @param {number} arousal */
 const y = (arousal) => TOP + SIDE * (1 - arousal);
 
+/** @param {string} label */
 function backdrop(label) {
   const plane = svg("svg", {
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
@@ -52,18 +61,17 @@ function backdrop(label) {
     );
   });
   const axes = `M${x(0.5)} ${y(0)}V${y(1)}M${x(0)} ${y(0.5)}H${x(1)}`;
+  /** @type {Record<string, string|number>} */
+  const below = { class: "axis-name", x: x(0.5), y: HEIGHT - 6, "text-anchor": "middle" };
+  const beside = {
+    class: "axis-name",
+    transform: `translate(14 ${y(0.5)}) rotate(-90)`,
+    "text-anchor": "middle",
+  };
   plane.append(
     svg("path", { class: "axes", d: axes }),
-    svg("text", { class: "axis-name", x: x(0.5), y: HEIGHT - 6, "text-anchor": "middle" }, "valence →"),
-    svg(
-      "text",
-      {
-        class: "axis-name",
-        transform: `translate(14 ${y(0.5)}) rotate(-90)`,
-        "text-anchor": "middle",
-      },
-      "arousal →",
-    ),
+    svg("text", below, "valence →"),
+    svg("text", beside, "arousal →"),
   );
   return plane;
 }
@@ -80,14 +88,19 @@ export class Path {
     this.element.append(this.#trail, this.#mean, this.#now);
   }
 
-  /** Draw the path of rows, and the mean of the clip. */
-  draw(rows, clip, label) {
+  /**
+   * Draw the path of rows, and the mean of the song.
+   * @param {Rows} rows
+   * @param {Summary|null} summary
+   * @param {string} label
+   */
+  draw(rows, summary, label) {
     this.element.setAttribute("aria-label", label);
     const columns = rows.columns(Math.max(1, Math.ceil(rows.length / DOTS)));
-    const heard = columns.filter((column) => !column.silent);
-    const points = heard.map(({ valence, arousal }) => `${x(valence)},${y(arousal)}`);
+    const sounding = columns.filter((column) => !column.silent);
+    const points = sounding.map(({ valence, arousal }) => `${x(valence)},${y(arousal)}`);
     this.#trail.replaceChildren(svg("polyline", { class: "trail", points: points.join(" ") }));
-    for (const column of heard) {
+    for (const column of sounding) {
       // From pale to full, as time passes.
       const age = rows.length > 1 ? column.from / (rows.length - 1) : 1;
       this.#trail.append(
@@ -96,29 +109,31 @@ export class Path {
           cx: x(column.valence),
           cy: y(column.arousal),
           r: 3.2,
-          opacity: 0.35 + 0.65 * age,
+          opacity: 0.5 + 0.5 * age,
         }),
       );
     }
-    move(this.#mean, clip && [x(clip.valence), y(clip.arousal)]);
+    const known = summary && summary.winner !== null;
+    move(this.#mean, known ? [x(summary.valence), y(summary.arousal)] : null);
   }
 
-  /** Mark second `k`, if there is such a row and something to hear in it. */
+  /** Mark a second that has a row and sound. @param {Rows} rows @param {number} k */
   at(rows, k) {
-    const known = k < rows.length && !rows.silent[k];
-    move(this.#now, known && [x(rows.valence[k][1]), y(rows.arousal[k][1])]);
+    const known = k >= 0 && k < rows.length && !rows.silent[k];
+    move(this.#now, known ? [x(rows.valence[k][1]), y(rows.arousal[k][1])] : null);
     if (known) {
-      const doubtful = rows.uncertain[k] ? " uncertain" : "";
-      this.#now.setAttribute("class", `present q${rows.winner(k) + 1}${doubtful}`);
+      const uncertain = rows.uncertain[k] ? " uncertain" : "";
+      this.#now.setAttribute("class", `present q${rows.winner(k) + 1}${uncertain}`);
     }
   }
 }
 
-/** All songs as numbered marks; `chosen` hears which one a person picks. */
+/** All finished songs as numbered marks. */
 export class Chart {
-  #marks = new Map();
+  /** @type {Map<Song, SVGElement>} */ #marks = new Map();
   #layer = svg("g");
 
+  /** @param {(song: Song) => void} chosen */
   constructor(chosen) {
     this.chosen = chosen;
     this.element = backdrop("Russell's plane with all songs");
@@ -126,28 +141,36 @@ export class Chart {
     this.element.append(this.#layer);
   }
 
-  /** Draw entries {song, number, name, winner, valence, arousal, unsure, shown}. */
+  /** @param {Entry[]} entries */
   draw(entries) {
     const known = new Set(entries.map(({ song }) => song));
     for (const [song, mark] of this.#marks) {
-      if (!known.has(song)) {
-        mark.remove();
-        this.#marks.delete(song);
-      }
+      if (known.has(song)) continue;
+      mark.remove();
+      this.#marks.delete(song);
     }
-    const places = apart(entries.map(({ valence, arousal }) => [x(valence), y(arousal)]));
-    entries.forEach((entry, i) => {
-      const mark = this.#mark(entry.song);
-      const sure = entry.unsure ? ", unsure" : "";
-      mark.setAttribute("class", `mark q${entry.winner + 1}${entry.unsure ? " uncertain" : ""}`);
-      mark.setAttribute("aria-label", `${entry.name}: Q${entry.winner + 1}${sure}`);
-      mark.setAttribute("aria-pressed", String(entry.shown));
-      mark.querySelector("text").textContent = entry.number;
-      mark.querySelector("title").textContent = entry.name;
+    const places = apart(
+      entries.map(({ summary }) => /** @type {Place} */ ([x(summary.valence), y(summary.arousal)])),
+    );
+    entries.forEach(({ song, number, label, shown, summary }, i) => {
+      const mark = this.#mark(song);
+      const uncertain = summary.uncertain ? " uncertain" : "";
+      mark.setAttribute("class", `mark q${summary.winner + 1}${uncertain}`);
+      // Begins with the number, so that it can be called by what is seen (WCAG 2.5.3).
+      const doubt = summary.uncertain ? ", uncertain" : "";
+      mark.setAttribute(
+        "aria-label",
+        `${number} ${label}: ${quadrantName(summary.winner)}${doubt}`,
+      );
+      mark.setAttribute("aria-pressed", String(shown));
+      const [title, , text] = mark.children;
+      write(title, label);
+      write(text, String(number));
       move(mark, places[i]);
     });
   }
 
+  /** @param {Song} song */
   #mark(song) {
     let mark = this.#marks.get(song);
     if (!mark) {
@@ -162,6 +185,7 @@ export class Chart {
       mark.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" && event.key !== " ") return;
         event.preventDefault();
+        event.stopPropagation(); // Space would play
         this.chosen(song);
       });
       this.#marks.set(song, mark);
@@ -171,14 +195,16 @@ export class Chart {
   }
 }
 
+/** @param {Element} element @param {Place|null} place */
 function move(element, place) {
   element.setAttribute("visibility", place ? "visible" : "hidden");
   if (place) element.setAttribute("transform", `translate(${place[0]} ${place[1]})`);
 }
 
 /** Push marks apart that would hide each other, and keep them on the plane. */
+/** @param {Place[]} places */
 function apart(places) {
-  const moved = places.map((place) => [...place]);
+  const moved = places.map(([left, top]) => /** @type {Place} */ ([left, top]));
   for (let round = 0; round < 60; round += 1) {
     for (let i = 0; i < moved.length; i += 1) {
       for (let j = 0; j < i; j += 1) {

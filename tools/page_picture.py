@@ -1,6 +1,6 @@
-"""Take the README's picture of the page: `python scripts/page_picture.py docs/page.png`.
+"""Take the README's picture of the page: `python tools/page_picture.py docs/page.png`.
 
-Needs the extras web and test, and Chromium.
+Needs the extra web, Playwright and Chromium.
 """
 
 import shutil
@@ -11,11 +11,11 @@ from pathlib import Path
 from playwright.sync_api import expect, sync_playwright
 
 from quadpred.web.limits import Limits
-from quadpred.web.run import listen_at, server
-from quadpred.web.security import Access
+from quadpred.web.run import listen_at, make_server
+from quadpred.web.security import AccessPolicy
 
 SONG = Path(__file__).parent.parent / "examples" / "q1_ode_to_joy.ogg"
-SIZE = {"width": 1240, "height": 880}
+SIZE = {"width": 1240, "height": 1000}
 SECOND = 12  # where the playhead is
 
 
@@ -23,13 +23,13 @@ def main() -> None:
     """Serve, open the page, and take its picture."""
     (picture,) = sys.argv[1:]
     with listen_at("127.0.0.1", 0) as listening:
-        served = server(Access(), Limits(), 1)
-        thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
+        server = make_server(AccessPolicy(), Limits(), 1)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
             take(f"http://127.0.0.1:{listening.getsockname()[1]}", picture)
         finally:
-            served.should_exit = True
+            server.should_exit = True
             thread.join()
 
 
@@ -39,12 +39,13 @@ def take(address: str, picture: str) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         page = browser.new_page(viewport=SIZE)
         page.goto(address)
+        page.locator("body.ready").wait_for()
         page.set_input_files("#files", SONG)
-        expect(page.locator("#downloads a")).to_have_count(3, timeout=60_000)
+        expect(page.locator("#downloads")).to_be_visible(timeout=60_000)
         for _ in range(SECOND):
             page.locator("#seek").press("ArrowRight")
         page.locator("#song-name").focus()
-        page.wait_for_timeout(500)  # for what moves to its place
+        page.wait_for_timeout(500)  # until transitions have ended
         page.screenshot(path=picture)
         browser.close()
 

@@ -6,6 +6,7 @@ class Recorder extends AudioWorkletProcessor {
   block = new Float32Array(BLOCK);
   filled = 0;
 
+  /** @param {Float32Array[][]} inputs */
   process([channels]) {
     if (!channels.length) return true;
     for (let i = 0; i < channels[0].length; i += 1) {
