@@ -60,7 +60,9 @@ def emopia(data: Path, runs: Path) -> Manifest:
     rows = read_table(data / "music_piano/emopia/labels.csv")
     clips = []
     for number, row in enumerate(rows):
-        path = runs / "audio/emopia" / f"{Path(row['file']).stem}.{('fluid', 'tim')[number % 2]}.flac"
+        path = (
+            runs / "audio/emopia" / f"{Path(row['file']).stem}.{('fluid', 'tim')[number % 2]}.flac"
+        )
         if row["split"] == "train" and path.is_file():
             clips.append(Clip(path, row["song"], "train", row["quadrant"]))
     sheet = DataSheet(
@@ -99,7 +101,10 @@ def memomusic(runs: Path) -> list[Manifest]:
     ratings = {}
     for row in rows:
         number = row["url"].rsplit("/", 1)[-1].removesuffix(".mp3")
-        ratings[f"{kinds[row['type'].strip()]}_{number}"] = float(row["arousal"]), float(row["valence"])
+        ratings[f"{kinds[row['type'].strip()]}_{number}"] = (
+            float(row["arousal"]),
+            float(row["valence"]),
+        )
     manifests = []
     for name in ("memo", "memomp3"):
         clips = []

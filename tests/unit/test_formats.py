@@ -155,15 +155,6 @@ def test_npy_holds_the_quadrants(prediction):
     assert np.array_equal(rows, prediction.quadrant)
 
 
-def test_npy_of_winners(prediction):
-    file = io.BytesIO()
-    write_npy(prediction, file, winner=True)
-    rows = np.load(io.BytesIO(file.getvalue()), allow_pickle=False)
-    assert rows.dtype == np.float32
-    assert rows.sum(axis=1).tolist() == [1] * ROWS
-    assert np.array_equal(rows.argmax(axis=1), prediction.quadrant.argmax(axis=1))
-
-
 # Files that appear whole or not at all
 
 

@@ -108,7 +108,7 @@ class Record:
 
     Attributes:
         name: of the recording.
-        sha256: of the recording's content.
+        sha256: of the recording's audio, which tags do not change.
         model: checksum of the model.
         stamp: of the recording, or `None` where a later change might leave it as it is.
         time: when it was finished, in seconds since 1970. `Ledger.append` raises it where needed.

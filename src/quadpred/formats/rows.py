@@ -101,17 +101,10 @@ def write_parquet(prediction: Prediction, file: BinaryIO) -> None:
     file.write(content.getbuffer())
 
 
-def write_npy(prediction: Prediction, file: BinaryIO, *, winner: bool = False) -> None:
-    """Write the quadrants as npy to an open file: float32, shape (seconds, 4), columns Q1 to Q4.
-
-    Args:
-        prediction: of any length.
-        file: open for writing.
-        winner: write 1 for each second's most probable quadrant and 0 for the others, instead of
-            probabilities.
-    """
+def write_npy(prediction: Prediction, file: BinaryIO) -> None:
+    """Write the quadrants as npy to an open file: float32, shape (seconds, 4), columns Q1 to Q4."""
     content = BytesIO()  # np.save cannot write to a pipe, and its errors give no reason
-    np.save(content, prediction.winners() if winner else prediction.quadrant)
+    np.save(content, prediction.quadrant)
     file.write(content.getbuffer())
 
 

@@ -204,7 +204,7 @@ class PredictionDocument(BaseModel):
     quadpred: str
     source: str
     duration: float
-    damage: str | None
+    damage: str | None = Field(description="What of the recording is damaged or missing.")
     model: ModelInfo
     winner: Literal["Q1", "Q2", "Q3", "Q4"]
     confidence: float
