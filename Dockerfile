@@ -1,4 +1,4 @@
-# quadpred in a container, with ffmpeg for the formats that libsndfile does not read.
+# quadpred in a container.
 #
 #   docker build -t quadpred .
 #   mkdir -p out
@@ -30,9 +30,6 @@ COPY src ./src
 RUN pip install --no-cache-dir --no-deps --prefix=/install .
 
 FROM python:3.12-slim
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends ffmpeg \
-    && rm -rf /var/lib/apt/lists/*
 # The base image has no bytecode of the standard library, and the unprivileged user cannot write any.
 # Compile it once here instead of at each start.
 RUN python -m compileall -q -x 'site-packages|lib2to3|idlelib|/tests?/' /usr/local/lib/python3.12
