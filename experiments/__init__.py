@@ -1,1 +1,1 @@
-"""Training, evaluation and comparison of the shipped models; README.md describes data and scores."""
+"""Training, evaluation and comparison of the shipped models; see README.md."""

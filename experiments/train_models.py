@@ -21,7 +21,7 @@ from quadpred.train.recipe import Recipe
 from quadpred.train.transfer import transfer
 
 FINETUNE = Path(__file__).with_name("finetune.toml")
-UNLABELLED = ("mirex", "n2m", "gems", "ultrastar", "asap", "memomp3", "memo", "free")
+UNLABELLED = ("mirex", "n2m", "gems", "asap", "free")
 SPEECH = ("english", "mandarin", "mixed")
 AUDIO = {".flac", ".mp3", ".ogg", ".wav"}
 

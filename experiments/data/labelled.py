@@ -5,8 +5,8 @@ Every reader deals whole groups to five folds, so that run K can leave out fold 
 
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ __all__ = [
     "Rating",
     "acted_speech",
     "emopia",
+    "emopia_scores",
     "emotify",
     "emotify_long",
     "film",
@@ -49,6 +50,7 @@ EMOTIFY_AROUSAL = {
 EMOTIFY_VALENCE = {"joyful_activation": 1, "tenderness": 1, "tension": -1, "sadness": -1}
 
 Array = NDArray[np.float64]
+Row = Mapping[str, str]
 
 
 class Rating(NamedTuple):
@@ -76,11 +78,30 @@ class Bars:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A manifest, and what its labels say beyond quadrants, by the path of a clip."""
+    """A manifest, and what does not fit in it.
+
+    Attributes:
+        manifest: the clips, with quadrants or ratings.
+        bars: ratings per bar, by the path of a clip.
+        names: names of clips that differ from the stem of their recording, by path.
+    """
 
     manifest: Manifest
-    ratings: Mapping[Path, Rating] = field(default_factory=dict)
     bars: Mapping[Path, Bars] = field(default_factory=dict)
+    names: Mapping[Path, str] = field(default_factory=dict)
+
+    @property
+    def ratings(self) -> dict[Path, Rating]:
+        """Ratings of the clips that have both, by path."""
+        return {
+            clip.path: Rating(clip.arousal, clip.valence)
+            for clip in self.manifest.clips
+            if clip.arousal is not None and clip.valence is not None
+        }
+
+    def name(self, clip: Clip) -> str:
+        """Name of a clip within its corpus: the stem of the file that labels.csv names."""
+        return self.names.get(clip.path, clip.path.stem)
 
 
 def four_quadrants(data: Path) -> Corpus:
@@ -104,8 +125,7 @@ def film(data: Path) -> Corpus:
         RESEARCH_ONLY,
         "Eerola & Vuoskoski 2011, set 1: 233 excerpts of 10 to 37 s, rated by experts",
     )
-    manifest = _manifest(folder, sheet, "film")
-    return Corpus(manifest, _ratings(folder, manifest.clips, "energy", "valence"))
+    return Corpus(_manifest(folder, sheet, "film", rating=_columns("energy", "valence")))
 
 
 def mandarin(data: Path) -> Corpus:
@@ -118,15 +138,14 @@ def mandarin(data: Path) -> Corpus:
         "158 excerpts of 30 s, rendered from scores, without a voice; a lexicon read the labels"
         " from annotators' words",
     )
-    manifest = _manifest(folder, sheet, "song")
-    return Corpus(manifest, _ratings(folder, manifest.clips, "arousal", "valence"))
+    return Corpus(_manifest(folder, sheet, "song", rating=_columns("arousal", "valence")))
 
 
 def emotify(data: Path) -> Corpus:
     """Read Emotify's excerpts of 20 s; their ratings are sums of the shares of listeners."""
     folder = data / "music_general/emotify"
-    manifest = _manifest(folder, _emotify_sheet("400 excerpts of 20 s"), "file")
-    return Corpus(manifest, _emotify_ratings(folder, manifest.clips))
+    sheet = _emotify_sheet("400 excerpts of 20 s")
+    return Corpus(_manifest(folder, sheet, "file", rating=_emotify_rating))
 
 
 def emotify_long(data: Path, fetched: Path) -> Corpus:
@@ -136,15 +155,15 @@ def emotify_long(data: Path, fetched: Path) -> Corpus:
         data: the folder of corpora.
         fetched: the repository ProjectMusicInformatics.
     """
-    short = emotify(data)
+    short = emotify(data).manifest
     folder = fetched / "data/emotifymusic"
-    clips, ratings = [], {}
-    for clip in short.manifest.clips:
+    clips, names = [], {}
+    for clip in short.clips:
         genre, number = clip.path.stem.rsplit("_", 1)
         path = _existing(folder / genre / f"{number}.mp3")
-        clips.append(Clip(path, clip.group, clip.split))
-        ratings[path] = short.ratings[clip.path]
-    return Corpus(Manifest(tuple(clips), _emotify_sheet("400 excerpts of 60 s")), ratings)
+        clips.append(replace(clip, path=path))
+        names[path] = clip.path.stem
+    return Corpus(Manifest(tuple(clips), _emotify_sheet("400 excerpts of 60 s")), names=names)
 
 
 def vgmidi(data: Path, soundfont: str, cache: Path | None = None) -> Corpus:
@@ -163,20 +182,19 @@ def vgmidi(data: Path, soundfont: str, cache: Path | None = None) -> Corpus:
         "Ferreira & Whitehead 2019: 128 pieces of game music for piano as MIDI, rendered by"
         " FluidSynth, rated per bar by about 30 listeners",
     )
-    scores = _manifest(folder, sheet, "game", place="midi").clips
-    ratings = _ratings(folder, scores, "arousal", "valence")
+    scores = _manifest(
+        folder, sheet, "game", place="midi", rating=_columns("arousal", "valence")
+    ).clips
     bars = _bars(folder)
     clips = [(_rendered(clip, soundfont, cache), clip.path) for clip in scores]
     return Corpus(
         Manifest(tuple(clip for clip, _ in clips), sheet),
-        {clip.path: ratings[score] for clip, score in clips},
         {clip.path: bars[score.name] for clip, score in clips},
+        {clip.path: score.stem for clip, score in clips},
     )
 
 
-def emopia(
-    data: Path, soundfont: str, cache: Path | None = None, *, split: str = "val"
-) -> Corpus:
+def emopia(data: Path, soundfont: str, cache: Path | None = None, *, split: str = "val") -> Corpus:
     """Render one split of EMOPIA ("train" or "val"), which keeps its published splits.
 
     Args:
@@ -185,20 +203,25 @@ def emopia(
         cache: folder for the recordings, by default the user's.
         split: the part to read.
     """
-    folder = data / "music_piano/emopia"
     sheet = DataSheet(
         "EMOPIA",
         "",
         "CC BY-NC-SA 4.0",
         "Hung et al. 2021: pop piano as MIDI, rendered by FluidSynth",
     )
-    scores = [
+    clips = [(_rendered(clip, soundfont, cache), clip.path) for clip in emopia_scores(data, split)]
+    manifest = Manifest(tuple(clip for clip, _ in clips), sheet)
+    return Corpus(manifest, names={clip.path: score.stem for clip, score in clips})
+
+
+def emopia_scores(data: Path, split: str) -> list[Clip]:
+    """List one split of EMOPIA as MIDI files."""
+    folder = data / "music_piano/emopia"
+    return [
         Clip(_existing(folder / "midi" / row["file"]), row["song"], split, row["quadrant"])
         for row in _table(folder, "song", "split", "quadrant")
         if row["split"] == split
     ]
-    clips = tuple(_rendered(clip, soundfont, cache) for clip in scores)
-    return Corpus(Manifest(clips, sheet))
 
 
 def acted_speech(data: Path) -> Corpus:
@@ -235,20 +258,18 @@ def _emotify_sheet(size: str) -> DataSheet:
     )
 
 
-def _emotify_ratings(folder: Path, clips: Sequence[Clip]) -> dict[Path, Rating]:
-    rows = {row["file"]: row for row in _table(folder, *EMOTIFY_AROUSAL, *EMOTIFY_VALENCE)}
+def _emotify_rating(row: Row) -> Rating:
+    """Sum the shares of listeners."""
+    arousal, valence = (
+        sum(weight * float(row[name]) for name, weight in weights.items())
+        for weights in (EMOTIFY_AROUSAL, EMOTIFY_VALENCE)
+    )
+    return Rating(arousal, valence)
 
-    def weighted_sum(clip: Clip, weights: Mapping[str, int]) -> float:
-        return sum(
-            weight * float(rows[clip.path.name][name]) for name, weight in weights.items()
-        )
 
-    return {
-        clip.path: Rating(
-            weighted_sum(clip, EMOTIFY_AROUSAL), weighted_sum(clip, EMOTIFY_VALENCE)
-        )
-        for clip in clips
-    }
+def _columns(arousal: str, valence: str) -> Callable[[Row], Rating]:
+    """Read ratings from two columns."""
+    return lambda row: Rating(float(row[arousal]), float(row[valence]))
 
 
 def _table(folder: Path, *columns: str, name: str = "labels.csv") -> list[dict[str, str]]:
@@ -265,18 +286,23 @@ def _manifest(
     *,
     place: str = "audio",
     tags: Sequence[str] = (),
+    rating: Callable[[Row], Rating] | None = None,
 ) -> Manifest:
-    """Read labels.csv; every group goes to one of the folds "0" to "4"."""
-    clips = [
-        Clip(
-            _existing(folder / place / row["file"]),
-            row[group],
-            "",
-            row.get("quadrant", ""),
-            tuple(word for tag in tags for part in row[tag].split(";") if (word := part.strip())),
-        )
-        for row in _table(folder, group, *tags)
-    ]
+    """Read labels.csv; every group goes to one of the folds "0" to "4".
+
+    Raises:
+        ManifestError: a column or a recording is missing, or a rating is not a number.
+    """
+    clips = []
+    for line, row in enumerate(_table(folder, group, *tags), 2):
+        path = _existing(folder / place / row["file"])
+        words = tuple(w for tag in tags for part in row[tag].split(";") if (w := part.strip()))
+        try:
+            ratings = rating(row)._asdict() if rating else {}
+        except (KeyError, ValueError) as error:
+            reason = f"no column {error}" if isinstance(error, KeyError) else str(error)
+            raise ManifestError(f"{folder / 'labels.csv'}: line {line}: {reason}") from None
+        clips.append(Clip(path, row[group], "", row.get("quadrant", ""), words, **ratings))
     return Manifest(in_folds(clips, FOLDS, seed=0), sheet)
 
 
@@ -284,18 +310,6 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise ManifestError(f"{path}: no such file, though labels.csv names it")
     return path
-
-
-def _ratings(
-    folder: Path, clips: Sequence[Clip], arousal: str, valence: str
-) -> dict[Path, Rating]:
-    rows = {row["file"]: row for row in _table(folder, arousal, valence)}
-    return {
-        clip.path: Rating(
-            float(rows[clip.path.name][arousal]), float(rows[clip.path.name][valence])
-        )
-        for clip in clips
-    }
 
 
 def _bars(folder: Path) -> dict[str, Bars]:
@@ -308,5 +322,4 @@ def _bars(folder: Path) -> dict[str, Bars]:
 
 
 def _rendered(clip: Clip, soundfont: str, cache: Path | None) -> Clip:
-    path = render_one(clip.path, soundfont, cache)
-    return Clip(path, clip.group, clip.split, clip.quadrant, clip.tags)
+    return replace(clip, path=render_one(clip.path, soundfont, cache))

@@ -5,7 +5,7 @@ Nothing of it is scored. Each function lists excerpts; `read_excerpt` decodes or
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,42 +58,48 @@ def read_excerpt(excerpt: Excerpt, cache: Path | None = None) -> NDArray[np.floa
     return np.ascontiguousarray(np.concatenate(blocks)[first:last])
 
 
+def recordings(root: Path, suffixes: Collection[str]) -> list[tuple[str, Path]]:
+    """List recordings below a folder, each with a name made of its path."""
+    return [
+        ("_".join(path.relative_to(root).with_suffix("").parts), path)
+        for path in sorted(root.rglob("*"))
+        if path.suffix.lower() in suffixes
+    ]
+
+
 def mirex(fetched: Path) -> Iterator[Excerpt]:
     """List the clips of the MIREX-like mood set (music-emotion-classifier)."""
-    for path in sorted((fetched / "music-emotion-classifier").rglob("*.mp3")):
-        yield Excerpt(path, path.stem, seconds=31)
+    for name, path in recordings(fetched / "music-emotion-classifier/dataset", {".mp3"}):
+        yield Excerpt(path, name, seconds=31)
 
 
 def noise2music(fetched: Path) -> Iterator[Excerpt]:
     """List generated music of many genres (noise2music.github.io)."""
-    for path in sorted((fetched / "noise2music.github.io").rglob("*.wav")):
-        yield Excerpt(path, path.stem)
+    for name, path in recordings(fetched / "noise2music.github.io", {".wav"}):
+        yield Excerpt(path, name)
 
 
 def clustering(fetched: Path) -> Iterator[Excerpt]:
     """List clips of 41 genres (music-emotion-clustering)."""
-    for path in sorted((fetched / "music-emotion-clustering").rglob("*.mp3")):
-        yield Excerpt(path, path.stem, seconds=31)
+    for name, path in recordings(fetched / "music-emotion-clustering", {".mp3"}):
+        yield Excerpt(path, name, seconds=31)
 
 
 def ultrastar(fetched: Path) -> Iterator[Excerpt]:
     """List songs with voice (songs)."""
-    for path in sorted((fetched / "songs").rglob("*")):
-        if path.suffix.lower() in {".mp3", ".ogg"}:
-            yield Excerpt(path, path.stem, seconds=240)
+    for name, path in recordings(fetched / "songs", {".mp3", ".ogg"}):
+        yield Excerpt(path, name, seconds=240)
 
 
 def asap(fetched: Path) -> Iterator[Excerpt]:
     """List one performance of each classical piano piece (asap-dataset), 60 s each."""
-    root = fetched / "asap-dataset"
-    performances: dict[Path, list[Path]] = defaultdict(list)
-    for path in sorted(root.rglob("*.mid")):
+    performances: dict[Path, list[tuple[str, Path]]] = defaultdict(list)
+    for name, path in recordings(fetched / "asap-dataset", MIDI_SUFFIXES):
         if path.name != "midi_score.mid":
-            performances[path.parent].append(path)
+            performances[path.parent].append((name, path))
     rng = random.Random(0)
-    for folder, paths in sorted(performances.items()):
-        path = rng.choice(paths)
-        name = "_".join([*folder.relative_to(root).parts, path.stem])
+    for choices in performances.values():
+        name, path = rng.choice(choices)
         start, soundfont = rng.choice([0, 20, 45]), rng.choice(sorted(SOUNDFONTS))
         yield Excerpt(path, name, start, 60, soundfont)
 
@@ -102,12 +108,10 @@ def memomusic(fetched: Path) -> Iterator[Excerpt]:
     """List piano pieces (MemoMusic-Dataset): 90 s of the MIDI file and of the recording."""
     root = fetched / "MemoMusic-Dataset"
     rng = random.Random(0)
-    for path in sorted((root / "MIDI").rglob("*")):
-        if path.suffix.lower() in MIDI_SUFFIXES:
-            name = f"{path.parent.name}_{path.stem}_midi"
-            yield Excerpt(path, name, 0, 90, rng.choice(sorted(SOUNDFONTS)))
-    for path in sorted((root / "Mp3").rglob("*.mp3")):
-        yield Excerpt(path, f"{path.parent.name}_{path.stem}", 20, 90)
+    for name, path in recordings(root, MIDI_SUFFIXES):
+        yield Excerpt(path, name, 0, 90, rng.choice(sorted(SOUNDFONTS)))
+    for name, path in recordings(root, {".mp3"}):
+        yield Excerpt(path, name, 20, 90)
 
 
 UNLABELLED: dict[str, Callable[[Path], Iterator[Excerpt]]] = {

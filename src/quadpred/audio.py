@@ -7,7 +7,7 @@ import math
 import os
 import warnings
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.float32]
+OnBlock = Callable[[Array, int], None]
+"""Called with each decoded block, shape (samples, channels), and its rate in Hz."""
 
 _BLOCK = 1 << 18  # samples, of all channels together, that are decoded at once
 _RATES = range(1_000, 1_000_001)  # Hz; a header that says otherwise is damaged
@@ -81,7 +83,7 @@ def _read(sound: soundfile.SoundFile, buffer: Array) -> tuple[Array, bool]:
         return buffer[: np.isnan(buffer[:, 0]).argmax()], True
 
 
-def _decode(path: str, source: Source) -> Iterator[Array]:
+def _decode(path: str, source: Source, on_block: OnBlock | None) -> Iterator[Array]:
     """Yield mono blocks at the file's own rate, and warn of what is missing."""
     announced, rate = source.announced, source.sound.samplerate
     channels = source.sound.channels
@@ -92,7 +94,10 @@ def _decode(path: str, source: Source) -> Iterator[Array]:
         if not len(block):
             break
         samples += len(block)
-        yield _mono(block, path)
+        mono = _mono(block, path)
+        if on_block:
+            on_block(block, rate)
+        yield mono
     if not samples:
         raise AudioError(path, "holds no samples")
     seconds = samples / rate
@@ -114,8 +119,10 @@ def resample(blocks: Iterable[Array], rate: int, target: int) -> Iterator[Array]
     yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def read_blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[Array]:
-    """Decode a file to mono at `sample_rate` Hz.
+def read_blocks(
+    path: str | os.PathLike[str], sample_rate: int, on_block: OnBlock | None = None
+) -> Iterator[Array]:
+    """Decode a file to mono at `sample_rate` Hz; `on_block` gets all channels at the file's rate.
 
     Of a damaged file, what can be decoded is decoded, and an `AudioWarning` says how much that was.
 
@@ -129,7 +136,7 @@ def read_blocks(path: str | os.PathLike[str], sample_rate: int) -> Iterator[Arra
     with ExitStack() as stack:
         source = open_source(path, stack)
         _check_rate(path, source.sound.samplerate)
-        yield from resample(_decode(path, source), source.sound.samplerate, sample_rate)
+        yield from resample(_decode(path, source, on_block), source.sound.samplerate, sample_rate)
 
 
 def at_most(

@@ -1,6 +1,6 @@
 """What a model says of one clip, second by second."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,8 @@ from quadpred.labels import HEADS, QUADRANT, Head
 __all__ = ["Origin", "Prediction", "join", "margin"]
 
 Array = NDArray[np.float32]
+
+_MAX_TEXT = 500  # characters
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,16 @@ class Origin:
     experimental: str = ""
     lead_second: float = 0.0
     lead_clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        # A model file holds these values.
+        for text in self.name, self.speech, self.music, self.experimental:
+            if not isinstance(text, str) or len(text) > _MAX_TEXT or not text.isprintable():
+                raise ValueError(f"its description must be one line of {_MAX_TEXT} characters")
+        for name in "lead_second", "lead_clip":
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"{name} must be a number of 0 to 1, not {value!r}")
 
     @property
     def case(self) -> str:
@@ -69,6 +81,36 @@ class Prediction:
     duration: float
     model: Origin
     source: str = ""
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Prediction":
+        """Return the prediction that `quadpred.formats.to_json` has described.
+
+        Raises:
+            KeyError: a field is missing.
+        """
+        model = document["model"]
+        heads = {
+            head.name: np.array(document[head.name]["rows"], np.float32).reshape(
+                -1, len(head.classes)
+            )
+            for head in HEADS
+        }
+        return cls(
+            **heads,
+            silent=np.array(document["silent"], bool),
+            duration=float(document["duration"]),
+            model=Origin(
+                model["name"],
+                model["speech"],
+                model["music"],
+                model["sha256"],
+                experimental=model["experimental"],
+                lead_second=model["min_margin_second"],
+                lead_clip=model["min_margin_clip"],
+            ),
+            source=document["source"],
+        )
 
     def __len__(self) -> int:
         return len(self.quadrant)

@@ -10,12 +10,13 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quadpred import registry
-from quadpred.audio import SecondLevels, at_most, live_blocks, read_blocks, sample_blocks
+from quadpred.audio import OnBlock, SecondLevels, at_most, live_blocks, read_blocks, sample_blocks
 from quadpred.errors import QuadpredError
 from quadpred.features import CHUNK, FeatureConfig, log_mel_stream, scaled
 from quadpred.labels import HEADS
@@ -38,6 +39,10 @@ _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _BLOCK_ROWS = 180
 """Rows a call of the network: many beside the context that each call computes anew, and few
 enough for a small memory, which is the same for every length."""
+
+
+_MAX_CONTEXT = 300  # rows
+_TOLERANCE = 1e-3  # of a probability
 
 
 class ModelError(QuadpredError):
@@ -83,13 +88,14 @@ class Predictor:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
             described = json.loads(self._session.get_modelmeta().custom_metadata_map[METADATA_KEY])
             self.features = FeatureConfig(**described["features"])
-            self.context = int(described["context"])
+            self.context = _checked_context(described["context"])
             self.origin = Origin(**described.get("model", described.get("origin")), sha256=checksum)
             names = [output.name for output in self._session.get_outputs()]
             if names[: len(HEADS)] != _OUTPUTS or names[len(HEADS) :] not in ([], [EMBEDDING]):
-                raise ValueError("unexpected outputs")
+                raise ValueError(f"its outputs must be {', '.join(_OUTPUTS)}")
         except Exception as error:  # ONNX Runtime raises classes of its own that share no base
-            raise ModelError(f"{path}: not a quadpred model ({type(error).__name__})") from None
+            reason = str(error) if type(error) is ValueError else type(error).__name__
+            raise ModelError(f"{path}: not a quadpred model ({reason})") from None
         if device == "cuda" and _CUDA not in self._session.get_providers():
             raise ModelError("device cuda: ONNX Runtime finds no GPU that it can use")
 
@@ -114,7 +120,11 @@ class Predictor:
         return join(self.stream(path))
 
     def stream(
-        self, path: str | os.PathLike[str], *, longest: float | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        longest: float | None = None,
+        on_block: OnBlock | None = None,
     ) -> Iterator[Prediction]:
         """Predict a file in blocks of seconds, each as soon as it is computed.
 
@@ -125,6 +135,7 @@ class Predictor:
             path: the file.
             longest: in seconds; audio that turns out to be longer, whatever its header says, is
                 refused when so much has been decoded.
+            on_block: is called with all channels of each decoded block, at the file's own rate.
 
         Yields:
             Predictions of consecutive seconds; their `duration` is what of the clip has been read.
@@ -132,9 +143,11 @@ class Predictor:
         Raises:
             AudioError: the file cannot be read; `TooLongError`: it is too long.
         """
+        # A front end that needs the peak reads the file once more, without the callback.
+        callbacks = iter([on_block])
 
         def read() -> Iterator[Array]:
-            blocks = read_blocks(path, self.features.sample_rate)
+            blocks = read_blocks(path, self.features.sample_rate, next(callbacks, None))
             if longest is None:
                 return blocks
             return at_most(longest, blocks, self.features.sample_rate, os.fspath(path))
@@ -283,12 +296,47 @@ class Predictor:
         if self.context:
             begin = max(0, first - self.context)
             stretch = held[start(begin) - origin : start(until) - origin]
-            heads = self._session.run(_OUTPUTS, {"log_mel": stretch[None]})
+            heads = self._probabilities(stretch[None])
             rows = slice(first - begin, last - begin)
             return tuple(head[0, rows] for head in heads)
         starts = [start(row) - origin for row in range(first, last)]
         windows = np.stack([held[at : at + size] for at in starts])
-        return tuple(head[:, 0] for head in self._session.run(_OUTPUTS, {"log_mel": windows}))
+        return tuple(head[:, 0] for head in self._probabilities(windows))
+
+    def _probabilities(self, log_mel: Array) -> list[Array]:
+        """Run the network on frames of shape (batch, frames, mels).
+
+        Returns:
+            One array per head, shape (batch, rows, classes).
+
+        Raises:
+            ModelError: the network fails, or its outputs are not probabilities.
+        """
+        try:
+            outputs = self._session.run(_OUTPUTS, {"log_mel": log_mel})
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            reason = type(error).__name__
+            raise ModelError(f"{self.path}: the network failed ({reason})") from error
+        for head, output in zip(HEADS, outputs, strict=True):
+            if not _are_probabilities(output, len(log_mel), len(head.classes)):
+                raise ModelError(f"{self.path}: its outputs for {head.name} are not probabilities")
+        return outputs
+
+
+def _checked_context(rows: Any) -> int:
+    if type(rows) is not int or not 0 <= rows <= _MAX_CONTEXT:
+        raise ValueError(f"context must be an integer of 0 to {_MAX_CONTEXT} rows, not {rows!r}")
+    return rows
+
+
+def _are_probabilities(output: Array, batch: int, classes: int) -> bool:
+    """Tell whether an array of shape (batch, rows, classes) holds distributions over classes."""
+    if output.dtype != np.float32 or output.ndim != 3:
+        return False
+    if (output.shape[0], output.shape[2]) != (batch, classes):
+        return False
+    total = output.sum(axis=2)
+    return bool((output >= -_TOLERANCE).all() and (np.abs(total - 1) <= _TOLERANCE).all())
 
 
 def _providers(device: str) -> list[str]:

@@ -88,6 +88,13 @@ def test_json_of_any_file_name_is_utf8(prediction, name, shown):
     assert json.loads(line.decode("utf-8"))["source"] == shown
 
 
+def test_json_holds_no_control_characters(prediction):
+    name = "\x1b[2J\x9b2J\x7f\x85.mp3"
+    line = json_line(replace(prediction, source=name))
+    assert line.decode()[:-1].isprintable()
+    assert json.loads(line)["source"] == name
+
+
 def test_write_json(prediction):
     file = io.BytesIO()
     write_json(prediction, file)

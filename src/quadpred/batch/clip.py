@@ -56,6 +56,7 @@ class Settings:
         scratch: a folder on the same file system, for files that are being written.
         formats: the names of the files a clip.
         seconds: whether rows a second are wanted for the table.
+        bom: whether tables in CSV begin with a byte order mark.
 
     """
 
@@ -66,6 +67,7 @@ class Settings:
     scratch: Path
     formats: tuple[str, ...] = ()
     seconds: bool = False
+    bom: bool = False
 
     def predictor(self) -> Predictor:
         """Load the model.
@@ -180,7 +182,9 @@ def _process(task: Task, predictor: Predictor, settings: Settings) -> Done:
     except OSError:
         predictor.predict(recording.path)  # says in words why it cannot be read
         raise
-    kept = stamp if started - stamp[2] / 1e9 > _TICK and os.name == "posix" else None
+    # A time of change that is far ahead was set by a clock since put right: no write repeats it.
+    settled = abs(started - stamp[2] / 1e9) > _TICK
+    kept = stamp if settled and os.name == "posix" else None
     if task.known is not None and sha256 == task.known.sha256:
         return Done(recording, sha256, kept, task.known)
     prediction = replace(predictor.predict(recording.path), source=recording.name)

@@ -40,7 +40,7 @@ class Found:
     """What was found: recordings in natural order of their names, and why others were not."""
 
     recordings: list[Recording]
-    errors: dict[str, str]
+    errors: dict[Recording, str]
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,17 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
         BatchError: two files would share a name.
     """
     alone = len(paths) == 1 and os.path.isdir(paths[0])
+
+    def name_of(path: str) -> str:
+        return os.path.relpath(path, paths[0]) if alone else _name(path)
+
     errors: dict[str, str] = {}
     found: dict[str, Recording] = {}
     named: dict[str, str] = {}
     for path, real in _files(_expand(paths, listed, errors), errors):
         if real in found:
             continue
-        name = os.path.relpath(path, paths[0]) if alone else _name(path)
+        name = name_of(path)
         if name in named:
             clash = f"would be saved under the name of {named[name]}"
             raise BatchError(f"{path}: {clash}; give the folder that holds both")
@@ -134,7 +138,11 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
             (recording for recording in found.values() if shard.holds(recording.name)),
             key=lambda recording: natural_key(unicode(recording.name)),
         ),
-        {path: reason for path, reason in errors.items() if shard.holds(path)},
+        {
+            Recording(name, os.path.abspath(path)): reason
+            for path, reason in errors.items()
+            if shard.holds(name := name_of(path))
+        },
     )
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quadpred.batch import BatchError, tables
 from quadpred.batch.clip import Done, Outcome, Settings, Task, target
 from quadpred.batch.discovery import Found, Recording, Shard, natural_key, unicode
@@ -110,9 +113,9 @@ def run(
     _check(found.recordings, settings)
     names = frozenset(recording.name for recording in found.recordings)
     progress = Progress(len(names) + len(found.errors), failed=len(found.errors))
-    report = Report(progress, dict(found.errors))
-    for name, reason in found.errors.items():
-        say(f"{name}: {reason}")
+    report = Report(progress, {each.name: reason for each, reason in found.errors.items()})
+    for each, reason in found.errors.items():
+        say(f"{each.path}: {reason}")
     with Ledger(settings.output, shard, names, len(SECOND_COLUMNS)) as ledger:
         shutil.rmtree(settings.scratch, ignore_errors=True)  # of a run that was killed
         tasks = list(_left(found.recordings, ledger, settings))
@@ -168,17 +171,19 @@ def _left(recordings: Iterable[Recording], ledger: Ledger, settings: Settings) -
             yield Task(recording)
             continue
         record = ledger.get(recording.name)
-        if record is None or not _whole(record, settings):
+        if record is None or not _whole(record, ledger, settings):
             former = ledger.alike(stamp)
             record = former and replace(former, name=recording.name, outputs={}, stamp=None)
-        if record is None or not _whole(record, settings):
+        if record is None or not _whole(record, ledger, settings):
             yield Task(recording)
         elif record.stamp != stamp:
             yield Task(recording, record)
 
 
-def _whole(record: Record, settings: Settings) -> bool:
-    if record.model != settings.sha256 or (settings.seconds and record.seconds is None):
+def _whole(record: Record, ledger: Ledger, settings: Settings) -> bool:
+    if record.model != settings.sha256:
+        return False
+    if settings.seconds and ledger.seconds(record) is None:
         return False
     for name in settings.formats:
         path = target(settings.output, record.name, FORMATS[name].suffix)
@@ -198,6 +203,7 @@ def _take(
     say: Callable[[str], None],
 ) -> None:
     """Enter what is finished into the ledger, and count."""
+    ledger.check()  # without its folder, every recording would fail for a reason that misleads
     records = []
     progress = report.progress
     for outcome in outcomes:
@@ -259,16 +265,24 @@ def _write_tables(
             file = unicode(recording.path)
             yield {"path": unicode(recording.name), **record.row, "file": file}
 
+    def clips() -> Iterator[tuple[str, NDArray[np.float32]]]:
+        for recording, record in finished():
+            seconds = ledger.seconds(record)
+            if seconds is None:
+                reason = "its per-second rows were damaged during the run; start the run again"
+                raise BatchError(f"{recording.path}: {reason}")
+            yield unicode(recording.name), seconds
+
     output = settings.output
     reasons = {unicode(name): reason for name, reason in errors.items()}
     failures = (
         {"path": path, "reason": reasons[path]} for path in sorted(reasons, key=natural_key)
     )
-    written = tables.write_summary(rows(), output, shard)
-    written += tables.write_errors(failures, output, shard)
+    bom = settings.bom
+    written = tables.write_summary(rows(), output, shard, bom=bom)
+    written += tables.write_errors(failures, output, shard, bom=bom)
     if settings.seconds:
-        clips = ((unicode(each.name), ledger.seconds(record)) for each, record in finished())
-        written += tables.write_seconds(clips, output, shard)
+        written += tables.write_seconds(clips(), output, shard, bom=bom)
     if shard.count > 1:
-        written += tables.merge(output, shard)
+        written += tables.merge(output, shard, bom=bom)
     return written

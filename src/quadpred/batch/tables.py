@@ -16,24 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.batch.discovery import Shard, natural_key
-from quadpred.batch.ledger import FOLDER
+from quadpred.batch.ledger import FOLDER, ROW
 from quadpred.batch.locks import locked
 from quadpred.files import add_filename_to_errors, atomic_write
 from quadpred.formats.rows import SECOND_COLUMNS
+from quadpred.library.summary import escape_cell, unescape_cell
 
 __all__ = ["SUMMARY", "merge", "write_errors", "write_seconds", "write_summary"]
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, type]
 
-SUMMARY: Columns = {
-    "path": str,
-    "duration": float,
-    "quadrant": str,
-    **dict.fromkeys(("q1", "q2", "q3", "q4", "arousal", "valence", "confidence"), float),
-    "uncertain": bool,
-    **dict.fromkeys(("model", "version", "sha256", "file"), str),
-}
+SUMMARY: Columns = {"path": str, **ROW, "file": str}
 """A row a clip; docs/batch.md says what they mean."""
 
 _ERRORS: Columns = {"path": str, "reason": str}
@@ -45,22 +39,33 @@ _SECONDS: Columns = {
 _AT_ONCE = 50_000  # rows that are held before they are written
 
 
-def write_summary(rows: Iterable[Row], output: Path, shard: Shard) -> list[Path]:
+def write_summary(
+    rows: Iterable[Row], output: Path, shard: Shard, *, bom: bool = False
+) -> list[Path]:
     """Write the summary from rows in their order; return its files.
+
+    With `bom`, this and the other tables in CSV begin with a byte order mark.
 
     Raises:
         OSError: it cannot be written; older ones are as they were.
     """
-    return _write(rows, SUMMARY, output / f"summary{_suffix(shard)}", parquet=has_parquet())
+    stem = output / f"summary{_suffix(shard)}"
+    return _write(rows, SUMMARY, stem, parquet=has_parquet(), bom=bom)
 
 
-def write_errors(rows: Iterable[Row], output: Path, shard: Shard) -> list[Path]:
+def write_errors(
+    rows: Iterable[Row], output: Path, shard: Shard, *, bom: bool = False
+) -> list[Path]:
     """Write `errors.csv` from rows with a path and a reason; return it."""
-    return _write(rows, _ERRORS, output / f"errors{_suffix(shard)}", parquet=False)
+    return _write(rows, _ERRORS, output / f"errors{_suffix(shard)}", parquet=False, bom=bom)
 
 
 def write_seconds(
-    clips: Iterable[tuple[str, NDArray[np.float32]]], output: Path, shard: Shard
+    clips: Iterable[tuple[str, NDArray[np.float32]]],
+    output: Path,
+    shard: Shard,
+    *,
+    bom: bool = False,
 ) -> list[Path]:
     """Write the rows a second of clips, shape (rows, 8) each, in their order.
 
@@ -78,6 +83,7 @@ def write_seconds(
             _SECONDS,
             stem,
             parquet=False,
+            bom=bom,
         )
     target = _ending(stem, ".parquet")
     with (
@@ -98,7 +104,7 @@ def write_seconds(
     return [target]
 
 
-def merge(output: Path, shard: Shard) -> list[Path]:
+def merge(output: Path, shard: Shard, *, bom: bool = False) -> list[Path]:
     """Join the summaries and errors of all shards, if all are there; return the files written."""
     written: list[Path] = []
     with locked(output / FOLDER / "tables.lock"):
@@ -113,7 +119,7 @@ def merge(output: Path, shard: Shard) -> list[Path]:
                     key=lambda row: natural_key(row["path"]),
                 )
                 parquet = columns is SUMMARY and has_parquet()
-                written += _write(rows, columns, output / stem, parquet=parquet)
+                written += _write(rows, columns, output / stem, parquet=parquet, bom=bom)
     return written
 
 
@@ -130,11 +136,13 @@ def _ending(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)
 
 
-def _write(rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool) -> list[Path]:
+def _write(
+    rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool, bom: bool
+) -> list[Path]:
     """Write rows as CSV, and as Parquet too if wanted, in one pass."""
     targets = [_ending(stem, ".csv"), *([_ending(stem, ".parquet")] if parquet else [])]
     with atomic_write(*targets) as files, add_filename_to_errors(targets[0]):
-        text = io.TextIOWrapper(files[0], "utf-8", newline="")
+        text = io.TextIOWrapper(files[0], "utf-8-sig" if bom else "utf-8", newline="")
         plain = csv.writer(text, lineterminator="\n")
         quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         plain.writerow(columns)
@@ -201,14 +209,18 @@ def _groups(items: Iterable[Any], *, size: Any) -> Iterator[list[Any]]:
 
 
 def _read(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
             yield {name: _value(row[name], kind) for name, kind in columns.items()}
 
 
 def _cell(value: Any, kind: type) -> str:
-    return str(bool(value)).lower() if kind is bool else str(value)
+    if kind is bool:
+        return str(bool(value)).lower()
+    return escape_cell(value) if kind is str else str(value)
 
 
 def _value(cell: str, kind: type) -> Any:
-    return cell == "true" if kind is bool else kind(cell)
+    if kind is bool:
+        return cell == "true"
+    return unescape_cell(cell) if kind is str else kind(cell)

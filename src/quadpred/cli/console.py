@@ -14,6 +14,7 @@ __all__ = [
     "PARTLY",
     "TERMINATED",
     "UsageError",
+    "check_output",
     "console",
     "describe_error",
     "print_line",
@@ -53,6 +54,16 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
     if width is not None and not made.is_terminal:
         made.width = width
     return made
+
+
+def check_output() -> None:
+    """Find out whether data can be written to standard output.
+
+    Raises:
+        UsageError: it was closed when the program started.
+    """
+    if sys.__stdout__ is None:
+        raise UsageError("standard output is closed")
 
 
 def print_line(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quadpred.cli.console import FAILED, PARTLY, console, print_line, print_message
+from quadpred.cli.console import FAILED, PARTLY, check_output, console, print_line, print_message
 from quadpred.files import printable
 
 if TYPE_CHECKING:
@@ -182,6 +182,8 @@ def playlist(
 
     if (mood is None) == (start is None) or (start is None) != (end is None):
         raise LibraryError("playlist: say either --mood, or both --from and --to")
+    if output is None:
+        check_output()
     vocabulary = _vocabulary(words)
     clips = read_library(summary)
     if mood is not None:
@@ -192,12 +194,15 @@ def playlist(
         ends = [vocabulary.quadrant(word) for word in (start, end) if word is not None]
         seconds = (_MINUTES if minutes is None else minutes) * 60
         chosen = path_playlist(clips, ends[0], ends[1], seconds=seconds, uncertain=uncertain)
-    content = to_m3u8(chosen, output.parent if output else None, warn=print_message).encode()
-    if output is None:
-        sys.stdout.buffer.write(content)
+    content = to_m3u8(chosen, output.parent if output else None, warn=print_message)
+    if output is None and sys.stdout.isatty():
+        for line in content.splitlines():
+            print_line(line)
+    elif output is None:
+        sys.stdout.buffer.write(content.encode())
     else:
         with atomic_write(output) as (file,), add_filename_to_errors(output):
-            file.write(content)
+            file.write(content.encode())
         total = sum(clip.duration for clip in chosen) / 60
         print_line(f"{output}: {len(chosen)} songs, {total:.0f} minutes")
 

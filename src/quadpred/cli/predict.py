@@ -13,7 +13,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from quadpred.cli.console import FAILED, PARTLY, console, describe_error, print_message
+from quadpred.cli.console import (
+    FAILED,
+    PARTLY,
+    UsageError,
+    check_output,
+    console,
+    describe_error,
+    print_message,
+)
 from quadpred.files import printable
 from quadpred.labels import HEADS, Head
 
@@ -105,6 +113,14 @@ def predict(
             "--seconds", help="A table with a row a second too.", rich_help_panel=_LIBRARY
         ),
     ] = False,
+    bom: Annotated[
+        bool,
+        typer.Option(
+            "--bom",
+            help="Begin tables in CSV with a byte order mark, so that Excel shows names correctly.",
+            rich_help_panel=_LIBRARY,
+        ),
+    ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -142,6 +158,7 @@ def predict(
     options = {
         "--format": formats,
         "--seconds": seconds,
+        "--bom": bom,
         "--jobs": jobs,
         "--shard": shard,
         "--engine": engine,
@@ -159,6 +176,7 @@ def predict(
             Path(output),
             formats=formats or "",
             seconds=seconds,
+            bom=bom,
             jobs=jobs,
             shard=shard or "1/1",
             device=device,
@@ -283,6 +301,7 @@ def _predict_library(
     *,
     formats: str,
     seconds: bool,
+    bom: bool,
     jobs: int | None,
     shard: str,
     device: str,
@@ -303,7 +322,10 @@ def _predict_library(
         scratch=run.scratch(output.absolute(), share),
         formats=parse_formats(formats),
         seconds=seconds,
+        bom=bom,
     )
+    if discovery.LIST in paths and sys.stdin is None:
+        raise UsageError("-: standard input is closed")
     listed = sys.stdin.buffer.read() if discovery.LIST in paths else b""
     found = discovery.discover(paths, listed, share)
     if not found.recordings and share.count == 1:
@@ -401,6 +423,7 @@ def _sink(where: str | None) -> Iterator[Callable[["Prediction"], None]]:
     if where is None:
         yield lambda prediction: None
     elif where == "-":
+        check_output()
         yield print_line
     else:
         path = Path(where)

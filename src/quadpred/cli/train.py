@@ -292,7 +292,7 @@ def export(
     from quadpred.train.card import card
     from quadpred.train.evaluate import Evaluation
     from quadpred.train.export import export as write
-    from quadpred.train.loop import Run
+    from quadpred.train.run import Run
     from quadpred.train.report import save_reliability_of
 
     about: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """A `Prediction` as JSON: one document per recording."""
 
 import json
+import re
 from typing import Any, BinaryIO
 
 from quadpred import __version__
@@ -13,6 +14,8 @@ __all__ = ["SCHEMA", "json_line", "to_json", "write_json"]
 
 SCHEMA = 1
 """Number of the JSON's layout; it grows when a reader of an older one would be misled."""
+
+_CONTROLS = re.compile(r"[\x7f-\x9f]")  # JSON itself escapes those below a blank
 
 
 def to_json(prediction: Prediction) -> dict[str, Any]:
@@ -35,6 +38,8 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
             "music": model.music,
             "case": model.case,
             "experimental": model.experimental,
+            "min_margin_second": model.lead_second,
+            "min_margin_clip": model.lead_clip,
         },
         "winner": prediction.winner,
         "confidence": round(prediction.confidence, DIGITS),
@@ -59,12 +64,15 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
 def json_line(prediction: Prediction) -> bytes:
     """Return a prediction as one line of UTF-8, with a line feed at its end.
 
+    Control characters in names are escaped, for terminals obey them.
+
     Raises:
         ValueError: a number that is not finite, which JSON cannot hold.
     """
     text = json.dumps(
         to_json(prediction), allow_nan=False, ensure_ascii=False, separators=(",", ":")
     )
+    text = _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return f"{text}\n".encode()
 
 

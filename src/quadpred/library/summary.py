@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,14 @@ from quadpred.errors import QuadpredError
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 
-__all__ = ["Clip", "LibraryError", "clip_of", "read_library"]
+__all__ = ["Clip", "LibraryError", "clip_of", "escape_cell", "read_library", "unescape_cell"]
 
 _SHARES = ("arousal", "valence", "confidence")
-_COLUMNS = ("path", "file", "duration", "quadrant", *_SHARES, "uncertain")
+_TEXTS, _NUMBERS = ("path", "file"), ("duration", *_SHARES)
+_COLUMNS = (*_TEXTS, *_NUMBERS, "quadrant", "uncertain")
+_FORMULA = re.compile(
+    r"'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]"
+)  # the last four are full-width + - = @
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -61,6 +66,23 @@ def clip_of(prediction: Prediction) -> Clip:
     )
 
 
+def escape_cell(text: str) -> str:
+    """Return the text for a CSV cell, with an apostrophe before what spreadsheets would run.
+
+    Spreadsheets take a cell that begins with one of = + - @ for a formula, also if it is a file's
+    name. `unescape_cell` returns the text.
+
+    >>> escape_cell("=1+1.mp3"), unescape_cell("'=1+1.mp3")
+    ("'=1+1.mp3", '=1+1.mp3')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unescape_cell(cell: str) -> str:
+    """Return the text that `escape_cell` made this cell of."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def read_library(path: Path) -> list[Clip]:
     """Read the `summary.csv` or `summary.parquet` of a folder that was predicted.
 
@@ -83,11 +105,22 @@ def read_library(path: Path) -> list[Clip]:
 
 
 def _csv_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a CSV, also as a spreadsheet saves it.
+
+    That is with a byte order mark, and with semicolons or tabs where the decimal sign is a comma.
+    """
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        separator = max(",;\t", key=file.readline().count)
+        file.seek(0)
         try:
-            rows = csv.DictReader(file)
+            rows = csv.DictReader(file, delimiter=separator)
             _check_columns(rows.fieldnames or ())
-            yield from rows
+            for row in rows:
+                for name in _NUMBERS if separator != "," else ():
+                    row[name] = (row[name] or "").replace(",", ".")
+                for name in _TEXTS:
+                    row[name] = unescape_cell(row[name] or "")
+                yield row
         except csv.Error as error:
             raise LibraryError(f"not CSV ({error})") from None
 

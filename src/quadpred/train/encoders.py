@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from quadpred.files import atomic_write
-from quadpred.train.loop import Run, RunError, completed
+from quadpred.train.run import Run, RunError, completed
 
 __all__ = ["describe", "pack", "start_weights"]
 

@@ -17,7 +17,8 @@ from quadpred.train.corpora import Clip, Manifest, ManifestError
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.data.targets import Targets
 from quadpred.train.inference import clip_logits, load_classifier
-from quadpred.train.loop import Run, RunError, progress_bar
+from quadpred.train.loop import progress_bar
+from quadpred.train.run import Run, RunError
 from quadpred.train.transfer import identity
 
 __all__ = [
@@ -232,7 +233,9 @@ def evaluate(
     )
 
 
-def _refuse_training_clips(folder: Path, held: Sequence[Clip], described: Mapping[str, Any]) -> None:
+def _refuse_training_clips(
+    folder: Path, held: Sequence[Clip], described: Mapping[str, Any]
+) -> None:
     trained = set(described["trained_on"])
     for clip in held:
         if identity(clip.path) in trained:
@@ -260,9 +263,7 @@ def _calibration(parts: Mapping[Head, _Outputs], joint: bool) -> Calibration:
         temperature = calibrate.fit_temperature(quadrant.rows, quadrant.truth)
         temperatures = {head: temperature for head in parts}
         by_others = _by_others(quadrant)
-        calibrated = {
-            head: [rows @ _membership(head) for rows in by_others] for head in parts
-        }
+        calibrated = {head: [rows @ _membership(head) for rows in by_others] for head in parts}
     else:
         temperatures = {
             head: calibrate.fit_temperature(part.rows, part.truth) for head, part in parts.items()

@@ -20,15 +20,15 @@ from quadpred import __version__
 from quadpred.labels import HEADS
 from quadpred.predictor import EMBEDDING, METADATA_KEY
 from quadpred.train.evaluate import Calibration
-from quadpred.train.network import Classifier, marginals
 from quadpred.train.inference import load_classifier
+from quadpred.train.network import Classifier, marginals
 
 __all__ = ["ExportError", "Exported", "export"]
 
 TOLERANCE = 1e-5  # between ONNX Runtime and PyTorch, both in float32
 SMALL = 64  # constants of fewer numbers are stored as they are
 LARGE = 2**16  # matrices of as many numbers are stored as int8
-ROWS = 40  # of the log-mels that both are compared on: more than any context
+ROWS = 60  # of the log-mels that both are compared on: more than any context
 
 
 class ExportError(RuntimeError):

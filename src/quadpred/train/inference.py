@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from quadpred.train.data.log_mels import Half
-from quadpred.train.loop import Run, RunError
 from quadpred.train.network import Classifier
 from quadpred.train.recipe import Recipe
+from quadpred.train.run import Run, RunError
 
 __all__ = ["clip_logits", "load_classifier"]
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from quadpred.labels import QUADRANT, signs_of
 from quadpred.train.data.assembly import TrainingSet
@@ -52,8 +51,7 @@ class MultiTaskLoss:
             )
         if self.config.distillation and outputs.student is not None:
             losses.append(
-                self.config.distillation
-                * self.distillation(_part(outputs, slice(music)), clips)
+                self.config.distillation * self.distillation(_part(outputs, slice(music)), clips)
             )
         if pieces:
             part = _part(outputs, slice(music, music + run))
@@ -95,12 +93,12 @@ class MultiTaskLoss:
         return (1 - _correlation(odds[known], ratings[known])).sum()
 
     def distillation(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """Mean squared error of the student, over clips with a teacher; the variance is 1."""
+        """Mean squared error of the student, over all crops; without a teacher it is 0."""
         assert outputs.student is not None
         values, known = self.examples.teacher_of(batch, outputs.student.shape[1])
         values, known = values.to(outputs.student.device), known.to(outputs.student.device)
-        errors = (outputs.student - values).square().sum(-1) * known[:, None]
-        return errors.mean() / self.examples.teacher_variance
+        errors = (outputs.student - values).square().mean(-1) * known[:, None]
+        return errors.mean()
 
     def outliers(self, outputs: Outputs) -> Tensor:
         """Cross-entropy with a uniform distribution, summed over heads (outlier exposure)."""
@@ -117,9 +115,7 @@ def _shifted(logits: Sequence[Tensor], shift: Tensor) -> tuple[Tensor, ...]:
     signs = shift.new_tensor([signs_of(name) for name in QUADRANT.classes]) - 0.5
     by_class = (shift @ signs.T, shift[..., :1] * shift.new_tensor([-0.5, 0.5]))
     valence = shift[..., 1:] * shift.new_tensor([-0.5, 0.5])
-    return tuple(
-        rows + change for rows, change in zip(logits, (*by_class, valence), strict=True)
-    )
+    return tuple(rows + change for rows, change in zip(logits, (*by_class, valence), strict=True))
 
 
 def _balanced(one_hot: Tensor) -> Tensor:
@@ -139,5 +135,3 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
     a, b = a - a.mean(0), b - b.mean(0)
     spread = (a.square().sum(0) * b.square().sum(0)).clamp_min(1e-6).sqrt()
     return (a * b).sum(0) / spread
-
-

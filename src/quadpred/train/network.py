@@ -16,7 +16,16 @@ from torch.nn import functional as F
 from quadpred.labels import HEADS, QUADRANT, signs_of
 from quadpred.train.recipe import HeadConfig, NetworkConfig
 
-__all__ = ["Classifier", "Decoder", "Encoder", "Link", "Outputs", "log_odds", "marginals", "mean_level"]
+__all__ = [
+    "Classifier",
+    "Decoder",
+    "Encoder",
+    "Link",
+    "Outputs",
+    "log_odds",
+    "marginals",
+    "mean_level",
+]
 
 
 def _convolution(

@@ -11,9 +11,10 @@ from quadpred.train.corpora import Manifest, ManifestError
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.data.sampling import Batch, CropSampler
 from quadpred.train.data.targets import tag_vocabulary, tags_of
-from quadpred.train.loop import Run, Stage, autocast, device, fit, placed, progress_bar
+from quadpred.train.loop import Stage, Trainer, autocast, device, placed, progress_bar
 from quadpred.train.pretext import objective_of
 from quadpred.train.recipe import Recipe
+from quadpred.train.run import Run
 
 __all__ = ["pretrain"]
 
@@ -85,9 +86,16 @@ def pretrain(
             values = [loss_of(candidate, b, kept_tags).item() for b in sampler.epoch((0,))]
         return {"loss": sum(values) / len(values)}
 
-    fit(
+    trainer = Trainer(
         run,
         model,
+        steps=len(train),
+        losses=losses,
+        validate=validate if held else None,
+        keep="best",
+        seed=recipe.seed,
+    )
+    trainer.fit(
         [
             Stage(
                 "pre-training",
@@ -96,11 +104,6 @@ def pretrain(
                 config.schedule,
                 tuple(model.parameters()),
             )
-        ],
-        steps=len(train),
-        losses=losses,
-        validate=validate if held else None,
-        keep="best",
-        seed=recipe.seed,
+        ]
     )
     run.finish({"encoder": model.encoder.state_dict()})

@@ -23,10 +23,11 @@ from quadpred.train.data.sampling import Batch, CropSampler, PieceSampler
 from quadpred.train.data.targets import Targets
 from quadpred.train.encoders import describe, start_weights
 from quadpred.train.inference import clip_logits
-from quadpred.train.loop import Run, RunError, Stage, fit, placed, progress_bar
+from quadpred.train.loop import Stage, Trainer, placed, progress_bar
 from quadpred.train.losses import MultiTaskLoss
 from quadpred.train.network import Classifier, mean_level
 from quadpred.train.recipe import Recipe
+from quadpred.train.run import Run, RunError
 
 OUTLIER_RATIO = 8  # crops of music per crop of an outlier
 NOISES = 40, 20.0  # number of clips of noise, and their length in seconds
@@ -111,9 +112,16 @@ def transfer(
         for clips, pieces, inputs in crops.epoch((recipe.seed, *position)):
             yield loss(model, inputs, clips, pieces)
 
-    fit(
+    trainer = Trainer(
         run,
         model,
+        steps=len(crops),
+        losses=losses,
+        validate=_validation(held, held_frames, recipe) if held else None,
+        keep=config.keep,
+        seed=recipe.seed,
+    )
+    trainer.fit(
         [
             Stage(
                 "frozen" if stage.frozen else "full",
@@ -128,12 +136,7 @@ def transfer(
                 config.weight_decay,
             )
             for stage in config.stages
-        ],
-        steps=len(crops),
-        losses=losses,
-        validate=_validation(held, held_frames, recipe) if held else None,
-        keep=config.keep,
-        seed=recipe.seed,
+        ]
     )
     run.finish({"classifier": model.state_dict(), "sizes": sizes})
 
@@ -209,7 +212,7 @@ def _level(frames: Half, reach: int) -> Tensor:
 
 def _check(examples: Sequence[Example], manifests: Sequence[Manifest]) -> None:
     quadrants = {example.clip.quadrant for example in examples} - {""}
-    other = any(e.teacher is not None or e.labelled and not e.clip.quadrant for e in examples)
+    other = any(e.teacher is not None or (e.labelled and not e.clip.quadrant) for e in examples)
     if len(quadrants) == 1 or not (quadrants or other):
         raise ManifestError(f"{manifests[0].sheet.name}: needs clips of two quadrants to train on")
 

@@ -17,8 +17,9 @@ from optuna.trial import FrozenTrial, TrialState
 from quadpred.files import atomic_write
 from quadpred.train.corpora import Manifest, ManifestError
 from quadpred.train.encoders import describe
-from quadpred.train.loop import DivergedError, Run
+from quadpred.train.loop import DivergedError
 from quadpred.train.recipe import Recipe
+from quadpred.train.run import Run
 from quadpred.train.transfer import transfer
 
 __all__ = ["Tuned", "tune"]

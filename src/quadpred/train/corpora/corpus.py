@@ -148,7 +148,8 @@ class Corpus:
         """
         if not folder.is_dir():
             raise ManifestError(f"{folder}: is not a folder")
-        found = [self._grouped(f) for f in self.read(folder.absolute(), warn) if _usable(f, warn)]
+        read = _once(self.read(folder.absolute(), warn), warn)
+        found = [self._grouped(f) for f in read if _usable(f, warn)]
         found, notes = self._in_quadrants(found, about, neutral)
         if render and (midi := [f.path for f in found if f.path.suffix == MIDI]):
             rendered = render(midi)
@@ -250,6 +251,17 @@ def recordings(folder: Path, suffixes: Iterable[str] = SUFFIXES) -> Iterator[Pat
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in wanted and not path.name.startswith("._"):
             yield path
+
+
+def _once(found: Iterable[Found], warn: Warn) -> Iterator[Found]:
+    """Yield every recording once, as its corpus describes it first."""
+    seen: set[Path] = set()
+    for each in found:
+        if each.path in seen:
+            warn(f"{each.path}: is listed twice; its first row is used")
+        else:
+            seen.add(each.path)
+            yield each
 
 
 def _usable(found: Found, warn: Warn) -> bool:

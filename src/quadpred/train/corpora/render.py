@@ -69,7 +69,7 @@ def render(
                 _render(program, font, path, target)
         except OSError as error:
             warn(f"{path}: {error.strerror}")
-        except (AudioError, subprocess.TimeoutExpired):
+        except (AudioError, subprocess.SubprocessError):
             warn(f"{path}: FluidSynth made no sound of it")
         else:
             return target
@@ -92,7 +92,7 @@ def _render(program: str, font: Path, midi: Path, target: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=TIMEOUT,
-            check=False,  # FluidSynth succeeds with an empty file of what is no MIDI
+            check=True,  # with what is no MIDI it succeeds, and its file is empty
         )
         samples = np.concatenate(list(read_blocks(raw, KEPT_RATE)))
         soundfile.write(part, np.clip(samples, -1, 1), KEPT_RATE)

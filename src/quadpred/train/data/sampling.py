@@ -85,7 +85,9 @@ class PieceSampler:
 
 
 def _at_least(frames: Half, crop: int) -> Half:
-    return frames if len(frames) >= crop else np.pad(frames, ((0, crop - len(frames)), (0, 0)), "wrap")
+    return (
+        frames if len(frames) >= crop else np.pad(frames, ((0, crop - len(frames)), (0, 0)), "wrap")
+    )
 
 
 def _batch(clips: Sequence[Half], chosen: np.ndarray, starts: np.ndarray, crop: int) -> Batch:  # type: ignore[type-arg]

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
-from quadpred.train.calibrate import (
+from quadpred.train.calibration import (
+    Coverage,
+    apply_temperature,
     calibration_error,
-    coverages,
+    fit_temperature,
     reliability,
-    temperature,
-    tempered,
+    risk_coverage,
 )
 
 
@@ -25,10 +26,10 @@ def overconfident(clips: int, rows: int, sharpness: float) -> tuple[list[np.ndar
 def test_temperature_undoes_a_scale(sharpness: float) -> None:
     clips, truth = overconfident(4000, 3, sharpness)
 
-    found = temperature(clips, truth)
+    found = fit_temperature(clips, truth)
 
     assert found == pytest.approx(sharpness, rel=0.1)
-    means = np.stack([tempered(rows, found).mean(0) for rows in clips])
+    means = np.stack([apply_temperature(rows, found).mean(0) for rows in clips])
     assert calibration_error(means, truth) < 0.03
     if sharpness == 2:
         raw = np.stack([np.exp(rows).mean(0) for rows in clips])
@@ -38,9 +39,9 @@ def test_temperature_undoes_a_scale(sharpness: float) -> None:
 def test_temperature_keeps_the_guess() -> None:
     rows = np.log(np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]]))
     for value in (0.5, 1.0, 3.0):
-        assert tempered(rows, value).argmax(1).tolist() == [0, 2]
-        assert tempered(rows, value).sum(1) == pytest.approx(1)
-    assert tempered(rows, 1.0) == pytest.approx(np.exp(rows))
+        assert apply_temperature(rows, value).argmax(1).tolist() == [0, 2]
+        assert apply_temperature(rows, value).sum(1) == pytest.approx(1)
+    assert apply_temperature(rows, 1.0) == pytest.approx(np.exp(rows))
 
 
 def test_clips_of_different_lengths_count_alike() -> None:
@@ -48,7 +49,7 @@ def test_clips_of_different_lengths_count_alike() -> None:
     short, long = np.tile(sure, (1, 1)), np.tile(unsure, (50, 1))
     truth = np.array([0, 0])
 
-    assert temperature([short, long], truth) == temperature([short, long[:1]], truth)
+    assert fit_temperature([short, long], truth) == fit_temperature([short, long[:1]], truth)
 
 
 def test_reliability_accounts_for_every_guess() -> None:
@@ -57,16 +58,16 @@ def test_reliability_accounts_for_every_guess() -> None:
 
     bins = reliability(probabilities, truth)
 
-    assert [round(share, 6) for _, _, share in bins] == [0.4, 0.6]
-    assert [accuracy for _, accuracy, _ in bins] == pytest.approx([0.5, 2 / 3])
-    assert bins[1][0] == pytest.approx((0.95 + 0.92 + 1.0) / 3)
+    assert [round(b.share, 6) for b in bins] == [0.4, 0.6]
+    assert [b.accuracy for b in bins] == pytest.approx([0.5, 2 / 3])
+    assert bins[1].confidence == pytest.approx((0.95 + 0.92 + 1.0) / 3)
 
 
 def test_accuracy_rises_as_the_doubtful_are_left_out() -> None:
     sure = np.array([[0.9, 0.1]] * 7 + [[0.6, 0.4]] * 3)
     truth = np.array([0] * 7 + [1, 1, 0])
 
-    kept = {entry["coverage"]: entry for entry in coverages(sure, truth)}
+    kept = {entry.coverage: entry for entry in risk_coverage(sure, truth)}
 
-    assert kept[1.0]["accuracy"] == pytest.approx(0.8)
-    assert kept[0.7] == {"coverage": 0.7, "lead": pytest.approx(0.8), "accuracy": 1.0}
+    assert kept[1.0].accuracy == pytest.approx(0.8)
+    assert kept[0.7] == Coverage(0.7, pytest.approx(0.8), 1.0)
