@@ -13,7 +13,7 @@ PARTS = {
     "Python itself": "",
     "the command line": "import quadpred.cli.app",
     "numpy, soundfile, soxr, ONNX Runtime": "import numpy, onnxruntime, soundfile, soxr",
-    "the model": "from quadpred import Predictor; predictor = Predictor.of_languages()",
+    "the model": "from quadpred import Predictor; predictor = Predictor.load()",
     "the prediction": "import sys; prediction = predictor.predict(sys.argv[1])",
     "matplotlib": "from quadpred.plots.taggram import save_taggram",
     "the picture": "save_taggram(prediction, sys.argv[2])",

@@ -96,7 +96,7 @@ def main() -> None:
             [np.abs(a[0] - b[0]).mean() for a, b in zip(heard, said["as it is"], strict=True)]
         )
         print(f"| {name} | {' | '.join(f'{cell:.3f}' for cell in cells)} | {change:.3f} |")
-    predictor = Predictor.of_languages()
+    predictor = Predictor.load()
     actors = made["ravdess"].clips[:: len(made["ravdess"].clips) // STRANGERS][:STRANGERS]
     rng = np.random.default_rng(1)
     sounds = [noise(20 * RATE, RATE, rng) for _ in range(STRANGERS)]

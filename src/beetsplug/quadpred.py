@@ -1,8 +1,8 @@
-"""Moods in a beets library: flexible fields that are filled on import and by `beet quadpred`.
+"""Moods in a beets library: flexible fields, filled on import and by `beet quadpred`.
 
-It keeps the conventions of beets' own plugins of this kind: `auto` predicts what is imported,
-`force` (or `-f`) predicts again what has its fields already. The fields are kept in beets'
-database; music files are not changed.
+It follows the conventions of beets' own plugins: `auto` predicts imported songs, and `force` (or
+`-f`) predicts songs again that have the fields. The fields are in beets' database; music files are
+not changed.
 """
 
 import os
@@ -15,10 +15,11 @@ from beets.dbcore.types import BOOLEAN, STRING, Float, Type
 from beets.importer import ImportSession, ImportTask
 from beets.library import Item, Library
 from beets.plugins import BeetsPlugin
-from beets.ui import Subcommand, UserError  # type: ignore[attr-defined] # its place of old
+from beets.ui import Subcommand, UserError  # type: ignore[attr-defined] # its older place
 
-from quadpred import AudioError, Predictor
-from quadpred.library.summary import clip_of
+from quadpred import AudioError, Predictor, QuadpredError
+from quadpred.library.summary import SummaryRow
+from quadpred.prediction import join
 
 __all__ = ["QuadpredPlugin"]
 
@@ -26,7 +27,7 @@ _DIGITS = 3  # after the point
 
 
 class QuadpredPlugin(BeetsPlugin):
-    """Fills `mood_quadrant`, `mood_arousal`, `mood_valence`, and how sure these are."""
+    """Fills `mood_quadrant`, `mood_arousal`, `mood_valence`, their confidence and uncertainty."""
 
     item_types: ClassVar[dict[str, Type]] = {
         "mood_quadrant": STRING,
@@ -52,7 +53,7 @@ class QuadpredPlugin(BeetsPlugin):
             "--force",
             action="store_true",
             default=False,
-            help="predict songs again that have a mood already",
+            help="predict songs again that have a mood",
         )
         command.func = self.command
         return [command]
@@ -67,13 +68,14 @@ class QuadpredPlugin(BeetsPlugin):
 
     @cached_property
     def _predictor(self) -> Predictor:
-        """The model, loaded once and only if there is something to predict."""
+        """The model, loaded once and only if it is needed."""
         try:
-            if self.config["model"].get():
-                return Predictor(self.config["model"].as_filename())
-            languages = (self.config[name].as_str() for name in ("speech", "music"))
-            return Predictor.of_languages(*languages)
-        except ValueError as error:  # unknown languages, and ModelError
+            return Predictor.load(
+                self.config["model"].as_filename() if self.config["model"].get() else None,
+                speech=self.config["speech"].as_str(),
+                music=self.config["music"].as_str(),
+            )
+        except QuadpredError as error:
             raise UserError(f"quadpred: {error}") from None
 
     def _fill(self, items: Iterable[Item], *, force: bool) -> None:
@@ -81,15 +83,19 @@ class QuadpredPlugin(BeetsPlugin):
             if item.get("mood_quadrant") and not force:
                 self._log.info("mood already present for: {}", item)
                 continue
+            path = os.fsdecode(item.path)
             try:
-                clip = clip_of(self._predictor.predict(os.fsdecode(item.path)))
+                prediction = join(self._predictor.stream(path))
             except AudioError as error:
                 self._log.error("{}", error)
                 continue
-            item["mood_quadrant"] = clip.quadrant
-            item["mood_arousal"] = round(clip.arousal, _DIGITS)
-            item["mood_valence"] = round(clip.valence, _DIGITS)
-            item["mood_confidence"] = round(clip.confidence, _DIGITS)
-            item["mood_uncertain"] = clip.uncertain
+            if prediction.damage:
+                self._log.warning("{}: {}", path, prediction.damage)
+            row = SummaryRow.of(prediction)
+            item["mood_quadrant"] = row.quadrant
+            item["mood_arousal"] = round(row.arousal, _DIGITS)
+            item["mood_valence"] = round(row.valence, _DIGITS)
+            item["mood_confidence"] = round(row.confidence, _DIGITS)
+            item["mood_uncertain"] = row.uncertain
             item.store()
-            self._log.info("{}: {}", item, clip.quadrant)
+            self._log.info("{}: {}", item, row.quadrant)

@@ -20,6 +20,7 @@ from typing import BinaryIO
 import soundfile
 
 from quadpred.confine import confined
+from quadpred.errors import QuadpredError
 from quadpred.mpeg import find_frames
 
 __all__ = ["AudioError", "Source", "open_source", "printable"]
@@ -46,7 +47,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-class AudioError(ValueError):
+class AudioError(QuadpredError):
     """Audio that cannot be read. `str(error)` is one line: the file and the reason."""
 
     def __init__(self, path: str | os.PathLike[str], reason: str):

@@ -85,7 +85,7 @@ def test_own_songs_in_two_commands(
     fast, slow = (corpora / "music" / f"{quadrant}_9.flac" for quadrant in ("Q1", "Q4"))
     predicted = quadpred("predict", "--model", model, "--json", "-", fast, slow)
     line, other = map(json.loads, predicted.stdout.splitlines())
-    assert (line["model"]["name"], line["model"]["case"]) == ("my-model", "adapted")
+    assert (line["model"]["name"], line["model"]["transfer_setting"]) == ("my-model", "adapted")
     assert len(line["quadrant"]["rows"]) == 8
     # Its pace is easy to hear: the model has learned something, and from these songs.
     assert line["means"]["arousal"]["positive"] > other["means"]["arousal"]["positive"] + 0.05
@@ -136,7 +136,7 @@ def test_no_network_is_scored_on_groups_that_it_heard(
     assert calls[3][2] == []
     assert adapted.chance == 0.5
     assert adapted.scores["clips"] == 12
-    assert Predictor(adapted.model).origin.speech == "english"
+    assert Predictor(adapted.model).info.speech == "english"
 
     def stopped(recipe, manifests, folder, **options):  # type: ignore[no-untyped-def]
         raise InterruptedError(folder.parent)

@@ -35,7 +35,7 @@ class Library:
         (self.home / "config.yaml").write_text(CONFIG.format(home=self.home, options=options))
 
     def beet(self, *args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-        source = Path(__file__).parents[1] / "src"
+        source = Path(__file__).parents[2] / "src"
         path = os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])
         given = {"BEETSDIR": str(self.home), "HOME": str(self.home), "PYTHONPATH": path}
         command = [sys.executable, "-m", "beets", *map(str, args)]
@@ -127,4 +127,4 @@ def test_a_model_that_is_none(library, album):
     library.configure("auto: no")
     library.beet("import", "-q", album)
     run = library.beet("quadpred", code=1)
-    assert "tiny.onnx: not a quadpred model" in run.stderr
+    assert "tiny.onnx: not an ONNX model" in run.stderr

@@ -57,7 +57,7 @@ def test_a_stricter_limit_stays() -> None:
 def test_it_dies_with_its_parent() -> None:
     code = f"""
 import subprocess, sys, time
-sys.path.insert(0, {str(Path(__file__).parent.parent / "src")!r})
+sys.path.insert(0, {str(Path(__file__).parents[2] / "src")!r})
 from quadpred.confine import confined
 sleep = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"]
 subprocess.Popen(confined(sleep))

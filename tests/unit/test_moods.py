@@ -24,7 +24,9 @@ def test_every_quadrant_has_a_word_of_its_own():
 def test_moods_are_found_by_word_and_by_quadrant():
     assert Vocabulary().quadrant("SAD") == "Q3"
     assert Vocabulary().quadrant("q2") == "Q2"
-    with pytest.raises(MoodError, match="gloomy: no such mood; there are happy, tense, sad, rel"):
+    with pytest.raises(
+        MoodError, match="gloomy: unknown mood; choose from happy, tense, sad, calm"
+    ):
         Vocabulary().quadrant("gloomy")
 
 

@@ -88,12 +88,12 @@ def test_files_are_predicted_and_tagged():
     result = run("tag", song)
     assert result.stderr == ""
     (word,) = read_mood(song)[MOOD]
-    assert word in ("happy", "tense", "sad", "relaxed")
+    assert word in ("happy", "tense", "sad", "calm")
     assert result.stdout == f"song.flac: {word}, tagged\n1 tagged\n"
-    assert run("tag", song).stdout == f"song.flac: {word}, tagged before\n1 tagged before\n"
+    assert run("tag", song).stdout == f"song.flac: {word}, already tagged\n1 already tagged\n"
     assert run("tag", "--undo", song).stdout == "song.flac: untagged\n1 untagged\n"
     assert read_mood(song)[MOOD] == []
-    assert "song.flac: without tags of ours" in run("tag", "--undo", song).stdout
+    assert "song.flac: no quadpred tags" in run("tag", "--undo", song).stdout
 
 
 def test_uncertain_files_are_tagged_when_asked():
@@ -115,7 +115,7 @@ def test_moods_from_a_summary(summary, name):
         AROUSAL: ["0.125"],
         "QUADPRED_VALENCE": ["0.250"],
     }
-    assert read_mood(Path("calm.flac"))[MOOD] == ["relaxed"]
+    assert read_mood(Path("calm.flac"))[MOOD] == ["calm"]
     assert read_mood(Path("unsure.flac"))[MOOD] == []
     run("tag", "--from", name, "--undo", code=1)
     assert read_mood(Path("sad.flac"))[MOOD] == []
@@ -138,7 +138,9 @@ def test_words_of_ones_own(summary):
     run("tag", "--from", summary, "--words", "words.toml", code=1)
     assert read_mood(Path("sad.flac"))[MOOD] == ["melancholisch"]
     Path("words.toml").write_text('Q7 = "odd"')
-    assert complaint("tag", "a.flac", "--words", "words.toml").startswith("words.toml: Q7")
+    assert complaint("tag", "a.flac", "--words", "words.toml").startswith(
+        "words.toml: unknown quadrant 'Q7'"
+    )
 
 
 def test_moods_of_others(summary):
@@ -147,7 +149,7 @@ def test_moods_of_others(summary):
     content = song.read_bytes()
     song.write_bytes(content.replace(b"MOOD=sad", b"MOOD=SAD"))
     result = run("tag", song)
-    assert "left out: has a mood already" in result.stdout
+    assert "left out: it has another mood" in result.stdout
     assert "1 tagged" in run("tag", "--replace", song).stdout
     assert read_mood(song)[MOOD] != ["SAD"]
     run("tag", "--undo", song)
@@ -164,10 +166,12 @@ def test_one_broken_file_does_not_stop_the_rest():
 
 
 def test_files_that_are_not_tagged(folder):
-    assert "name files, or a summary" in complaint("tag")
-    assert "name files, or a summary" in complaint("tag", "a.flac", "--from", "summary.csv")
+    assert "name either files, or a summary" in complaint("tag")
+    assert "name either files, or a summary" in complaint("tag", "a.flac", "--from", "summary.csv")
     os.mkdir("album")
-    assert said(run("tag", "album", code=2).stderr).startswith("album: is a folder; predict it")
+    assert said(run("tag", "album", code=2).stderr).startswith(
+        "album: is a folder; run quadpred predict"
+    )
     song = record("song.flac")
     song.chmod(0o444)
     assert complaint("tag", song) == "song.flac: is read-only"
@@ -197,25 +201,25 @@ def test_extras_that_are_missing(summary):
 def test_a_playlist_of_a_mood(summary, folder):
     result = run("playlist", summary, "--mood", "Relaxed")
     assert result.stdout == f"#EXTM3U\n#EXTINF:180,calm\n{folder / 'calm.flac'}\n"
-    result = run("playlist", summary, "--mood", "relaxed", "-o", "lists/calm.m3u8")
+    result = run("playlist", summary, "--mood", "calm", "-o", "lists/calm.m3u8")
     assert result.stdout == "lists/calm.m3u8: 1 songs, 3 minutes\n"
     assert Path("lists/calm.m3u8").read_text().endswith(f"\n{folder / 'calm.flac'}\n")
-    run("playlist", summary, "--mood", "relaxed", "-o", "calm.m3u8")
+    run("playlist", summary, "--mood", "calm", "-o", "calm.m3u8")
     assert Path("calm.m3u8").read_text() == "#EXTM3U\n#EXTINF:180,calm\ncalm.flac\n"
 
 
 def test_a_playlist_from_mood_to_mood(summary):
-    lines = run("playlist", summary, "--from", "sad", "--to", "relaxed").stdout.splitlines()
+    lines = run("playlist", summary, "--from", "sad", "--to", "calm").stdout.splitlines()
     assert [Path(line).name for line in lines[2::2]] == ["sad.flac", "calm.flac"]
 
 
 def test_playlists_that_cannot_be(summary):
-    assert complaint("playlist", summary).startswith("playlist: say either --mood")
-    assert complaint("playlist", summary, "--from", "sad").startswith("playlist: say either")
+    assert complaint("playlist", summary).startswith("give either --mood")
+    assert complaint("playlist", summary, "--from", "sad").startswith("give either")
     both = ["--mood", "sad", "--from", "sad", "--to", "happy"]
-    assert complaint("playlist", summary, *both).startswith("playlist: say either")
-    assert complaint("playlist", summary, "--mood", "blue").startswith("blue: no such mood")
-    assert "certain enough" in complaint("playlist", summary, "--mood", "happy")
+    assert complaint("playlist", summary, *both).startswith("give either")
+    assert complaint("playlist", summary, "--mood", "blue").startswith("blue: unknown mood")
+    assert "no song is confidently Q1" in complaint("playlist", summary, "--mood", "happy")
     assert complaint("playlist", "none.csv", "--mood", "sad").startswith("none.csv: No such file")
     line = complaint("playlist", summary, "--mood", "sad", "--max-minutes", "1", "-o", "a.m3u8")
     assert line.endswith("is short enough")
@@ -226,16 +230,16 @@ def test_playlists_that_cannot_be(summary):
 
 
 def test_maps(summary):
-    assert run("map", summary, "-o", "map.png").stdout == "map.png: 4 clips\n"
+    assert run("map", summary, "-o", "map.png").stdout == "map.png: 4 songs\n"
     assert Path("map.png").read_bytes().startswith(b"\x89PNG")
-    assert run("map", summary, "-o", "map.html").stdout == "map.html: 4 clips\n"
+    assert run("map", summary, "-o", "map.html").stdout == "map.html: 4 songs\n"
     assert Path("map.html").read_bytes().startswith(b"<!doctype html>")
 
 
 def test_maps_that_cannot_be(summary, folder):
-    assert complaint("map", summary, "-o", "map.pdf") == "map.pdf: a map is a .png or a .html"
+    assert complaint("map", summary, "-o", "map.pdf") == "-o map.pdf: must end in .png or .html"
     write_csv(folder / "empty.csv", [])
-    assert complaint("map", "empty.csv", "-o", "map.png") == "empty.csv: there is no clip in it"
+    assert complaint("map", "empty.csv", "-o", "map.png") == "empty.csv: has no rows"
     assert not Path("map.png").exists()
 
 

@@ -100,7 +100,7 @@ def test_frames_are_the_last_rung(predictor: Predictor) -> None:
 
 @pytest.fixture(scope="module")
 def shipped() -> Predictor:
-    return Predictor.of_languages()
+    return Predictor.load()
 
 
 @pytest.mark.parametrize("seconds", [0.2, 59.4, 60.4, 66.6, 67.4, 157.6])
@@ -211,7 +211,7 @@ def test_model_that_cannot_be_used(tmp_path: Path) -> None:
         Predictor(tmp_path / "none.onnx")
     path = tmp_path / "noise.onnx"
     path.write_bytes(b"noise" * 100)
-    with pytest.raises(ModelError, match="not a quadpred model"):
+    with pytest.raises(ModelError, match="not an ONNX model"):
         Predictor(path)
     write_model(path)
     with pytest.raises(ModelError, match="damaged"):

@@ -111,7 +111,7 @@ def test_result_is_that_of_the_predictor(client: httpx.Client, song: Path, tempo
     job = answer.json()
     assert (job["status"], job["source"], job["error"]) == ("done", song.name, None)
     assert job["progress"] == {"seconds": pytest.approx(70), "duration": pytest.approx(70)}
-    expected = json.loads(json.dumps(to_json(Predictor.of_languages().predict(song))))
+    expected = json.loads(json.dumps(to_json(Predictor.load().predict(song))))
     assert job["result"] == {**expected, "source": song.name}
     assert client.get(answer.headers["location"]).json() == job
     assert not uploads(temporary)
@@ -135,8 +135,8 @@ def test_events_hold_the_rows_from_the_first_to_the_last(client: httpx.Client, s
     whole = job["result"]
     for head in HEADS:
         assert [row for part in rows for row in part[head.name]] == whole[head.name]["rows"]
-    for name, flags in ("silent", "silent"), ("uncertain_seconds", "uncertain"):
-        assert [flag for part in rows for flag in part[name]] == whole[flags]
+    for name in "silent", "uncertain_seconds":
+        assert [flag for part in rows for flag in part[name]] == whole[name]
     seconds = [data["seconds"] for event, data in sent if event == "progress"]
     assert seconds == sorted(seconds)
     assert events(client, answer.headers["location"]) == sent  # for a client that connects late
@@ -155,6 +155,10 @@ def test_downloads(client: httpx.Client, song: Path) -> None:
         )
     assert client.get(f"{where}/prediction.json").json() == result
     table = client.get(f"{where}/rows.csv").text.splitlines()
+    assert table[0] == "second,Q1,Q2,Q3,Q4,arousal,valence,uncertain,silent"
+    numbers = [float(value) for value in table[70].split(",")]
+    assert numbers[:5] == [69, *result["quadrant"]["rows"][69]]
+    assert numbers[5] == result["arousal"]["rows"][69][1]
     written = io.BytesIO()
     write_csv(Prediction.from_dict(result), written)
     assert table == written.getvalue().decode().splitlines()
@@ -366,7 +370,7 @@ def test_models_and_health(client: httpx.Client) -> None:
         "name": "english-to-english",
         "speech": "english",
         "music": "english",
-        "case": "intra-linguistic",
+        "transfer_setting": "intra-linguistic",
         "experimental": False,
         "sha256": model.sha256,
         "scores": list(model.scores),

@@ -75,7 +75,7 @@ def test_rows_arrive_during_playback(client: httpx.Client) -> None:
         assert row["quadrant"] == part["quadrant"]["rows"]
         assert row["arousal"] == part["arousal"]["rows"]
         assert row["silent"] == part["silent"]
-        assert row["uncertain_seconds"] == part["uncertain"]
+        assert row["uncertain_seconds"] == part["uncertain_seconds"]
     data = b"".join(base64.b64decode(row["peaks"]["data"]) for row in rows)
     peaks = np.frombuffer(data, np.int8).reshape(-1, 2)
     assert rows[-1]["peaks"]["per_second"] == 50

@@ -31,7 +31,7 @@ from helpers.serving import serving
 from helpers.sounds import music
 from quadpred.formats.documents import to_json
 from quadpred.labels import HEADS, QUADRANT
-from quadpred.prediction import Origin, Prediction
+from quadpred.prediction import ModelInfo, Prediction
 from quadpred.web.limits import Limits
 
 RATE = 16_000
@@ -124,7 +124,7 @@ def told(quadrant: list[list[float]], silent: list[int] = [], doubtful: float = 
         np.hstack([1 - valence, valence]),
         np.isin(np.arange(len(rows)), silent),
         len(rows),
-        Origin("english-to-english", "english", "english", 64 * "0", "", doubtful, doubtful),
+        ModelInfo("english-to-english", "english", "english", 64 * "0", "", doubtful, doubtful),
         "song.wav",
     )
 

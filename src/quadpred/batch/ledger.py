@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from quadpred.batch import BatchError
 from quadpred.batch.discovery import Shard
 from quadpred.batch.locks import lock
+from quadpred.library.summary import COLUMNS
 
 __all__ = [
     "FOLDER",
@@ -40,11 +41,7 @@ FOLDER = ".quadpred"
 """Below the output folder: ledgers, per-second rows, and files that are being written."""
 
 ROW: Mapping[str, type] = {
-    "duration": float,
-    "quadrant": str,
-    **dict.fromkeys(("q1", "q2", "q3", "q4", "arousal", "valence", "confidence"), float),
-    "uncertain": bool,
-    **dict.fromkeys(("model", "version", "sha256"), str),
+    name: kind for name, kind in COLUMNS.items() if name not in ("path", "file")
 }
 """Names and types of a record's row: the columns of the summary, less `path` and `file`."""
 

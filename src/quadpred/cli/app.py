@@ -51,15 +51,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(train.app, name="train")
-app.add_typer(corpora.app, name="corpora")
-app.command()(serve)
 app.command()(predict.predict)
-app.command()(train.adapt)
 app.command("models")(predict.list_models)
 app.command()(library.tag)
 app.command()(library.playlist)
 app.command("map")(library.draw_map)
+app.command()(serve)
+app.command()(train.adapt)
+app.add_typer(train.app, name="train")
+app.add_typer(corpora.app, name="corpora")
 
 
 def main() -> None:

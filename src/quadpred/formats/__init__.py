@@ -1,16 +1,21 @@
-"""Files that a `Prediction` can be saved as: one list of writers for all commands."""
+"""Files that a `Prediction` can be saved as: one list of writers for all commands.
+
+To add a format, write a function `(prediction, file)` and add it to `FORMATS`.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from quadpred.errors import QuadpredError
+from quadpred.files import add_filename_to_errors, atomic_write
 from quadpred.formats.annotations import write_audacity, write_jams
 from quadpred.formats.documents import write_json
 from quadpred.formats.rows import write_csv, write_npy, write_parquet
 from quadpred.prediction import Prediction
 
-__all__ = ["FORMATS", "Format", "FormatError", "parse_formats"]
+__all__ = ["FORMATS", "Format", "FormatError", "parse_formats", "save"]
 
 
 class FormatError(QuadpredError):
@@ -31,7 +36,7 @@ class Format:
 
 
 def _write_png(prediction: Prediction, file: BinaryIO) -> None:
-    from quadpred.plots.taggram import save_taggram  # matplotlib takes half a second to import
+    from quadpred.plots.taggram import save_taggram  # importing matplotlib takes half a second
 
     save_taggram(prediction, file)
 
@@ -61,3 +66,28 @@ def parse_formats(names: str) -> tuple[str, ...]:
     if "parquet" in formats:
         import pyarrow  # noqa: F401
     return formats
+
+
+def save(
+    prediction: Prediction,
+    targets: Mapping[str, Path],
+    *,
+    formats: Mapping[str, Format] = FORMATS,
+    scratch: Path | None = None,
+) -> None:
+    """Save a prediction in several formats; all files appear together, or none does.
+
+    Args:
+        prediction: what to save.
+        targets: the file of each format, by its name.
+        formats: the formats by name.
+        scratch: folder on the same file system for the files while they are written.
+
+    Raises:
+        OSError: a file cannot be written.
+        ModuleNotFoundError: a format's package is not installed.
+    """
+    with atomic_write(*targets.values(), scratch=scratch) as files:
+        for (name, path), file in zip(targets.items(), files, strict=True):
+            with add_filename_to_errors(path):
+                formats[name].write(prediction, file)

@@ -1,34 +1,34 @@
-"""A `Prediction` for tools that show annotations: JAMS and Audacity's label tracks."""
+"""A `Prediction` for annotation tools: JAMS and Audacity label tracks."""
 
 import json
-import os
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
 from quadpred import __version__
+from quadpred.files import as_unicode
+from quadpred.formats.rows import DIGITS
 from quadpred.labels import QUADRANT
 from quadpred.prediction import Prediction
 
 __all__ = ["write_audacity", "write_jams"]
 
 _JAMS = "0.3.4"  # version of the schema
-_DIGITS = 6  # after the point
 
 
 def write_jams(prediction: Prediction, file: BinaryIO) -> None:
-    """Write a prediction as JAMS (E. J. Humphrey et al., ISMIR 2014), to an open file.
+    """Write a prediction as JAMS (E. J. Humphrey et al., ISMIR 2014) to an open file.
 
-    One annotation of the namespace `mood_thayer`: an observation a second, whose value is
-    [valence, arousal] in that order, each the probability of "positive" from 0 to 1, and whose
-    confidence is that of the second's most probable quadrant. Silent seconds have no observation.
-    What is said of the clip as a whole is in the sandbox.
+    It has one annotation of the namespace `mood_thayer`, with one observation per second. Its value
+    is [valence, arousal] in this order, each the probability of "positive" from 0 to 1. Its
+    confidence is the probability of the second's most probable quadrant. Silent seconds have no
+    observation. The sandbox has the quadrant of the whole recording.
 
     Raises:
-        ValueError: a number that is not finite, which JSON cannot hold.
+        ValueError: a number is not finite, which JSON cannot hold.
     """
-    name = os.fsencode(prediction.source).decode("utf-8", "backslashreplace")
+    duration = round(prediction.duration, DIGITS)
     annotation = {
         "namespace": "mood_thayer",
         "annotation_metadata": {
@@ -44,19 +44,19 @@ def write_jams(prediction: Prediction, file: BinaryIO) -> None:
         "data": list(_observations(prediction)),
         "sandbox": {
             "quadrant": prediction.winner,
-            "confidence": round(prediction.confidence, _DIGITS),
-            "uncertain": prediction.unsure,
+            "confidence": round(prediction.confidence, DIGITS),
+            "uncertain": prediction.uncertain,
         },
         "time": 0,
-        "duration": round(prediction.duration, _DIGITS),
+        "duration": duration,
     }
     content = {
         "annotations": [annotation],
         "file_metadata": {
-            "title": PurePath(name).name,
+            "title": PurePath(as_unicode(prediction.source)).name,
             "artist": "",
             "release": "",
-            "duration": round(prediction.duration, _DIGITS),
+            "duration": duration,
             "identifiers": {},
             "jams_version": _JAMS,
         },
@@ -72,18 +72,18 @@ def _observations(prediction: Prediction) -> Iterator[dict[str, Any]]:
             value = [float(head[row, 1]) for head in (prediction.valence, prediction.arousal)]
             yield {
                 "time": float(row),
-                "duration": round(_end(prediction, row) - row, _DIGITS),
-                "value": [round(number, _DIGITS) for number in value],
-                "confidence": round(float(prediction.quadrant[row].max()), _DIGITS),
+                "duration": round(_end(prediction, row) - row, DIGITS),
+                "value": [round(number, DIGITS) for number in value],
+                "confidence": round(float(prediction.quadrant[row].max()), DIGITS),
             }
 
 
 def write_audacity(prediction: Prediction, file: BinaryIO) -> None:
-    """Write a prediction as a label track of Audacity, to an open file.
+    """Write a prediction as a label track of Audacity to an open file.
 
-    A line a run of seconds with one most probable quadrant: start and end in seconds and the label,
-    with tabs between. The label is Q1 to Q4, with a question mark where the seconds are uncertain.
-    Silent seconds have none.
+    There is one line per run of seconds with the same most probable quadrant: start, end (in
+    seconds) and label, separated by tabs. The label is Q1 to Q4, followed by a question mark if the
+    seconds are uncertain. Silent seconds have no label.
     """
     for label, run in groupby(range(len(prediction)), lambda row: _label(prediction, row)):
         if label:
@@ -96,9 +96,9 @@ def _label(prediction: Prediction, row: int) -> str:
     if prediction.silent[row]:
         return ""
     quadrant = QUADRANT.classes[int(prediction.quadrant[row].argmax())]
-    return f"{quadrant}?" if prediction.uncertain[row] else quadrant
+    return f"{quadrant}?" if prediction.uncertain_seconds[row] else quadrant
 
 
 def _end(prediction: Prediction, row: int) -> float:
-    """End of a row in seconds; the last second of a clip need not be a whole one."""
+    """Return the end of a row in seconds; the last second may be incomplete."""
     return min(row + 1.0, prediction.duration)

@@ -1,4 +1,4 @@
-"""Words for the quadrants, as people write them in their music files; a person can change them."""
+"""Mood words: one per quadrant, with defaults that a TOML file can replace."""
 
 import tomllib
 from collections.abc import Mapping
@@ -10,58 +10,59 @@ from quadpred.labels import QUADRANT
 
 __all__ = ["WORDS", "MoodError", "Vocabulary", "read_vocabulary"]
 
-WORDS = {"Q1": "happy", "Q2": "tense", "Q3": "sad", "Q4": "relaxed"}
-"""What a quadrant is called where nothing else is asked for."""
+WORDS = {"Q1": "happy", "Q2": "tense", "Q3": "sad", "Q4": "calm"}
+"""The default words."""
 
 
 class MoodError(QuadpredError):
-    """Words that cannot be used, or a mood that is none of them. One line."""
+    """Mood words that cannot be used, or a mood that is not one of them."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """One word a quadrant.
+    """One word per quadrant.
 
-    >>> Vocabulary().quadrant("Relaxed")
+    >>> Vocabulary().quadrant("Calm")
     'Q4'
     """
 
     words: Mapping[str, str] = field(default_factory=lambda: WORDS)
 
     def word(self, quadrant: str) -> str:
-        """Return the word of Q1..Q4."""
+        """Return the word for Q1 to Q4."""
         return self.words[quadrant]
 
     def quadrant(self, mood: str) -> str:
-        """Return the quadrant of a word, in capitals or not; Q1..Q4 are words too.
+        """Return the quadrant of a word, or of its own name, in upper or lower case.
 
         Raises:
-            MoodError: no quadrant is called that.
+            MoodError: no quadrant has this word.
         """
         for quadrant, word in self.words.items():
             if mood.casefold() in (word.casefold(), quadrant.casefold()):
                 return quadrant
-        raise MoodError(f"{mood}: no such mood; there are {', '.join(self.words.values())}")
+        raise MoodError(f"{mood}: unknown mood; choose from {', '.join(self.words.values())}")
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Read words from a TOML file, such as `Q2 = "angry"`; the default stays for the others.
+    """Read words from a TOML file, such as `Q2 = "angry"`; other quadrants keep the default.
 
     Raises:
-        MoodError: not TOML, other names than Q1 to Q4, or a word that is none or there twice.
+        MoodError: not TOML, a key that is not a quadrant, an empty word, or a word used twice.
         OSError: the file cannot be read.
     """
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
+        entries = tomllib.loads(path.read_text("utf-8"))
     except ValueError as error:  # not UTF-8, or not TOML
         raise MoodError(f"{path}: not TOML ({error})") from None
-    for quadrant, word in given.items():
+    for quadrant, word in entries.items():
         if quadrant not in QUADRANT.classes:
-            raise MoodError(f"{path}: {quadrant}: not one of {', '.join(QUADRANT.classes)}")
+            choices = ", ".join(QUADRANT.classes)
+            raise MoodError(f"{path}: unknown quadrant {quadrant!r}; choose from {choices}")
         if not isinstance(word, str) or not word.strip() or not word.isprintable():
-            raise MoodError(f"{path}: {quadrant}: must be a word in quotation marks")
-    words = {**WORDS, **{quadrant: word.strip() for quadrant, word in given.items()}}
+            raise MoodError(f"{path}: {quadrant}: must be a non-empty string of one line")
+    words = {**WORDS, **{quadrant: word.strip() for quadrant, word in entries.items()}}
     names = [name.casefold() for name in (*words.values(), *words)]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise MoodError(f"{path}: {twice[0]}: is there twice")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise MoodError(f"{path}: {repeated[0]!r} stands for two quadrants")
     return Vocabulary(words)

@@ -16,6 +16,7 @@ from typing import Any
 
 from quadpred import registry
 from quadpred.audio import AudioError
+from quadpred.errors import QuadpredError
 from quadpred.files import atomic_write, check_target
 from quadpred.labels import QUADRANT
 from quadpred.train.card import card
@@ -39,7 +40,7 @@ FOLDS = 3
 _UNCERTAIN = "on groups that it was not trained on, its quadrants are no better than chance"
 
 
-class AdaptError(ValueError):
+class AdaptError(QuadpredError):
     """What cannot be adapted to, or written. One line: the file and the reason."""
 
 

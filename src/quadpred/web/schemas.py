@@ -25,7 +25,7 @@ _MODEL = {
     "name": "english-to-english",
     "speech": "english",
     "music": "english",
-    "case": "intra-linguistic",
+    "transfer_setting": "intra-linguistic",
 }
 _ROWS: dict[str, Any] = {
     "quadrant": [[0.1, 0.7, 0.15, 0.05], [0.2, 0.6, 0.1, 0.1]],
@@ -37,16 +37,17 @@ _RESULT: dict[str, Any] = {
     "quadpred": "0.1.0",
     "source": "song.mp3",
     "duration": 2.1,
+    "damage": None,
     "model": {
         **_MODEL,
         "sha256": 64 * "0",
-        "experimental": "",
+        "caveat": "",
         "min_margin_second": 0.1,
         "min_margin_clip": 0.08,
     },
     "winner": "Q2",
     "confidence": 0.65,
-    "unsure": False,
+    "uncertain": False,
     "means": {
         "quadrant": {"Q1": 0.15, "Q2": 0.65, "Q3": 0.125, "Q4": 0.075},
         "arousal": {"negative": 0.25, "positive": 0.75},
@@ -54,7 +55,7 @@ _RESULT: dict[str, Any] = {
     },
     "times": [0.0, 1.0],
     "silent": [False, False],
-    "uncertain": [False, False],
+    "uncertain_seconds": [False, False],
     "quadrant": {"classes": ["Q1", "Q2", "Q3", "Q4"], "rows": _ROWS["quadrant"]},
     "arousal": {"classes": ["negative", "positive"], "rows": _ROWS["arousal"]},
     "valence": {"classes": ["negative", "positive"], "rows": _ROWS["valence"]},
@@ -135,7 +136,7 @@ class Model(BaseModel):
     name: str
     speech: str
     music: str
-    case: str
+    transfer_setting: str
     experimental: bool
     sha256: str
     scores: list[Score]
@@ -181,8 +182,8 @@ class ModelInfo(BaseModel):
     sha256: str
     speech: str
     music: str
-    case: str
-    experimental: str
+    transfer_setting: str
+    caveat: str
     min_margin_second: float
     min_margin_clip: float
 
@@ -203,14 +204,15 @@ class PredictionDocument(BaseModel):
     quadpred: str
     source: str
     duration: float
+    damage: str | None = Field(description="What of the recording is damaged or missing.")
     model: ModelInfo
     winner: Literal["Q1", "Q2", "Q3", "Q4"]
     confidence: float
-    unsure: bool
+    uncertain: bool
     means: dict[str, dict[str, float]]
     times: list[float]
     silent: list[bool]
-    uncertain: list[bool]
+    uncertain_seconds: list[bool]
     quadrant: Rows
     arousal: Rows
     valence: Rows

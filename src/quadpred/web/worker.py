@@ -13,7 +13,6 @@ import os
 import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +23,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError, AudioWarning, TooLongError
+from quadpred.audio import AudioError, TooLongError
 from quadpred.confine import die_with_parent, limit_memory
 from quadpred.formats.documents import json_line, to_json
 from quadpred.labels import HEADS
@@ -32,7 +31,6 @@ from quadpred.mpeg import find_frames
 from quadpred.prediction import Prediction, join
 from quadpred.predictor import Predictor
 from quadpred.registry import find
-from quadpred.sources import printable
 from quadpred.waveform import BINS_PER_SECOND, Waveform
 from quadpred.web.protocol import Message, pack, read
 
@@ -84,7 +82,7 @@ class _Worker:
     def _predictor(self, speech: str, music: str) -> Predictor:
         model = find(speech, music)
         if model.name not in self._predictors:
-            self._predictors[model.name] = Predictor(model.path, sha256=model.sha256)
+            self._predictors[model.name] = Predictor.load(speech=speech, music=music)
         return self._predictors[model.name]
 
     def serve(self, task: dict[str, Any], body: bytes) -> None:
@@ -117,15 +115,9 @@ class _Worker:
             raise TooLongError(path, lasts)
         self._send("progress", seconds=0.0, duration=length)
         waveform = Waveform()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AudioWarning)
-            stream = self._predictor(speech, music).stream(
-                path, longest=longest, on_block=waveform.add
-            )
-            prediction = self._send_rows(stream, waveform, length)
-        messages = [str(w.message) for w in caught if issubclass(w.category, AudioWarning)]
-        damage = messages[0].removeprefix(f"{printable(path)}: ") if messages else None
-        self._send("done", json_line(replace(prediction, source=source)), damage=damage)
+        stream = self._predictor(speech, music).stream(path, longest=longest, on_block=waveform.add)
+        prediction = replace(self._send_rows(stream, waveform, length), source=source)
+        self._send("done", json_line(prediction), damage=prediction.damage)
 
     def _listen(self, _: bytes, speech: str, music: str, rate: int) -> None:
         waveform = Waveform()
@@ -168,7 +160,11 @@ def _rows(part: Prediction) -> dict[str, Any]:
     """Return the per-second values of a prediction, named as in its JSON document."""
     document = to_json(part)
     rows = {head.name: document[head.name]["rows"] for head in HEADS}
-    return {**rows, "silent": document["silent"], "uncertain_seconds": document["uncertain"]}
+    return {
+        **rows,
+        "silent": document["silent"],
+        "uncertain_seconds": document["uncertain_seconds"],
+    }
 
 
 def _peaks(waveform: Waveform) -> dict[str, Any]:
