@@ -529,6 +529,7 @@ def descriptors():
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.m4a"])
+@pytest.mark.slow
 def test_closing_early_frees_everything(sound_file, ffmpeg, monkeypatch, name):
     wav = sound_file("plain.wav", music(60, 44_100), 44_100)
     path = ffmpeg(wav, name)

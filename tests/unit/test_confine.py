@@ -29,6 +29,7 @@ def test_it_cannot_take_much_memory() -> None:
     assert "Cannot allocate memory" in child("import mmap; mmap.mmap(-1, 2 << 30)").stderr
 
 
+@pytest.mark.slow
 def test_it_cannot_write_files(tmp_path: Path) -> None:
     path = tmp_path / "a"
     code = f"import os; os.write(os.open({str(path)!r}, os.O_CREAT | os.O_WRONLY), b'a')"

@@ -28,6 +28,8 @@ from quadpred.library.tags import (
     write_mood,
 )
 
+pytestmark = pytest.mark.slow
+
 HAPPY = Mood("happy", 0.8126, 0.7)
 ABOUT = {"title": "Tïtle of a song, longer than thirty letters", "artist": "AC/DC", "date": "2001"}
 RECIPES = {

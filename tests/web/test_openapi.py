@@ -15,6 +15,8 @@ from helpers.serving import serving
 from quadpred.web.app import create_app
 from quadpred.web.limits import Limits
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = create_app(Limits(), 1).openapi()
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 

@@ -34,6 +34,8 @@ from quadpred.labels import HEADS, QUADRANT
 from quadpred.prediction import ModelInfo, Prediction
 from quadpred.web.limits import Limits
 
+pytestmark = pytest.mark.slow
+
 RATE = 16_000
 WIDTHS = [360, 768, 1440]
 
