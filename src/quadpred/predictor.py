@@ -8,7 +8,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from quadpred import registry
 from quadpred.audio import (
+    AudioReader,
     AudioWarning,
     OnBlock,
     SecondLevels,
     at_most,
     live_blocks,
-    read_blocks,
     sample_blocks,
 )
 from quadpred.errors import QuadpredError
@@ -189,18 +189,17 @@ class Predictor:
         Raises:
             AudioError: the file cannot be read; `TooLongError`: it is too long.
         """
-        damage: list[str] = []
-        # A front end that needs the peak reads the file once more, without the callback.
-        callbacks = iter([on_block])
+        readers: list[AudioReader] = []
 
         def read() -> Iterator[Array]:
-            decoded = read_blocks(path, self.features.sample_rate, next(callbacks, None))
-            blocks = _collect_damage(decoded, os.fspath(path), damage)
+            # A front end that needs the peak reads the file once more, without the callback.
+            callback = None if readers else on_block
+            readers.append(AudioReader(path, self.features.sample_rate, callback))
             if longest is None:
-                return blocks
-            return at_most(longest, blocks, self.features.sample_rate, os.fspath(path))
+                return iter(readers[-1])
+            return at_most(longest, readers[-1], self.features.sample_rate, os.fspath(path))
 
-        return self._stream(read, os.fspath(path), damage)
+        return self._stream(read, os.fspath(path), damage=lambda: readers[0].damage)
 
     def predict_samples(self, samples: ArrayLike, sample_rate: int) -> Prediction:
         """Predict samples of shape (samples,) or (samples, channels), at `sample_rate` Hz.
@@ -258,7 +257,7 @@ class Predictor:
         self,
         read: Callable[[], Iterator[Array]],
         source: str,
-        damage: Sequence[str] = (),
+        damage: Callable[[], str | None] = lambda: None,
         *,
         live: bool = False,
     ) -> Iterator[Prediction]:
@@ -283,7 +282,7 @@ class Predictor:
                 duration=levels.samples / self.features.sample_rate,
                 model=self.info,
                 source=source,
-                damage=damage[0] if damage else None,
+                damage=damage(),
             )
             first = last
 
@@ -391,23 +390,6 @@ def _are_probabilities(output: Array, batch: int, classes: int) -> bool:
         return False
     total = output.sum(axis=2)
     return bool((output >= -_TOLERANCE).all() and (np.abs(total - 1) <= _TOLERANCE).all())
-
-
-def _collect_damage(blocks: Iterator[Array], path: str, damage: list[str]) -> Iterator[Array]:
-    """Pass blocks on, and append what a decoder warns of to `damage`, without the file's name."""
-    name = f"{printable(path)}: "
-    while True:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AudioWarning)
-            block = next(blocks, None)
-        damage += [
-            str(each.message).removeprefix(name)
-            for each in caught
-            if issubclass(each.category, AudioWarning)
-        ]
-        if block is None:
-            return
-        yield block
 
 
 def _providers(device: str) -> list[str]:

@@ -14,25 +14,22 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from queue import Queue
 from typing import Any, BinaryIO
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError, TooLongError
-from quadpred.confine import die_with_parent, limit_memory
+from quadpred.audio import AudioError, TooLongError, probe
 from quadpred.formats.documents import json_line, to_json
 from quadpred.labels import HEADS
-from quadpred.mpeg import find_frames
 from quadpred.prediction import Prediction, join
 from quadpred.predictor import Predictor
 from quadpred.registry import find
 from quadpred.waveform import BINS_PER_SECOND, Waveform
 from quadpred.web.protocol import Message, pack, read
+from quadpred.web.sandbox import die_with_parent, limit_memory
 
 _AHEAD = 4  # messages read before they are needed; further live audio waits in the pipe
 
@@ -109,7 +106,7 @@ class _Worker:
     def _predict(
         self, _: bytes, path: str, source: str, speech: str, music: str, longest: float
     ) -> None:
-        length = _announced(path)
+        length = probe(path)
         if length is not None and length > longest:
             lasts = f"lasts {length / 60:.1f} minutes; the limit is {longest / 60:g} minutes"
             raise TooLongError(path, lasts)
@@ -171,17 +168,6 @@ def _peaks(waveform: Waveform) -> dict[str, Any]:
     first, peaks = waveform.take()
     data = base64.b64encode(peaks.tobytes()).decode()
     return {"per_second": BINS_PER_SECOND, "from": first, "data": data}
-
-
-def _announced(path: str) -> float | None:
-    """Return the length in seconds that a file's header states; it may be wrong."""
-    with suppress(soundfile.LibsndfileError), open(path, "rb", buffering=0) as file:
-        if find_frames(file):  # an MPEG header is often wrong about the length
-            return None
-        info = soundfile.info(path)
-        if info.frames < 1 << 40:  # a stream of unknown length
-            return float(info.duration)
-    return None
 
 
 if __name__ == "__main__":
