@@ -17,6 +17,8 @@ from helpers.libraries import files, ledger_lines, record, table
 from helpers.tiny_model import write_model
 from quadpred.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 2
 
 

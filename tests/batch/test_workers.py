@@ -13,7 +13,10 @@ from quadpred.batch.clip import Done, Failed, Task
 from quadpred.batch.discovery import Recording
 from quadpred.batch.workers import Workers
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="needs signals"),
+]
 
 
 @pytest.fixture

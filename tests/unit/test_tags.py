@@ -30,6 +30,8 @@ from quadpred.library.tags import (
     write_tags,
 )
 
+pytestmark = pytest.mark.slow
+
 HAPPY = {MOOD: ["happy"], AROUSAL: ["0.813"], VALENCE: ["0.700"]}
 SAD = {MOOD: ["sad"], AROUSAL: ["0.100"], VALENCE: ["0.200"]}
 ABOUT = {"title": "Tïtle of a song, longer than thirty letters", "artist": "AC/DC", "date": "2001"}

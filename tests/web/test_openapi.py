@@ -16,6 +16,8 @@ from helpers.serving import serving
 from quadpred.web.app import create_app
 from quadpred.web.limits import Limits
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = create_app(Limits(), 1).openapi()
 # A stream without end is tested in test_web_events.py.
 schema = schemathesis.openapi.from_dict(DOCUMENT).exclude(path="/v1/events")

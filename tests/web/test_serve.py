@@ -23,6 +23,8 @@ import soundfile
 from helpers.serving import children, until
 from helpers.sse import parse, parse_lines
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., tuple["subprocess.Popen[str]", str]]
 HERE = ("--port", "0", "--workers", "1")
 

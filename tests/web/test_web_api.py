@@ -33,6 +33,8 @@ from quadpred.predictor import Predictor
 from quadpred.web.limits import Limits
 from quadpred.web.problems import PROBLEMS
 
+pytestmark = pytest.mark.slow
+
 RATE = 22_050
 WAIT = {"Prefer": "wait=60"}
 SECONDS, BYTES = 600, 3_000_000

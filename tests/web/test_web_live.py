@@ -22,6 +22,8 @@ from quadpred.predictor import Predictor
 from quadpred.web.limits import Limits
 from quadpred.web.security import AccessPolicy
 
+pytestmark = pytest.mark.slow
+
 RATE = 44_100
 TOKEN = "correct-horse-battery"
 
