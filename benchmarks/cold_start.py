@@ -1,4 +1,4 @@
-"""Where the time goes between a command and its picture: a 30-second mp3, wall time by part."""
+"""Wall time of each part of a cold `quadpred predict` with picture, on a 30-second mp3."""
 
 import subprocess
 import sys

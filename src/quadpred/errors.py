@@ -17,8 +17,10 @@
     ├── RecipeError             train.recipe            a recipe cannot be used
     ├── ManifestError           train.corpora.manifest  a manifest or corpus cannot be used
     ├── FetchError              train.corpora.fetch     a corpus cannot be downloaded
-    ├── RunError                train.loop              a training run cannot be used
+    │   └── DamagedError                                an archive is damaged
+    ├── RunError                train.run               a training run cannot be used
     │   └── DivergedError                               the loss is not a finite number
+    ├── EvaluationError         train.evaluate          scores cannot be read
     ├── AdaptError              train.adapt             labelled songs cannot be used
     ├── PaperModelError         train.paper_model       a Keras model cannot be converted
     └── ExportError             train.export            a model file differs from its network

@@ -17,6 +17,8 @@ __all__ = ["ModelInfo", "Prediction", "join", "margin"]
 
 Array = NDArray[np.float32]
 
+_MAX_TEXT = 500  # characters
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -40,6 +42,16 @@ class ModelInfo:
     caveat: str = ""
     min_margin_second: float = 0.0
     min_margin_clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        # A model file, which may come from anywhere, holds these values.
+        for text in self.name, self.speech, self.music, self.caveat:
+            if not isinstance(text, str) or len(text) > _MAX_TEXT or not text.isprintable():
+                raise ValueError(f"its description must be one line of {_MAX_TEXT} characters")
+        for name in "min_margin_second", "min_margin_clip":
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"{name} must be a number from 0 to 1, not {value!r}")
 
     @property
     def transfer_setting(self) -> str:

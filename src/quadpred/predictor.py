@@ -10,17 +10,19 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quadpred import registry
 from quadpred.audio import (
+    AudioReader,
     AudioWarning,
+    OnBlock,
     SecondLevels,
     at_most,
     live_blocks,
-    read_blocks,
     sample_blocks,
 )
 from quadpred.errors import QuadpredError
@@ -34,16 +36,21 @@ __all__ = ["EMBEDDING", "METADATA_KEY", "ModelError", "Predictor"]
 Array = NDArray[np.float32]
 
 EMBEDDING = "embedding"
-"""Output of a model file with the pooled latent of each row, shape (1, rows, width)."""
+"""Optional output of a model file: its last hidden layer, one row per second."""
 
 METADATA_KEY = "quadpred"
 """Key of a model file's metadata under which its description is, as JSON."""
 
+_OUTPUTS = [head.name for head in HEADS]
+
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
-_BLOCK_ROWS = 60
+_BLOCK_ROWS = 180
 """Rows per call of the network: many more than the context that each call computes again, and few
 enough that memory is small and does not depend on the length of the audio."""
+
+_MAX_CONTEXT = 300  # rows
+_TOLERANCE = 1e-3  # of a probability
 
 
 class ModelError(QuadpredError):
@@ -103,17 +110,21 @@ class Predictor:
         try:
             described = json.loads(self._session.get_modelmeta().custom_metadata_map[METADATA_KEY])
             self.features = FeatureConfig(**described["features"])
-            self.context = int(described["context"])
+            self.context = _checked_context(described["context"])
             self.info = ModelInfo(**described["model"], sha256=checksum)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path}: not a quadpred model: no valid metadata") from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = (
+                str(error) if type(error) is ValueError else "its metadata is missing or damaged"
+            )
+            raise ModelError(f"{path}: not a quadpred model: {reason}") from error
         outputs = [output.name for output in self._session.get_outputs()]
-        self.has_embedding = outputs[len(HEADS) :] == [EMBEDDING]
+        if outputs[: len(HEADS)] != _OUTPUTS or outputs[len(HEADS) :] not in ([], [EMBEDDING]):
+            names = ", ".join(_OUTPUTS)
+            raise ModelError(f"{path}: not a quadpred model: its outputs must be {names}")
+        self.has_embedding = EMBEDDING in outputs
         self.embedding_width = (
             int(self._session.get_outputs()[-1].shape[-1]) if self.has_embedding else 0
         )
-        if outputs[: len(HEADS)] != [head.name for head in HEADS] or len(outputs) > len(HEADS) + 1:
-            raise ModelError(f"{path}: not a quadpred model: its outputs are not the three heads")
         if device == "cuda" and _CUDA not in self._session.get_providers():
             raise ModelError("device cuda: ONNX Runtime finds no GPU that it can use")
 
@@ -144,7 +155,7 @@ class Predictor:
         found = registry.find(speech, music)
         return cls(found.path, sha256=found.sha256, device=device)
 
-    def predict(self, path: str | os.PathLike[str]) -> Prediction:
+    def predict(self, path: str | os.PathLike[str], *, embeddings: bool = False) -> Prediction:
         """Predict a file. It is streamed: memory does not grow with its length.
 
         If a part of it is damaged or missing, one `AudioWarning` says so, and `damage` of the
@@ -153,14 +164,19 @@ class Predictor:
         Raises:
             AudioError: the file cannot be read.
         """
-        prediction = join(self.stream(path))
+        prediction = join(self.stream(path, embeddings=embeddings))
         if prediction.damage:
             text = f"{printable(prediction.source)}: {prediction.damage}"
             warnings.warn(text, AudioWarning, stacklevel=2)
         return prediction
 
     def stream(
-        self, path: str | os.PathLike[str], *, longest: float | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        longest: float | None = None,
+        on_block: OnBlock | None = None,
+        embeddings: bool = False,
     ) -> Iterator[Prediction]:
         """Predict a file in blocks of seconds, each as soon as it is computed.
 
@@ -171,6 +187,8 @@ class Predictor:
             path: the file.
             longest: in seconds; longer audio is refused once that much has been decoded, whatever
                 its header says.
+            on_block: is called with all channels of each decoded block, at the file's own rate.
+            embeddings: whether the predictions carry embeddings.
 
         Yields:
             Predictions of consecutive seconds. Their `duration` is the part that has been read;
@@ -179,28 +197,31 @@ class Predictor:
         Raises:
             AudioError: the file cannot be read; `TooLongError`: it is too long.
         """
-        damage: list[str] = []
+        readers: list[AudioReader] = []
 
         def read() -> Iterator[Array]:
-            blocks = _collect_damage(read_blocks(path, self.features.sample_rate), damage)
+            # A front end that needs the peak reads the file once more, without the callback.
+            callback = None if readers else on_block
+            readers.append(AudioReader(path, self.features.sample_rate, callback))
             if longest is None:
-                return blocks
-            return at_most(longest, blocks, self.features.sample_rate, os.fspath(path))
+                return iter(readers[-1])
+            return at_most(longest, readers[-1], self.features.sample_rate, os.fspath(path))
 
-        return self._stream(read, os.fspath(path), damage)
+        return self._stream(
+            read, os.fspath(path), damage=lambda: readers[0].damage, embeddings=embeddings
+        )
 
     def embed(self, path: str | os.PathLike[str]) -> Array:
         """Return the embeddings of a file, one per second, shape (rows, width), float32.
 
-        `predict` returns them too, with the silent seconds; `Prediction.pooled_embedding` gives
-        one embedding of the recording.
+        `predict(path, embeddings=True)` returns them with the prediction, of which
+        `pooled_embedding` gives one embedding of the recording.
 
         Raises:
             AudioError: the file cannot be read.
             ModelError: the model file has no embeddings.
         """
-        self.check_embedding()
-        embedding = self.predict(path).embedding
+        embedding = self.predict(path, embeddings=True).embedding
         assert embedding is not None
         return embedding
 
@@ -213,7 +234,9 @@ class Predictor:
         if not self.has_embedding:
             raise ModelError(f"{self.path}: has no output {EMBEDDING!r}; export the model again")
 
-    def predict_samples(self, samples: ArrayLike, sample_rate: int) -> Prediction:
+    def predict_samples(
+        self, samples: ArrayLike, sample_rate: int, *, embeddings: bool = False
+    ) -> Prediction:
         """Predict samples of shape (samples,) or (samples, channels), at `sample_rate` Hz.
 
         Raises:
@@ -223,7 +246,7 @@ class Predictor:
         def read() -> Iterator[Array]:
             return sample_blocks(samples, sample_rate, self.features.sample_rate)
 
-        return join(self._stream(read, ""))
+        return join(self._stream(read, "", embeddings=embeddings))
 
     def listen(self, blocks: Iterable[Array], sample_rate: int) -> Iterator[Prediction]:
         """Predict live audio, each second as soon as it is over.
@@ -262,17 +285,21 @@ class Predictor:
         Returns:
             Probabilities of shape (rows, classes), one array per head, in the order of `HEADS`.
         """
-        parts = list(self._blocks(iter(frames), rows))
+        parts = list(self._blocks(iter(frames), rows, _OUTPUTS))
         return tuple(np.concatenate(head) for head in zip(*parts, strict=True))
 
     def _stream(
         self,
         read: Callable[[], Iterator[Array]],
         source: str,
-        damage: Sequence[str] = (),
+        damage: Callable[[], str | None] = lambda: None,
         *,
         live: bool = False,
+        embeddings: bool = False,
     ) -> Iterator[Prediction]:
+        outputs = [*_OUTPUTS, EMBEDDING] if embeddings else _OUTPUTS
+        if embeddings:
+            self.check_embedding()
         levels = SecondLevels(self.features.sample_rate)
         blocks = scaled(levels.watch(read()), read, self.features)
 
@@ -284,7 +311,9 @@ class Predictor:
             blocks, self.features, self.features.frames_per_row if live else CHUNK
         )
         first = 0
-        for quadrant, arousal, valence, *embedding in self._blocks(frames, rows, live=live):
+        for quadrant, arousal, valence, *embedding in self._blocks(
+            frames, rows, outputs, live=live
+        ):
             last = first + len(quadrant)
             yield Prediction(
                 quadrant=quadrant,
@@ -294,7 +323,7 @@ class Predictor:
                 duration=levels.samples / self.features.sample_rate,
                 model=self.info,
                 source=source,
-                damage=damage[0] if damage else None,
+                damage=damage(),
                 embedding=embedding[0] if embedding else None,
             )
             first = last
@@ -303,6 +332,7 @@ class Predictor:
         self,
         frames: Iterator[Array],
         rows: Callable[[], int] | None,
+        outputs: Sequence[str],
         *,
         live: bool = False,
     ) -> Iterator[tuple[Array, ...]]:
@@ -332,7 +362,7 @@ class Predictor:
             if chunk is None:
                 break
             last = first + block
-            yield self._run(held, held_from, first, last, last + ahead)
+            yield self._run(outputs, held, held_from, first, last, last + ahead)
             first = last
             keep = max(0, first - context)
             held, held_from = held[start(keep) - start(held_from) :], keep
@@ -346,13 +376,19 @@ class Predictor:
             held = np.pad(held, ((0, missing), (0, 0)), "edge")
         while first < total:
             last = min(first + block, total)
-            yield self._run(held, held_from, first, last, min(last + ahead, total))
+            yield self._run(outputs, held, held_from, first, last, min(last + ahead, total))
             first = last
 
     def _run(
-        self, held: Array, held_from: int, first: int, last: int, until: int
+        self,
+        outputs: Sequence[str],
+        held: Array,
+        held_from: int,
+        first: int,
+        last: int,
+        until: int,
     ) -> tuple[Array, ...]:
-        """Return the probabilities of rows first to last, from frames that begin at `held_from`.
+        """Return outputs for rows first to last, from frames that begin at row `held_from`.
 
         A network with context reads one stretch, from the context before `first` to row `until`. A
         network without reads every row by itself.
@@ -362,24 +398,47 @@ class Predictor:
         if self.context:
             begin = max(0, first - self.context)
             stretch = held[start(begin) - origin : start(until) - origin]
-            heads = self._session.run(None, {"log_mel": stretch[None]})
+            heads = self._outputs(outputs, stretch[None])
             rows = slice(first - begin, last - begin)
             return tuple(head[0, rows] for head in heads)
         starts = [start(row) - origin for row in range(first, last)]
         windows = np.stack([held[at : at + size] for at in starts])
-        return tuple(head[:, 0] for head in self._session.run(None, {"log_mel": windows}))
+        return tuple(head[:, 0] for head in self._outputs(outputs, windows))
+
+    def _outputs(self, names: Sequence[str], log_mel: Array) -> list[Array]:
+        """Run the network on frames of shape (batch, frames, mels).
+
+        Returns:
+            One array per output, shape (batch, rows, classes) for heads.
+
+        Raises:
+            ModelError: the network fails, or its outputs are not probabilities.
+        """
+        try:
+            outputs: list[Array] = self._session.run(names, {"log_mel": log_mel})
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            reason = type(error).__name__
+            raise ModelError(f"{self.path}: the network failed ({reason})") from error
+        for head, output in zip(HEADS, outputs, strict=False):
+            if not _are_probabilities(output, len(log_mel), len(head.classes)):
+                raise ModelError(f"{self.path}: its outputs for {head.name} are not probabilities")
+        return outputs
 
 
-def _collect_damage(blocks: Iterator[Array], damage: list[str]) -> Iterator[Array]:
-    """Pass blocks on, and append what a decoder warns of to `damage`, without the file's name."""
-    while True:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AudioWarning)
-            block = next(blocks, None)
-        damage += [str(warning.message).split(": ", 1)[-1] for warning in caught]
-        if block is None:
-            return
-        yield block
+def _checked_context(rows: Any) -> int:
+    if type(rows) is not int or not 0 <= rows <= _MAX_CONTEXT:
+        raise ValueError(f"context must be an integer from 0 to {_MAX_CONTEXT} rows, not {rows!r}")
+    return rows
+
+
+def _are_probabilities(output: Array, batch: int, classes: int) -> bool:
+    """Return whether an array of shape (batch, rows, classes) holds distributions over classes."""
+    if output.dtype != np.float32 or output.ndim != 3:
+        return False
+    if (output.shape[0], output.shape[2]) != (batch, classes):
+        return False
+    total = output.sum(axis=2)
+    return bool((output >= -_TOLERANCE).all() and (np.abs(total - 1) <= _TOLERANCE).all())
 
 
 def _providers(device: str) -> list[str]:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from quadpred.batch import BatchError
-from quadpred.batch.discovery import Shard, discover, natural_key
+from quadpred.batch.discovery import Recording, Shard, discover, natural_key
 from quadpred.files import as_unicode
 
 
@@ -102,7 +102,8 @@ def test_a_playlist_that_is_not_there_is_an_error():
     touch("a.mp3")
     found = discover(["none.m3u8", "a.mp3"])
     assert [recording.name for recording in found.recordings] == ["a.mp3"]
-    assert found.errors == {"none.m3u8": "No such file or directory"}
+    missing = Recording("none.m3u8", os.path.abspath("none.m3u8"))
+    assert found.errors == {missing: "No such file or directory"}
 
 
 def test_a_list_of_lines():
@@ -130,7 +131,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(monkeypatch):
     monkeypatch.setattr(os, "scandir", locked)
     found = discover(["m"])
     assert [recording.name for recording in found.recordings] == ["a.mp3"]
-    assert found.errors == {"m/locked": "Permission denied"}
+    assert found.errors == {Recording("locked", os.path.abspath("m/locked")): "Permission denied"}
 
 
 def test_shards_share_everything_out_by_name_alone(tmp_path):

@@ -14,7 +14,7 @@ from quadpred.batch.discovery import Shard
 from quadpred.batch.ledger import Ledger
 from quadpred.formats import FORMATS
 from quadpred.labels import QUADRANT
-from quadpred.library.summary import COLUMNS
+from quadpred.library.summary import COLUMNS, read_summary, unescape_cell
 from quadpred.predictor import Predictor
 
 
@@ -287,6 +287,63 @@ def test_what_a_killed_run_was_writing_is_removed(library, out):
     assert not list(out.rglob("*.part"))
 
 
+@pytest.mark.parametrize("damage", ["removed", "short", "altered"])
+def test_damaged_per_second_rows_are_predicted_again(library, out, settled, damage):
+    pytest.importorskip("pyarrow")
+    predict([library], out, seconds=True)
+    whole = (out / "seconds.parquet").read_bytes()
+    rows = out / ".quadpred" / "seconds-1-of-1.f32"
+    content = rows.read_bytes()
+    if damage == "removed":
+        rows.unlink()
+    else:
+        rows.write_bytes(content[:-1] if damage == "short" else content[:5] + b"!" + content[6:])
+    again = 3 if damage == "removed" else 1
+    assert counts(predict([library], out, seconds=True)) == (again, 3 - again, 0)
+    assert (out / "seconds.parquet").read_bytes() == whole
+    assert counts(predict([library], out, seconds=True)) == (0, 3, 0)
+
+
+def test_damaged_lines_of_the_ledger_are_predicted_again(library, out, settled):
+    predict([library], out)
+    summary = (out / "summary.csv").read_bytes()
+    ledger = out / ".quadpred" / "ledger-1-of-1.jsonl"
+    ledger.write_bytes(ledger.read_bytes().replace(b'"duration":2.0', b'"duration":3.0', 1))
+    assert counts(predict([library], out)) == (1, 2, 0)
+    assert (out / "summary.csv").read_bytes() == summary
+
+
+def test_a_clock_that_was_ahead_causes_no_repeated_work(library, out, settled, monkeypatch):
+    now = time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: now() + 1e8)
+        predict([library], out)
+    record(library / "a.wav", seconds=2, seed=9)
+    assert counts(predict([library], out)) == (1, 2, 0)
+    assert counts(predict([library], out)) == (0, 3, 0)
+
+
+def test_files_of_a_clock_that_was_ahead_are_known_by_their_stamps(library, out, monkeypatch):
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 1e8)
+    predict([library], out)
+    assert all(line["stamp"] is not None for line in ledger_lines(out))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="open files cannot be removed elsewhere")
+def test_a_state_folder_that_disappears_ends_the_run(library, out, monkeypatch):
+    def predict_and_remove(self, path):
+        shutil.rmtree(out / ".quadpred", ignore_errors=True)
+        return whole(self, path)
+
+    whole = Predictor.predict
+    monkeypatch.setattr(Predictor, "predict", predict_and_remove)
+    with pytest.raises(BatchError, match="was removed or replaced during the run"):
+        predict([library], out, formats=("json",))
+    monkeypatch.undo()
+    assert counts(predict([library], out, formats=("json",))) == (3, 0, 0)
+
+
 # Hard cases
 
 
@@ -338,7 +395,9 @@ def test_hostile_names(tmp_path, out, monkeypatch, listed):
     assert counts(report) == (len(names), 0, 0)
     results = [name for name in files(out) if name.endswith((".json", ".parquet"))]
     assert len(results) == 2 * len(names) + 1
-    assert {row["path"] for row in table(out / "summary.csv")} == {*HOSTILE, "caf\\xe9.wav"}
+    cells = {row["path"] for row in table(out / "summary.csv")}
+    assert {unescape_cell(cell) for cell in cells} == {*HOSTILE, "caf\\xe9.wav"}
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
     assert {f"{name}.json" for name in names if len(os.fsencode(name)) < 250} < set(results)
     assert counts(predict(["."], out, formats=("json", "parquet"))) == (0, len(names), 0)
 
@@ -354,6 +413,41 @@ def test_results_never_take_the_place_of_inputs_or_tables(tmp_path, out, monkeyp
         predict(["summary"], out, formats=("csv",))
     assert paths[1].read_bytes() == content
     assert counts(predict(["summary"], out)) == (1, 0, 0)
+
+
+def test_no_name_is_a_formula_in_any_table(tmp_path, out, monkeypatch):
+    monkeypatch.setattr(tables, "has_parquet", lambda: False)
+    record(tmp_path / "music" / "=good.wav")
+    (tmp_path / "music" / "+bad.wav").touch()
+    predict([tmp_path / "music"], out, seconds=True)
+    paths = {
+        name: table(out / f"{name}.csv")[0]["path"] for name in ("summary", "seconds", "errors")
+    }
+    assert paths == {"summary": "'=good.wav", "seconds": "'=good.wav", "errors": "'+bad.wav"}
+
+
+@pytest.mark.parametrize("bom", [False, True])
+def test_a_byte_order_mark_is_optional(library, out, tmp_path, settled, bom):
+    for index in (1, 2):
+        predict([library], out, Shard(index, 2), bom=bom)
+    for name in ("summary.csv", "errors.csv", "summary-1-of-2.csv"):
+        assert (out / name).read_bytes().startswith(b"\xef\xbb\xbf") == bom
+    assert len(read_summary(out / "summary.csv")) == 3
+
+
+def test_errors_have_one_form_of_path(library, out, monkeypatch):
+    (library / "bad.wav").touch()
+    (library / "locked").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    predict([library], out)
+    assert [row["path"] for row in table(out / "errors.csv")] == ["bad.wav", "locked"]
 
 
 # Shards

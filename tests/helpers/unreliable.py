@@ -29,7 +29,7 @@ class _Unreliable(Predictor):
         if name == "threads":
             raise RuntimeError(os.environ["OPENBLAS_NUM_THREADS"])
         if name.startswith("slow"):
-            time.sleep(0.2)
+            time.sleep(1.5 if name == "slower" else 0.2)
         return super().stream(path, **options)
 
 

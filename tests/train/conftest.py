@@ -72,19 +72,19 @@ stages = [
 
 @pytest.fixture(scope="session")
 def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Both recipes of the package, with networks and schedules of a toy's size."""
+    """Both recipes of the package, with tiny networks and short schedules."""
     folder = tmp_path_factory.mktemp("recipes")
     tiny = {
         "base": TINY.format(
             base="base",
             blocks="[{ channels = 8, pool = [2, 2] }, { channels = 16, pool = [2, 4] }]",
-            head="context = 1",
+            head="context = 1\ntemporal = [16]",
             epochs=8,
             schedule="one-cycle",
         )
-        + "crop = 4\ntags = 1.0\naugment = { gain = 6.0, masks = 1 }\n",
-        "seed": TINY.format(
-            base="seed",
+        + "crop = 4\naugment = { gain = 6.0, masks = 1 }\n",
+        "eusipco2020": TINY.format(
+            base="eusipco2020",
             blocks="[{ channels = 8, convolutions = 2, pool = [1, 4] },"
             " { channels = 8, convolutions = 2, pool = [1, 4] }]",
             head="branch = [16]",

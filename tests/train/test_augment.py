@@ -2,7 +2,7 @@
 
 import torch
 
-from quadpred.train.dataset import augment
+from quadpred.train.data.augment import augment
 from quadpred.train.recipe import AugmentConfig
 
 SILENCE = -16.0

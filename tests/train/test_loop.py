@@ -1,13 +1,17 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from quadpred.train.corpora import DataSheet, Manifest, from_folder
-from quadpred.train.loop import Run, RunError
+from quadpred.train.corpora import DataSheet, Manifest, ManifestError, from_folder
+from quadpred.train.evaluate import evaluate
+from quadpred.train.inference import load_classifier
+from quadpred.train.loop import Stage, Trainer
 from quadpred.train.recipe import Recipe
-from quadpred.train.transfer import load_classifier, transfer
+from quadpred.train.run import Run, RunError
+from quadpred.train.transfer import transfer
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +25,7 @@ def music(corpora: Path) -> Manifest:
     )
 
 
-@pytest.mark.parametrize("name", ["base", "seed"])
+@pytest.mark.parametrize("name", ["base", "eusipco2020"])
 def test_killed_run_continues_to_the_same_weights(
     name: str,
     recipes: dict[str, Path],
@@ -64,7 +68,7 @@ def test_killed_run_continues_to_the_same_weights(
 
 def test_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     Run(tmp_path, {"seed": 1})
-    with pytest.raises(RunError, match="another run"):
+    with pytest.raises(RunError, match="holds a run with other seed"):
         Run(tmp_path, {"seed": 2})
 
 
@@ -74,3 +78,70 @@ def test_unfinished_run_has_no_result(tmp_path: Path) -> None:
         Run.result(tmp_path / "run")
     with pytest.raises(RunError, match="holds no run"):
         Run.describe(tmp_path)
+
+
+def test_changed_labels_are_not_trained_on_silently(
+    recipes: dict[str, Path], music: Manifest, tmp_path: Path
+) -> None:
+    recipe = Recipe.load(recipes["base"])
+    options = {"test": ["0"], "cache": tmp_path / "cache"}
+    transfer(recipe, [music], tmp_path / "run", **options)
+    first = next(n for n, clip in enumerate(music.clips) if clip.split != "0")
+    other = "Q1" if music.clips[first].quadrant != "Q1" else "Q2"
+    clips = list(music.clips)
+    clips[first] = replace(clips[first], quadrant=other)
+    with pytest.raises(RunError, match="holds a run with other data"):
+        transfer(recipe, [Manifest(tuple(clips), music.sheet)], tmp_path / "run", **options)
+
+
+def test_training_clips_are_not_scored(
+    recipes: dict[str, Path], music: Manifest, tmp_path: Path
+) -> None:
+    recipe = Recipe.load(recipes["base"])
+    transfer(recipe, [music], tmp_path / "run", test=["0"], cache=tmp_path / "cache")
+    with pytest.raises(RunError, match="was trained on"):
+        evaluate([tmp_path / "run"], music, splits=["1"], cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["validation", "test"])
+def test_splits_that_are_not_there_are_refused(
+    recipes: dict[str, Path], music: Manifest, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(ManifestError, match="no split is called 'tset'; there are '0', '1'"):
+        transfer(Recipe.load(recipes["base"]), [music], tmp_path / "run", **{name: ["tset"]})
+
+
+@pytest.mark.parametrize("name", ["run.json", "checkpoint.pt", "model.pt", "log.jsonl"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\x80torn"])
+def test_damaged_files_give_one_line(name: str, content: bytes, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", {"kind": "transfer"})
+    (tmp_path / "run" / name).write_bytes(content)
+    if name == "log.jsonl" and not content:
+        assert Run.records(run.folder) == []
+        return
+    read = {
+        "run.json": lambda: Run.describe(run.folder),
+        "checkpoint.pt": run.checkpoint,
+        "model.pt": lambda: Run.result(run.folder),
+        "log.jsonl": lambda: Run.records(run.folder),
+    }[name]
+    with pytest.raises(RunError, match="damaged") as caught:
+        read()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7])
+def test_one_cycle_of_any_length(steps: int, tmp_path: Path) -> None:
+    model = torch.nn.Linear(1, 1)
+    run = Run(tmp_path, {"kind": "test"})
+    trainer = Trainer(
+        run,
+        model,
+        steps=steps,
+        losses=lambda position: (model(torch.ones(1, 1)).square().sum() for _ in range(steps)),
+        validate=None,
+        keep="average",
+        seed=0,
+    )
+    trainer.fit([Stage("full", 1, 0.1, "one-cycle", tuple(model.parameters()))])
+    assert len(Run.records(tmp_path)) == 2

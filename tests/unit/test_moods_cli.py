@@ -346,3 +346,24 @@ def test_maps_that_cannot_be(summary, folder):
     write_csv(folder / "empty.csv", [])
     assert complaint("map", "empty.csv", "-o", "map.png") == "empty.csv: has no rows"
     assert not Path("map.png").exists()
+
+
+# What reaches a terminal
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudoterminal")
+def test_no_escape_code_of_a_name_reaches_a_terminal():
+    import pty
+
+    summary = write_csv(Path("summary.csv"), [clip("\x1b[2Jclear \x9b2J.mp3")])
+    command = [sys.executable, "-m", "quadpred", "playlist", str(summary), "--mood", "happy"]
+    piped = subprocess.run(command, capture_output=True, check=True).stdout
+    assert "/music/\x1b[2Jclear \x9b2J.mp3" in piped.decode().splitlines()
+    ours, theirs = pty.openpty()
+    subprocess.run(command, stdout=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "/music/\\x1b[2Jclear \\x9b2J.mp3" in shown.splitlines()
+    assert "\x1b" not in shown
+    assert "\x9b" not in shown

@@ -1,10 +1,18 @@
+import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers.summaries import clip, write_csv, write_parquet
-from quadpred.library.summary import SummaryError, SummaryRow, read_summary
+from quadpred.library.summary import (
+    SummaryError,
+    SummaryRow,
+    escape_cell,
+    read_summary,
+    unescape_cell,
+)
 from quadpred.prediction import ModelInfo, Prediction
 
 CLIPS = [
@@ -24,6 +32,46 @@ def test_a_table_that_a_spreadsheet_has_saved(tmp_path):
     path = write_csv(tmp_path / "summary.csv", CLIPS)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"False", b"FALSE"))
     assert read_summary(path) == CLIPS
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_with_decimal_commas(tmp_path, separator):
+    numbers = replace(CLIPS[0], arousal=0.125, valence=0.25)
+    path = write_csv(tmp_path / "summary.csv", [numbers])
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    for row in rows[1:]:
+        row[:] = [cell.replace(".", ",") if cell[0].isdigit() else cell for cell in row]
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows)
+    assert read_summary(path) == [numbers]
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1.mp3", "'=1+1.mp3"),
+        ("+a", "'+a"),
+        ("-rf.wav", "'-rf.wav"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("'=1", "''=1"),
+        ("''-", 3 * "'" + "-"),
+        ("'round midnight.mp3", "'round midnight.mp3"),
+        ("a=1.mp3", "a=1.mp3"),
+        ("", ""),
+    ],
+)
+def test_no_cell_is_a_formula(text, cell):
+    assert escape_cell(text) == cell
+    assert unescape_cell(cell) == text
+
+
+def test_names_that_look_like_formulas_are_read_as_they_were(tmp_path):
+    formula = clip("=1+1.mp3")
+    path = write_csv(tmp_path / "summary.csv", [replace(formula, path=escape_cell(formula.path))])
+    assert read_summary(path) == [formula]
 
 
 def test_names_that_are_not_utf8(tmp_path):

@@ -54,6 +54,7 @@ class Settings:
         scratch: folder on the same file system, for files while they are written.
         formats: names of the formats to save each recording in.
         seconds: whether a table with one row per second is written.
+        bom: whether CSV tables begin with a byte order mark.
     """
 
     model: str
@@ -63,6 +64,7 @@ class Settings:
     scratch: Path
     formats: tuple[str, ...] = ()
     seconds: bool = False
+    bom: bool = False
 
     def predictor(self) -> Predictor:
         """Load the model.
@@ -144,7 +146,8 @@ def predict_and_save(
     if stamp is None:
         with suppress(OSError):  # `stream` gives the reason
             stamp = stamp_of(recording.path)
-    prediction = replace(join(predictor.stream(recording.path)), source=recording.name)
+    parts = predictor.stream(recording.path, embeddings="embedding" in targets)
+    prediction = replace(join(parts), source=recording.name)
     if stamp_of(recording.path) != stamp:
         raise AudioError(recording.path, "changed while it was read")
     if winners_only:
@@ -180,7 +183,9 @@ def _process(task: Task, predictor: Predictor, settings: Settings) -> Done:
     except OSError:
         join(predictor.stream(recording.path))  # raises an AudioError with the reason
         raise
-    settled = stamp if started - stamp[2] / 1e9 > _TICK and os.name == "posix" else None
+    # A time of change far in the future was set by a wrong clock, and no write repeats it.
+    old = abs(started - stamp[2] / 1e9) > _TICK
+    settled = stamp if old and os.name == "posix" else None
     if previous is not None and sha256 == previous.sha256:
         return Done(recording, sha256, settled, previous)
     targets = settings.targets(recording.name)

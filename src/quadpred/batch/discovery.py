@@ -48,7 +48,7 @@ class DiscoveryResult:
     """Recordings in natural order of their names, and the reason for each path that failed."""
 
     recordings: list[Recording]
-    errors: dict[str, str]
+    errors: dict[Recording, str]
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,17 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
         BatchError: two recordings would have the same name.
     """
     alone = len(paths) == 1 and os.path.isdir(paths[0])
+
+    def name_of(path: str) -> str:
+        return os.path.relpath(path, paths[0]) if alone else _name(path)
+
     errors: dict[str, str] = {}
     found: dict[str, Recording] = {}
     named: dict[str, str] = {}
     for path, real in _files(_expand(paths, listed, errors), errors):
         if real in found:
             continue
-        name = os.path.relpath(path, paths[0]) if alone else _name(path)
+        name = name_of(path)
         if name in named:
             raise BatchError(
                 f"{path} and {named[name]} would write the same file; name their common folder"
@@ -137,7 +141,11 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
             (recording for recording in found.values() if shard.holds(recording.name)),
             key=lambda recording: natural_key(as_unicode(recording.name)),
         ),
-        {path: reason for path, reason in errors.items() if shard.holds(path)},
+        {
+            Recording(name, os.path.abspath(path)): reason
+            for path, reason in errors.items()
+            if shard.holds(name := name_of(path))
+        },
     )
 
 

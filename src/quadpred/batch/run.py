@@ -9,14 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from quadpred.batch import tables
+import numpy as np
+from numpy.typing import NDArray
+
+from quadpred.batch import BatchError, tables
 from quadpred.batch.clip import Done, Outcome, Settings, Task
 from quadpred.batch.discovery import DiscoveryResult, Recording, Shard, natural_key
 from quadpred.batch.ledger import FOLDER, Ledger, Record, output_of, stamp_of
 from quadpred.batch.targets import check_library_targets
 from quadpred.batch.workers import Workers
 from quadpred.files import as_unicode, check_target
-from quadpred.formats.rows import SECOND_COLUMNS
+from quadpred.formats.rows import VALUE_COLUMNS
 
 __all__ = ["Engine", "Report", "RunProgress", "engine", "run", "scratch"]
 
@@ -106,10 +109,10 @@ def run(
     check_library_targets(found.recordings, settings.output, settings.formats)
     names = frozenset(recording.name for recording in found.recordings)
     progress = RunProgress(len(names) + len(found.errors), failed=len(found.errors))
-    report = Report(progress, dict(found.errors))
-    for name, reason in found.errors.items():
-        on_message(f"{name}: {reason}")
-    with Ledger(settings.output, shard, names, len(SECOND_COLUMNS)) as ledger:
+    report = Report(progress, {each.name: reason for each, reason in found.errors.items()})
+    for each, reason in found.errors.items():
+        on_message(f"{each.path}: {reason}")
+    with Ledger(settings.output, shard, names, len(VALUE_COLUMNS)) as ledger:
         shutil.rmtree(settings.scratch, ignore_errors=True)  # of a run that was killed
         tasks = list(_unfinished(found.recordings, ledger, settings))
         progress.unchanged = len(names) - len(tasks)
@@ -149,17 +152,19 @@ def _unfinished(
             yield Task(recording)
             continue
         record = ledger.get(recording.name)
-        if record is None or not _complete(record, settings):
+        if record is None or not _complete(record, ledger, settings):
             former = ledger.alike(stamp)
             record = former and replace(former, name=recording.name, outputs={}, stamp=None)
-        if record is None or not _complete(record, settings):
+        if record is None or not _complete(record, ledger, settings):
             yield Task(recording)
         elif record.stamp != stamp:
             yield Task(recording, record)
 
 
-def _complete(record: Record, settings: Settings) -> bool:
-    if record.model != settings.sha256 or (settings.seconds and record.seconds is None):
+def _complete(record: Record, ledger: Ledger, settings: Settings) -> bool:
+    if record.model != settings.sha256:
+        return False
+    if settings.seconds and ledger.seconds(record) is None:
         return False
     for name, path in settings.targets(record.name).items():
         try:
@@ -178,6 +183,7 @@ def _record_outcomes(
     on_message: Callable[[str], None],
 ) -> None:
     """Write finished recordings to the ledger, and count."""
+    ledger.check()  # without its folder, every recording would fail for a misleading reason
     records = []
     progress = report.progress
     for outcome in outcomes:
@@ -239,16 +245,23 @@ def _write_tables(
             file = as_unicode(recording.path)
             yield {"path": as_unicode(recording.name), **record.row, "file": file}
 
-    output = settings.output
+    def clips() -> Iterator[tuple[str, NDArray[np.float32]]]:
+        for recording, record in finished():
+            seconds = ledger.seconds(record)
+            if seconds is None:
+                reason = "its per-second rows were damaged during the run; start the run again"
+                raise BatchError(f"{recording.path}: {reason}")
+            yield as_unicode(recording.name), seconds
+
+    output, bom = settings.output, settings.bom
     reasons = {as_unicode(name): reason for name, reason in errors.items()}
     failures = (
         {"path": path, "reason": reasons[path]} for path in sorted(reasons, key=natural_key)
     )
-    written = tables.write_summary(rows(), output, shard)
-    written += tables.write_errors(failures, output, shard)
+    written = tables.write_summary(rows(), output, shard, bom=bom)
+    written += tables.write_errors(failures, output, shard, bom=bom)
     if settings.seconds:
-        clips = ((as_unicode(each.name), ledger.seconds(record)) for each, record in finished())
-        written += tables.write_seconds(clips, output, shard)
+        written += tables.write_seconds(clips(), output, shard, bom=bom)
     if shard.count > 1:
-        written += tables.merge(output, shard)
+        written += tables.merge(output, shard, bom=bom)
     return written

@@ -19,8 +19,8 @@ from quadpred.batch.discovery import Shard, natural_key
 from quadpred.batch.ledger import FOLDER
 from quadpred.batch.locks import locked
 from quadpred.files import add_filename_to_errors, atomic_write
-from quadpred.formats.rows import SECOND_COLUMNS, second_records
-from quadpred.library.summary import COLUMNS as SUMMARY
+from quadpred.formats.rows import SECOND_COLUMNS, VALUE_COLUMNS, second_records
+from quadpred.library.summary import COLUMNS, escape_cell, unescape_cell
 
 __all__ = ["has_parquet", "merge", "write_errors", "write_seconds", "write_summary"]
 
@@ -33,22 +33,33 @@ _DTYPES = {int: np.int32, float: np.float32, bool: np.bool_}
 _GROUP_ROWS = 50_000  # rows collected before they are written
 
 
-def write_summary(rows: Iterable[Row], output: Path, shard: Shard) -> list[Path]:
+def write_summary(
+    rows: Iterable[Row], output: Path, shard: Shard, *, bom: bool = False
+) -> list[Path]:
     """Write the summary from rows in their order; return its files.
+
+    With `bom`, this and the other CSV tables begin with a byte order mark.
 
     Raises:
         OSError: it cannot be written; an older one stays as it was.
     """
-    return _write(rows, SUMMARY, output / f"summary{_suffix(shard)}", parquet=has_parquet())
+    stem = output / f"summary{_suffix(shard)}"
+    return _write(rows, COLUMNS, stem, parquet=has_parquet(), bom=bom)
 
 
-def write_errors(rows: Iterable[Row], output: Path, shard: Shard) -> list[Path]:
+def write_errors(
+    rows: Iterable[Row], output: Path, shard: Shard, *, bom: bool = False
+) -> list[Path]:
     """Write `errors.csv` from rows with a path and a reason; return it."""
-    return _write(rows, _ERRORS, output / f"errors{_suffix(shard)}", parquet=False)
+    return _write(rows, _ERRORS, output / f"errors{_suffix(shard)}", parquet=False, bom=bom)
 
 
 def write_seconds(
-    clips: Iterable[tuple[str, NDArray[np.float32]]], output: Path, shard: Shard
+    clips: Iterable[tuple[str, NDArray[np.float32]]],
+    output: Path,
+    shard: Shard,
+    *,
+    bom: bool = False,
 ) -> list[Path]:
     """Write the per-second values of recordings, shape (rows, 8) each, in their order.
 
@@ -57,7 +68,7 @@ def write_seconds(
     stem = output / f"seconds{_suffix(shard)}"
     if not has_parquet():
         records = ({"path": path, **record} for path, v in clips for record in second_records(v))
-        return _write(records, _SECONDS, stem, parquet=False)
+        return _write(records, _SECONDS, stem, parquet=False, bom=bom)
     target = _ending(stem, ".parquet")
     with (
         atomic_write(target) as (file,),
@@ -71,17 +82,17 @@ def write_seconds(
                 {
                     "path": np.repeat(np.array([path for path, _ in group], object), lengths),
                     "second": np.concatenate([np.arange(length) for length in lengths]),
-                    **dict(zip(list(SECOND_COLUMNS)[1:], columns, strict=True)),
+                    **dict(zip(VALUE_COLUMNS, columns, strict=True)),
                 }
             )
     return [target]
 
 
-def merge(output: Path, shard: Shard) -> list[Path]:
+def merge(output: Path, shard: Shard, *, bom: bool = False) -> list[Path]:
     """Join the summaries and errors of all shards if all exist; return the files written."""
     written: list[Path] = []
     with locked(output / FOLDER / "tables.lock"):
-        for stem, columns in ("summary", SUMMARY), ("errors", _ERRORS):
+        for stem, columns in ("summary", COLUMNS), ("errors", _ERRORS):
             parts = [
                 _ending(output / f"{stem}{_suffix(Shard(index, shard.count))}", ".csv")
                 for index in range(1, shard.count + 1)
@@ -91,8 +102,8 @@ def merge(output: Path, shard: Shard) -> list[Path]:
                     *(_read(part, columns) for part in parts),
                     key=lambda row: natural_key(row["path"]),
                 )
-                parquet = columns is SUMMARY and has_parquet()
-                written += _write(rows, columns, output / stem, parquet=parquet)
+                parquet = columns is COLUMNS and has_parquet()
+                written += _write(rows, columns, output / stem, parquet=parquet, bom=bom)
     return written
 
 
@@ -109,11 +120,13 @@ def _ending(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)
 
 
-def _write(rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool) -> list[Path]:
+def _write(
+    rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool, bom: bool
+) -> list[Path]:
     """Write rows as CSV and, if requested, as Parquet, in one pass."""
     targets = [_ending(stem, ".csv"), *([_ending(stem, ".parquet")] if parquet else [])]
     with atomic_write(*targets) as files, add_filename_to_errors(targets[0]):
-        text = io.TextIOWrapper(files[0], "utf-8", newline="")
+        text = io.TextIOWrapper(files[0], "utf-8-sig" if bom else "utf-8", newline="")
         plain = csv.writer(text, lineterminator="\n")
         quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         plain.writerow(columns)
@@ -181,14 +194,18 @@ def _groups(items: Iterable[Any], *, size: Any) -> Iterator[list[Any]]:
 
 
 def _read(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
             yield {name: _value(row[name], kind) for name, kind in columns.items()}
 
 
 def _cell(value: Any, kind: type) -> str:
-    return str(bool(value)).lower() if kind is bool else str(value)
+    if kind is bool:
+        return str(bool(value)).lower()
+    return escape_cell(value) if kind is str else str(value)
 
 
 def _value(cell: str, kind: type) -> Any:
-    return cell == "true" if kind is bool else kind(cell)
+    if kind is bool:
+        return cell == "true"
+    return unescape_cell(cell) if kind is str else kind(cell)

@@ -14,6 +14,7 @@ __all__ = [
     "PARTLY",
     "TERMINATED",
     "UsageError",
+    "check_output",
     "describe_error",
     "make_console",
     "print_line",
@@ -54,6 +55,16 @@ def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
     if width is not None and not console.is_terminal:
         console.width = width
     return console
+
+
+def check_output() -> None:
+    """Check that standard output can be written.
+
+    Raises:
+        UsageError: it was closed when the program started.
+    """
+    if sys.__stdout__ is None:
+        raise UsageError("standard output is closed")
 
 
 def print_line(text: str) -> None:

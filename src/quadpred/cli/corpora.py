@@ -134,10 +134,11 @@ def manifest(
     ] = None,
     cache: Cache = None,
     teacher: Annotated[
-        Path | None, typer.Option(help="Archive (.npz) of a teacher's values for each clip.")
+        Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")
     ] = None,
-    valence_teacher: Annotated[
-        Path | None, typer.Option(help="Archive (.npz) of a valence teacher's values.")
+    dynamics: Annotated[
+        Path | None,
+        typer.Option(help="CSV of ratings over time: file, start, end, arousal, valence."),
     ] = None,
 ) -> None:
     """Make the manifest of a published corpus, split by group."""
@@ -161,11 +162,9 @@ def manifest(
         hours=hours,
         render=render,
     )
-    teachers = {
-        "teacher": str(teacher.resolve()) if teacher else "",
-        "opinion": str(valence_teacher.resolve()) if valence_teacher else "",
-    }
-    made = replace(made, sheet=replace(made.sheet, **teachers))
+    added = {"teacher": teacher, "dynamics": dynamics}
+    files = {name: str(path.resolve()) for name, path in added.items() if path}
+    made = replace(made, sheet=replace(made.sheet, **files))
     made.save(output)
     print_manifest(made, output)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from quadpred.cli.console import UsageError, print_line, print_message
+from quadpred.cli.console import UsageError, check_output, print_line, print_message
 from quadpred.cli.library import Words, load_vocabulary
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ def _make(options: _Options, form: str, output: Path | None) -> None:
     from quadpred.files import add_filename_to_errors, atomic_write
     from quadpred.library.playlist_files import to_json, to_m3u8
 
+    if output is None:
+        check_output()
     vocabulary = load_vocabulary(Path(options.words) if options.words else None)
     if form == "nsp":
         text, count = _smart_playlist(options, vocabulary, output), "smart playlist"
@@ -146,7 +148,10 @@ def _make(options: _Options, form: str, output: Path | None) -> None:
             text = to_m3u8(songs, folder, given, on_message=print_message)
         minutes = sum(song.duration for song in songs) / 60
         count = f"{len(songs)} songs, {minutes:.0f} minutes"
-    if output is None:
+    if output is None and sys.stdout.isatty():
+        for line in text.splitlines():  # escape codes in names must not reach a terminal
+            print_line(line)
+    elif output is None:
         sys.stdout.buffer.write(text.encode())
     else:
         with atomic_write(output) as (file,), add_filename_to_errors(output):

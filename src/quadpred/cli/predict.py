@@ -15,6 +15,7 @@ from quadpred.cli.console import (
     FAILED,
     PARTLY,
     UsageError,
+    check_output,
     make_console,
     print_line,
     print_message,
@@ -73,6 +74,7 @@ class _LibraryOptions:
 
     formats: str | None
     seconds: bool
+    bom: bool
     jobs: int | None
     shard: str | None
     engine: str | None
@@ -142,6 +144,14 @@ def predict(
             rich_help_panel=_LIBRARY,
         ),
     ] = False,
+    bom: Annotated[
+        bool,
+        typer.Option(
+            "--bom",
+            help="Begin CSV tables with a byte order mark, so that Excel shows names correctly.",
+            rich_help_panel=_LIBRARY,
+        ),
+    ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -178,7 +188,7 @@ def predict(
     if not paths:
         raise UsageError("no audio file given; see quadpred --help")
     file_options = _FileOptions(output, no_plot, winner, json)
-    library_options = _LibraryOptions(formats, seconds, jobs, shard, engine)
+    library_options = _LibraryOptions(formats, seconds, bom, jobs, shard, engine)
     if reason := _library_reason(paths, library_options):
         _refuse_with_library(reason, file_options)
         _predict_library(paths, speech, music, model, device, str(output), library_options)
@@ -227,6 +237,7 @@ def _library_reason(paths: Sequence[str], options: _LibraryOptions) -> str | Non
     flags = {
         "--format": options.formats,
         "--seconds": options.seconds,
+        "--bom": options.bom,
         "--jobs": options.jobs,
         "--shard": options.shard,
         "--engine": options.engine,
@@ -271,7 +282,10 @@ def _predict_library(
         scratch=run.scratch(folder, shard),
         formats=parse_formats(options.formats or ""),
         seconds=options.seconds,
+        bom=options.bom,
     )
+    if discovery.LIST in paths and sys.stdin is None:
+        raise UsageError("-: standard input is closed")
     listed = sys.stdin.buffer.read() if discovery.LIST in paths else b""
     found = discovery.discover(paths, listed, shard)
     if not found.recordings and shard.count == 1:
@@ -371,6 +385,7 @@ def _json_lines(path: str | None) -> Iterator[Callable[["Prediction"], None]]:
     if path is None:
         yield lambda prediction: None
     elif path == "-":
+        check_output()
         yield print_json
     else:
         target = Path(path)

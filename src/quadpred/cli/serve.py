@@ -1,6 +1,7 @@
 """`quadpred serve`."""
 
 import os
+import re
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from quadpred.cli.console import UsageError
 __all__ = ["serve"]
 
 _MIN_TOKEN = 16  # characters
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _DEFAULT_WORKERS = min(4, os.cpu_count() or 1)
 
 
@@ -21,8 +23,8 @@ def serve(
         str | None,
         typer.Option(
             envvar="QUADPRED_TOKEN",
-            help=f"Secret that clients must send, at least {_MIN_TOKEN} characters. Required if "
-            "other machines can reach the address.",
+            help=f"Secret that clients must send, {_MIN_TOKEN} characters or more. "
+            "Needed unless --host is this machine's own address.",
         ),
     ] = None,
     no_auth: Annotated[
@@ -33,26 +35,38 @@ def serve(
     ] = _DEFAULT_WORKERS,
     max_megabytes: Annotated[int, typer.Option(min=1, help="Largest upload.")] = 200,
     max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest recording.")] = 60,
+    prefix: Annotated[
+        str, typer.Option(help="Path under which a proxy serves the page, such as /emotion.")
+    ] = "",
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve a web page and an HTTP API that predict uploaded recordings."""
     if token is not None and (
         len(token) < _MIN_TOKEN or not token.isascii() or not token.isprintable()
     ):
-        raise UsageError(f"--token: must be at least {_MIN_TOKEN} printable ASCII characters")
-    if not _is_loopback(host) and token is None and not no_auth:
-        reason = "other machines can reach this address"
-        raise UsageError(f"--host {host}: {reason}; set --token, or --no-auth")
+        raise UsageError(f"--token: must be {_MIN_TOKEN} or more printable ASCII characters")
+    if not _only_here(host) and token is None and not no_auth:
+        raise UsageError(f"--host {host}: other machines can reach it; add --token or --no-auth")
+    prefix = prefix.rstrip("/")
+    if not _PREFIX.fullmatch(prefix):
+        raise UsageError(f"--prefix {prefix}: must be a path such as /emotion")
     from quadpred.web.limits import MEGABYTE, Limits
     from quadpred.web.run import run
-    from quadpred.web.security import Access
+    from quadpred.web.security import AccessPolicy
 
     limits = Limits(bytes=max_megabytes * MEGABYTE, seconds=60 * max_minutes)
-    run(Access(host, token), limits, workers, port=port, open_page=open_page)
+    run(
+        AccessPolicy(host, token),
+        limits,
+        workers,
+        port=port,
+        prefix=prefix,
+        open_page=open_page,
+    )
 
 
-def _is_loopback(host: str) -> bool:
-    """Return whether only programs of this machine can reach the address."""
+def _only_here(host: str) -> bool:
+    """Return whether only programs of this machine can reach this address."""
     if host == "localhost":
         return True
     try:

@@ -43,7 +43,7 @@ def similar(
     songs, embeddings = read_embeddings(rows, summary.parent, predictor.info.sha256)
     if missing := len(rows) - len(songs):
         print_message(f"{missing} of {len(rows)} songs have no embeddings and are left out")
-    embedding = predictor.predict(song).pooled_embedding()
+    embedding = predictor.predict(song, embeddings=True).pooled_embedding()
     table = Table("similarity", "song", "quadrant", "arousal", "valence")
     for each in find_similar(embedding, songs, embeddings, count):
         row = each.song

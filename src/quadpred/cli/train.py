@@ -18,7 +18,9 @@ __all__ = ["adapt", "app", "print_manifest"]
 
 app = typer.Typer(no_args_is_help=True, help="Train speech encoders and models of music.")
 
-RecipeName = Annotated[str, typer.Option(help="Name of a recipe, such as base, or a TOML file.")]
+RecipeName = Annotated[
+    str, typer.Option(help="Name of a recipe, such as base or eusipco2020, or a TOML file.")
+]
 Cache = Annotated[
     Path | None, typer.Option(help="Folder for computed log-mels. Default: the user's cache.")
 ]
@@ -55,10 +57,11 @@ def manifest(
     licence: Annotated[str, typer.Option(help="Licence of the recordings.")] = "",
     note: Annotated[str, typer.Option(help="Remark on the corpus, for model cards.")] = "",
     teacher: Annotated[
-        Path | None, typer.Option(help="Archive (.npz) of a teacher's values for each clip.")
+        Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")
     ] = None,
-    valence_teacher: Annotated[
-        Path | None, typer.Option(help="Archive (.npz) of a valence teacher's values.")
+    dynamics: Annotated[
+        Path | None,
+        typer.Option(help="CSV of ratings over time: file, start, end, arousal, valence."),
     ] = None,
 ) -> None:
     """Make a manifest of your own recordings, split by group.
@@ -75,11 +78,9 @@ def manifest(
         tags=tags or (),
         folds=folds,
     )
-    teachers = {
-        "teacher": str(teacher.resolve()) if teacher else "",
-        "opinion": str(valence_teacher.resolve()) if valence_teacher else "",
-    }
-    made = replace(made, sheet=replace(made.sheet, **teachers))
+    added = {"teacher": teacher, "dynamics": dynamics}
+    files = {name: str(path.resolve()) for name, path in added.items() if path}
+    made = replace(made, sheet=replace(made.sheet, **files))
     made.save(output)
     print_manifest(made, output)
 
@@ -134,7 +135,7 @@ def transfer(
         _recipe(recipe, seed),
         [Manifest.load(path) for path in manifests],
         output,
-        foreign=[Manifest.load(path) for path in outliers or ()],
+        outliers=[Manifest.load(path) for path in outliers or ()],
         start=start,
         validation=validation or (),
         test=test or (),
@@ -159,9 +160,6 @@ def evaluate(
     cache: Cache = None,
 ) -> None:
     """Score runs on groups that they were not trained on, with bootstrap intervals."""
-    import json
-
-    from quadpred.files import atomic_write
     from quadpred.train import report
     from quadpred.train.corpora import Manifest
     from quadpred.train.evaluate import evaluate as run
@@ -169,10 +167,9 @@ def evaluate(
     scores = run(runs, Manifest.load(manifest), splits=split or (), cache=cache)
     report.show(report.score_table(scores))
     report.show(report.class_table(scores))
-    print_line(f"{scores['clips']} clips, {scores['groups']} groups; 95 % confidence intervals")
+    print_line(f"{scores.clips} clips of {scores.groups} groups; 95 % confidence intervals")
     if output:
-        with atomic_write(output) as (file,):
-            file.write((json.dumps(scores, indent=1) + "\n").encode())
+        scores.save(output)
     if plots:
         report.save_confusion_matrices(scores, plots)
 
@@ -230,24 +227,23 @@ def export(
     ] = None,
 ) -> None:
     """Write a model file (ONNX), and its card beside it."""
-    import json
-
     from quadpred.files import sha256_of
     from quadpred.registry import language
     from quadpred.train.card import card
+    from quadpred.train.evaluate import Evaluation
     from quadpred.train.export import export as write
-    from quadpred.train.loop import Run
     from quadpred.train.report import save_reliability_of
+    from quadpred.train.run import Run
 
     description: dict[str, Any] = {
         "name": output.stem,
         "speech": language(speech),
         "music": language(music),
-        "experimental": caveat,
+        "caveat": caveat,
     }
-    results = [json.loads(path.read_text()) for path in scores or ()]
+    results = [Evaluation.load(path) for path in scores or ()]
     if results:
-        description["calibration"] = results[0]["calibration"]
+        description["calibration"] = results[0].calibration
         save_reliability_of(description["calibration"], output)
     exported = write(run, output, **description)
     text = card(
@@ -255,7 +251,7 @@ def export(
         exported,
         **description,
         sha256=sha256_of(output),
-        scores=[(f"{result['corpus']['name']}", result) for result in results],
+        scores=[(result.corpus, result) for result in results],
         notes=note or (),
     )
     output.with_suffix(".md").write_text(text)
@@ -301,10 +297,10 @@ def adapt(
     )
     scores = adapted.scores
     size = adapted.model.stat().st_size / 1e6
-    scored = f"{scores['clips']} clips of {scores['groups']} groups"
+    scored = f"{scores.clips} clips of {scores.groups} groups"
     print_line(f"{scored}, each scored by a network not trained on its group; 95 % intervals:")
     report.show(report.score_table(scores))
-    verdict = "no better than chance" if adapted.unsure else "better than chance"
+    verdict = "no better than chance" if adapted.uncertain else "better than chance"
     print_line(f"Quadrants are {verdict}, a macro F1 of {adapted.chance:.3f}.")
     print_line(f"{adapted.model}: {size:.1f} MB; card: {adapted.card}")
     print_line(f"Runs and scores: {adapted.folder}")

@@ -1,6 +1,7 @@
 """A `Prediction` as JSON: one document per recording."""
 
 import json
+import re
 from typing import Any, BinaryIO
 
 from quadpred import __version__
@@ -13,6 +14,8 @@ __all__ = ["SCHEMA", "json_line", "to_json", "write_json"]
 
 SCHEMA = 1
 """Version of the layout; it increases when older readers would misread the document."""
+
+_CONTROLS = re.compile(r"[\x7f-\x9f]")  # JSON itself escapes those below the space
 
 
 def to_json(prediction: Prediction) -> dict[str, Any]:
@@ -60,12 +63,15 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
 def json_line(prediction: Prediction) -> bytes:
     """Return a prediction as one line of UTF-8 that ends in a line feed.
 
+    Control characters in names are escaped, because terminals obey them.
+
     Raises:
         ValueError: a number is not finite, which JSON cannot hold.
     """
     text = json.dumps(
         to_json(prediction), allow_nan=False, ensure_ascii=False, separators=(",", ":")
     )
+    text = _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return f"{text}\n".encode()
 
 

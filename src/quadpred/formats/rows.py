@@ -25,6 +25,7 @@ from quadpred.prediction import Prediction
 
 __all__ = [
     "SECOND_COLUMNS",
+    "VALUE_COLUMNS",
     "second_records",
     "second_values",
     "write_csv",
@@ -39,11 +40,14 @@ SECOND_COLUMNS: Mapping[str, type] = {
 }
 """Names and types of the columns."""
 
+VALUE_COLUMNS = tuple(SECOND_COLUMNS)[1:]
+"""The columns after `second`."""
+
 DIGITS = 6  # after the point: finer differences have no meaning
 
 
 def second_values(prediction: Prediction) -> NDArray[np.float32]:
-    """Return the columns after `second`, shape (rows, 8); flags are 0 or 1."""
+    """Return `VALUE_COLUMNS`, shape (rows, 8); flags are 0 or 1."""
     return np.column_stack(
         [
             prediction.head(QUADRANT),

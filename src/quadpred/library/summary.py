@@ -5,6 +5,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +16,15 @@ from quadpred.errors import QuadpredError
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 
-__all__ = ["COLUMNS", "SummaryError", "SummaryRow", "read_summary", "summary_values"]
+__all__ = [
+    "COLUMNS",
+    "SummaryError",
+    "SummaryRow",
+    "escape_cell",
+    "read_summary",
+    "summary_values",
+    "unescape_cell",
+]
 
 COLUMNS: Mapping[str, type] = {
     "path": str,
@@ -29,6 +38,7 @@ COLUMNS: Mapping[str, type] = {
 
 _DIGITS = 6  # after the point
 _PROBABILITIES = ("arousal", "valence", "confidence")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")  # the last four are full-width
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -96,6 +106,23 @@ def summary_values(prediction: Prediction) -> dict[str, Any]:
     }
 
 
+def escape_cell(text: str) -> str:
+    """Return a text for a CSV cell, with an apostrophe before what spreadsheets would run.
+
+    Spreadsheets read a cell that begins with =, +, - or @ as a formula, even if it is the name of a
+    file. `unescape_cell` is the inverse.
+
+    >>> escape_cell("=1+1.mp3"), unescape_cell("'=1+1.mp3")
+    ("'=1+1.mp3", '=1+1.mp3')
+    """
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def unescape_cell(cell: str) -> str:
+    """Return the text that `escape_cell` escaped."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
 def read_summary(path: Path) -> list[SummaryRow]:
     """Read the `summary.csv` or `summary.parquet` of a library.
 
@@ -119,11 +146,24 @@ def read_summary(path: Path) -> list[SummaryRow]:
 
 
 def _csv_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a CSV, also as a spreadsheet saves it.
+
+    Spreadsheets add a byte order mark. If their decimal sign is a comma, they separate cells by
+    semicolons or tabs.
+    """
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        separator = max(",;\t", key=file.readline().count)
+        file.seek(0)
         try:
-            rows = csv.DictReader(file)
+            rows = csv.DictReader(file, delimiter=separator)
             _check_columns(rows.fieldnames or ())
-            yield from rows
+            for row in rows:
+                for name in _REQUIRED:
+                    if COLUMNS[name] is float and separator != ",":
+                        row[name] = (row[name] or "").replace(",", ".")
+                for name in "path", "file":
+                    row[name] = unescape_cell(row[name] or "")
+                yield row
         except csv.Error as error:
             raise SummaryError(f"not CSV ({error})") from None
 

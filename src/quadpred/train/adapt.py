@@ -21,13 +21,14 @@ from quadpred.files import atomic_write, check_target
 from quadpred.labels import QUADRANT
 from quadpred.train.card import card
 from quadpred.train.corpora import Clip, Manifest, in_folds
-from quadpred.train.dataset import LogMels
-from quadpred.train.evaluate import evaluate
+from quadpred.train.corpora.labelled import read_labelled
+from quadpred.train.data.log_mels import LogMels
+from quadpred.train.evaluate import Evaluation, evaluate
 from quadpred.train.export import export
-from quadpred.train.loop import Run, progress_bar
-from quadpred.train.own import read_own
+from quadpred.train.loop import progress_bar
 from quadpred.train.recipe import Recipe
 from quadpred.train.report import save_reliability_of
+from quadpred.train.run import Run
 from quadpred.train.transfer import transfer
 
 __all__ = ["AdaptError", "Adapted", "adapt"]
@@ -36,7 +37,7 @@ Say = Callable[[str], None]
 
 LEAST_CLIPS = 10
 FOLDS = 3
-_UNSURE = "On songs of groups that it had not heard, its quadrants were no better than chance."
+_UNCERTAIN = "on groups that it was not trained on, its quadrants are no better than chance"
 
 
 class AdaptError(QuadpredError):
@@ -58,13 +59,13 @@ class Adapted:
     model: Path
     card: Path
     folder: Path
-    scores: dict[str, Any]
+    scores: Evaluation
     chance: float
 
     @property
-    def unsure(self) -> bool:
+    def uncertain(self) -> bool:
         """Whether chance is within the interval of the quadrants' macro F1 by clip."""
-        return bool(self.scores["quadrant"]["clip"]["macro_f1"]["low"] <= self.chance)
+        return bool(self.scores.heads["quadrant"].clip.macro_f1.low <= self.chance)
 
 
 def adapt(
@@ -83,7 +84,7 @@ def adapt(
     what they were made of: other songs, labels, speech or recipe start anew.
 
     Args:
-        source: labelled songs, in any form that `read_own` reads.
+        source: labelled songs, in any form that `read_labelled` reads.
         output: the ONNX file; the card is written beside it.
         speech: language of the speech encoder to start from.
         recipe: name or file.
@@ -107,7 +108,7 @@ def adapt(
     if hashlib.sha256(encoder.path.read_bytes()).hexdigest() != encoder.sha256:
         raise AdaptError(f"{encoder.path}: is not the encoder on record; install quadpred again")
     loaded = Recipe.load(recipe)
-    manifest = read_own(source)
+    manifest = read_labelled(source)
     _check_labels(manifest, source)
     manifest = _readable(manifest, LogMels(loaded.features, cache), warn)
     _check_labels(manifest, source)
@@ -120,8 +121,7 @@ def adapt(
     runs = _train(loaded, manifest, folder, encoder.path, cache, tell)
     tell("scores")
     scores = evaluate(runs, manifest, cache=cache)
-    with atomic_write(folder / "scores.json") as (file,):
-        file.write((json.dumps(scores, indent=1) + "\n").encode())
+    scores.save(folder / "scores.json")
     quadrants = {clip.quadrant for clip in manifest.clips}
     adapted = Adapted(output, described, folder, scores, 1 / len(quadrants))
     _export(adapted, folder / "all", encoder.speech, manifest, notes)
@@ -238,12 +238,12 @@ def _export(
         "name": adapted.model.stem,
         "speech": speech,
         "music": manifest.sheet.language if known else "custom",
-        "experimental": _UNSURE if adapted.unsure else "",
-        "calibration": adapted.scores["calibration"],
+        "caveat": _UNCERTAIN if adapted.uncertain else "",
+        "calibration": adapted.scores.calibration,
     }
     exported = export(run, adapted.model, **about)
     save_reliability_of(about["calibration"], adapted.model)
-    folds = len(adapted.scores["runs"])
+    folds = len(adapted.scores.runs)
     text = card(
         Run.describe(run),
         exported,
@@ -252,7 +252,7 @@ def _export(
         scores=[(f"{folds} networks of the same recipe, each without a fold", adapted.scores)],
         notes=[
             f"The scores are not of the weights in this file, which were trained on all"
-            f" {adapted.scores['clips']} clips, but of {folds} networks trained like it.",
+            f" {adapted.scores.clips} clips, but of {folds} networks trained like it.",
             *(f"{note[0].upper()}{note[1:]}." for note in notes),
         ],
     )

@@ -1,27 +1,25 @@
-"""Speech encoders in one small file, and what training can start from.
+"""Speech encoders as safetensors files, and the initial weights of a training run.
 
-The file is a NumPy archive without objects, so reading it runs no code: an array a weight, and
-under `described` what the encoder's run was asked to do, as the bytes of its JSON. Convolutions are
-stored in half precision, everything small in full.
+The header of the file holds the description of the encoder's run under `quadpred`, as JSON.
+Convolutions are stored in half precision, vectors in full.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
-import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from quadpred.files import atomic_write
-from quadpred.train.loop import Run, RunError, completed
+from quadpred.train.run import Run, RunError, completed
 
 __all__ = ["describe", "pack", "start_weights"]
 
-SUFFIX = ".npz"
-_DESCRIBED = "described"
+SUFFIX = ".safetensors"
+_DESCRIPTION = "quadpred"
 
 
 def pack(run: Path, output: Path) -> None:
@@ -29,7 +27,7 @@ def pack(run: Path, output: Path) -> None:
 
     Args:
         run: its folder.
-        output: the file, which should end in `.npz`.
+        output: the file, which must end in `.safetensors`.
 
     Raises:
         OSError: the file cannot be written.
@@ -38,14 +36,13 @@ def pack(run: Path, output: Path) -> None:
     described = Run.describe(run)
     if described["kind"] != "pretrain":
         raise RunError(f"{run}: holds no speech encoder")
-    arrays = {name: _stored(weight) for name, weight in Run.result(run)["encoder"].items()}
-    arrays[_DESCRIBED] = np.frombuffer(json.dumps(described).encode(), np.uint8)
+    weights = {name: _stored(weight) for name, weight in Run.result(run)["encoder"].items()}
     with atomic_write(output) as (file,):
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        file.write(save(weights, {_DESCRIPTION: json.dumps(described)}))
 
 
 def describe(start: Path) -> dict[str, Any]:
-    """Return what the run behind a start was asked to do.
+    """Return the description of the run behind initial weights.
 
     Args:
         start: a run's folder, or a file of `pack`.
@@ -55,11 +52,11 @@ def describe(start: Path) -> dict[str, Any]:
     """
     if start.suffix != SUFFIX:
         return Run.describe(start)
-    return completed(json.loads(_arrays(start)[_DESCRIBED].tobytes()))
+    return completed(json.loads(_read(start)[0]))
 
 
 def start_weights(start: Path) -> Mapping[str, Any]:
-    """Return a start's weights, as `Run.result` does: `encoder`, or `classifier` and `extras`.
+    """Return initial weights, as `Run.result` does: `encoder`, or `classifier` and `sizes`.
 
     Args:
         start: the folder of a finished run, or a file of `pack`.
@@ -69,29 +66,24 @@ def start_weights(start: Path) -> Mapping[str, Any]:
     """
     if start.suffix != SUFFIX:
         return Run.result(start)
-    arrays = _arrays(start)
-    del arrays[_DESCRIBED]
-    return {"encoder": {name: _widened(array) for name, array in arrays.items()}}
+    return {"encoder": {name: _widened(weight) for name, weight in _read(start)[1].items()}}
 
 
-def _stored(weight: Tensor) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = weight.numpy()
-    return array.astype(np.float16) if array.ndim > 1 else array
+def _stored(weight: Tensor) -> Tensor:
+    return (weight.half() if weight.ndim > 1 else weight).contiguous()
 
 
-def _widened(array: np.ndarray[Any, Any]) -> Tensor:
-    weight = torch.from_numpy(array)
+def _widened(weight: Tensor) -> Tensor:
     return weight.float() if weight.is_floating_point() else weight
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """Return the description and the weights of a file."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
+        with safe_open(path, "pt") as file:
+            description = (file.metadata() or {})[_DESCRIPTION]
+            return description, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise RunError(f"{path}: {error.strerror or 'not a speech encoder'}") from None
-    except (BadZipFile, EOFError, ValueError):
+    except (SafetensorError, KeyError):
         raise RunError(f"{path}: not a speech encoder") from None
-    if _DESCRIBED not in arrays:
-        raise RunError(f"{path}: not a speech encoder")
-    return arrays

@@ -66,7 +66,9 @@ class RecordingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return labels
 
     def _embed(self, paths: Sequence[str | os.PathLike[str]]) -> NDArray[np.float32]:
-        return np.stack([self.predictor_.predict(path).pooled_embedding() for path in paths])
+        return np.stack(
+            [self.predictor_.predict(path, embeddings=True).pooled_embedding() for path in paths]
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the session, which cannot be pickled; it is loaded again."""

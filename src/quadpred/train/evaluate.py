@@ -1,34 +1,53 @@
-"""Scores of finished runs on the groups that each has not heard."""
+"""Scores of finished runs on the groups that each was not trained on."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
-from quadpred.labels import HEADS, QUADRANT, Head
-from quadpred.train import calibrate
-from quadpred.train.corpora import Clip, Manifest, ManifestError
-from quadpred.train.dataset import LogMels, Targets
-from quadpred.train.loop import Run, progress_bar
-from quadpred.train.transfer import clip_logits, load_classifier
+from quadpred.errors import QuadpredError
+from quadpred.files import atomic_write
+from quadpred.labels import HEADS, QUADRANT, Head, signs_of
+from quadpred.train import calibration as calibrate
+from quadpred.train.corpora import Clip, Manifest, ManifestError, check_splits
+from quadpred.train.data.log_mels import LogMels
+from quadpred.train.data.targets import Targets
+from quadpred.train.inference import clip_logits, load_classifier
+from quadpred.train.loop import progress_bar
+from quadpred.train.run import Run, RunError
+from quadpred.train.transfer import identity
 
 __all__ = [
+    "Calibration",
+    "ClassReport",
+    "Evaluation",
+    "EvaluationError",
+    "HeadCalibration",
+    "HeadScores",
     "Interval",
+    "RunScores",
+    "UnitCalibration",
     "confusion",
     "evaluate",
     "macro_f1",
     "macro_precision",
     "macro_recall",
-    "scores",
 ]
 
 Counts = NDArray[np.int64]
+Rows = NDArray[np.float32]
 
 RESAMPLES = 1000
-CERTAIN = 0.7  # share of clips, and of seconds, that a calibrated model calls certain
+TARGET_COVERAGE = 0.7
+"""Share of clips, and of seconds, that a calibrated model does not flag as uncertain."""
+
+
+class EvaluationError(QuadpredError):
+    """A file of scores cannot be used. The message is one line: the file and the reason."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +60,114 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """Clips with what one head said of them: log-probabilities of every row."""
+class ClassReport:
+    """Scores of one head by clip or by second; `confusion` has the truth in its rows."""
+
+    macro_f1: Interval
+    macro_precision: Interval
+    macro_recall: Interval
+    accuracy: float
+    f1: Mapping[str, float]
+    precision: Mapping[str, float]
+    recall: Mapping[str, float]
+    number: Mapping[str, int]
+    confusion: list[list[int]]
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """Scores of one head by clip and by second, and the negative log-likelihood of clips."""
+
+    clip: ClassReport
+    second: ClassReport
+    negative_log_likelihood: float
+
+
+@dataclass(frozen=True)
+class UnitCalibration:
+    """Calibration of one head by clip or by second.
+
+    `error_before` is the expected calibration error of the network as trained; all else is with
+    temperatures fitted on the other folds, if there are several.
+    """
+
+    error_before: float
+    error: float
+    reliability: list[calibrate.Reliability]
+    coverage: list[calibrate.Coverage]
+
+
+@dataclass(frozen=True)
+class HeadCalibration:
+    """Calibration of one head; `temperature` is fitted on all folds."""
+
+    temperature: float
+    clip: UnitCalibration
+    second: UnitCalibration
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration of all heads, and the least margin of a quadrant that is not uncertain."""
+
+    heads: Mapping[str, HeadCalibration]
+    min_margin_second: float
+    min_margin_clip: float
+
+
+@dataclass(frozen=True)
+class RunScores:
+    """Macro F1 per head of one run on its test splits."""
+
+    run: str
+    splits: tuple[str, ...]
+    seed: int
+    clips: int
+    macro_f1: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of several runs, pooled; a clip counts once per run in scores, once in `clips`."""
+
+    corpus: str
+    clips: int
+    groups: int
+    runs: list[RunScores]
+    heads: Mapping[str, HeadScores]
+    calibration: Calibration
+
+    def save(self, path: Path) -> None:
+        """Write the evaluation as JSON.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        with atomic_write(path) as (file,):
+            file.write(TypeAdapter(Evaluation).dump_json(self, indent=1) + b"\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Evaluation":
+        """Read the JSON of `save`.
+
+        Raises:
+            EvaluationError: the file cannot be read, or holds something else.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except OSError as error:
+            raise EvaluationError(f"{path}: {error.strerror}") from None
+        except ValidationError:
+            raise EvaluationError(f"{path}: not the JSON of `quadpred train evaluate`") from None
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """Clips with one head's log-probabilities of every row."""
 
     groups: NDArray[np.str_]
     truth: NDArray[np.int64]
-    rows: list[NDArray[np.float32]]
+    rows: list[Rows]
     folds: NDArray[np.int64]
 
 
@@ -56,155 +177,170 @@ def evaluate(
     *,
     splits: Sequence[str] = (),
     cache: Path | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Score runs on their test splits, pooled as if they were one model: the folds of one recipe.
 
     Args:
         runs: folders of finished transfers.
-        manifest: the music that they were tested on.
+        manifest: the music to test on.
         splits: to score on, instead of those that each run kept for testing.
         cache: folder of computed log-mels.
 
-    Returns:
-        By head and by "clip" and "window" (a row of one second): macro F1, precision and recall,
-        each with its interval; accuracy; F1, precision, recall and number by class; and the
-        confusion matrix (rows are the truth). For clips also the mean negative log-likelihood.
-        Under "calibration": by head the `temperature`, and by unit the calibration error before
-        and after, and the reliability after; the least margin of the quadrant of a certain second
-        and clip (`min_margin_second`, `min_margin_clip`); and how accuracy rises as coverage
-        falls. What is measured after calibration, is with temperatures fitted on the other folds,
-        if there are several. Under "runs": each one's fold, seed and scores. A clip counts once for
-        each run that heard it, but once in "clips".
-
     Raises:
-        AudioError: a recording that cannot be read.
-        ManifestError: no labelled clips in the test splits.
-        RunError: a folder that holds no finished transfer.
+        AudioError: a recording cannot be read.
+        ManifestError: the test splits have no labelled clips.
+        RunError: a folder holds no finished transfer, or its network was trained on a test clip.
     """
     clips: list[Clip] = []
-    said: list[tuple[NDArray[np.float32], ...]] = []
-    by_run: list[dict[str, Any]] = []
+    outputs: list[tuple[Rows, ...]] = []
+    by_run: list[RunScores] = []
     numbers: list[int] = []
     folds: dict[tuple[str, ...], int] = {}
+    joint = True
     with progress_bar() as bar:
         task = bar.add_task("evaluation", total=None, note="")
         for folder in runs:
             model, recipe = load_classifier(folder)
-            tested = splits or Run.describe(folder)["test"]
-            heard = [clip for clip in manifest.subset(tested) if clip.quadrant]
-            if not heard:
+            joint &= model.joint
+            described = Run.describe(folder)
+            tested = splits or described["test"]
+            check_splits([manifest], tested)
+            held = [clip for clip in manifest.subset(tested) if clip.quadrant]
+            if not held:
                 raise ManifestError(f"{folder}: no labelled clips in splits {', '.join(tested)}")
-            for frames in LogMels(recipe.features, cache).load(heard):
+            _refuse_training_clips(folder, held, described)
+            rows = []
+            for frames in LogMels(recipe.features, cache).load(held):
                 logits = clip_logits(model, frames, recipe)
-                said.append(tuple(head.log_softmax(-1).numpy() for head in logits))
+                rows.append(tuple(head.log_softmax(-1).numpy() for head in logits))
                 bar.advance(task)
-            clips += heard
-            fold = tuple(sorted({clip.split for clip in heard}))
-            numbers += [folds.setdefault(fold, len(folds))] * len(heard)
-            by_run.append(
-                {
-                    "run": folder.name,
-                    "splits": fold,
-                    "seed": recipe.seed,
-                    "clips": len(heard),
-                    **{
-                        head.name: macro_f1(confusion(*_clips(part), len(head.classes)))
-                        for head, part in _heads(heard, said[-len(heard) :], [0] * len(heard))
-                    },
-                }
+            clips += held
+            outputs += rows
+            fold = tuple(sorted({clip.split for clip in held}))
+            numbers += [folds.setdefault(fold, len(folds))] * len(held)
+            scores = {
+                head.name: macro_f1(confusion(*_clips(part), len(head.classes)))
+                for head, part in _heads(held, rows, [0] * len(held)).items()
+            }
+            by_run.append(RunScores(folder.name, fold, recipe.seed, len(held), scores))
+    parts = _heads(clips, outputs, numbers)
+    return Evaluation(
+        manifest.sheet.name,
+        len({clip.path for clip in clips}),
+        len({clip.group for clip in clips}),
+        by_run,
+        {head.name: _scores(part, head) for head, part in parts.items()},
+        _calibration(parts, joint),
+    )
+
+
+def _refuse_training_clips(
+    folder: Path, held: Sequence[Clip], described: Mapping[str, Any]
+) -> None:
+    trained = set(described["trained_on"])
+    for clip in held:
+        if identity(clip.path) in trained:
+            raise RunError(
+                f"{folder}: its network was trained on {clip.path}; evaluate it on the manifest and"
+                " splits that it was trained with"
             )
-    parts = _heads(clips, said, numbers)
-    heads = {head.name: scores(part, head) for head, part in parts}
-    return {
-        "corpus": asdict(manifest.sheet) | {"teacher": "", "opinion": ""},
-        "clips": len({clip.path for clip in clips}),
-        "groups": len({clip.group for clip in clips}),
-        "runs": by_run,
-        "calibration": _calibration(parts),
-        **heads,
-    }
 
 
 def _heads(
-    clips: Sequence[Clip], said: Sequence[tuple[NDArray[np.float32], ...]], folds: Sequence[int]
-) -> list[tuple[Head, _Heard]]:
+    clips: Sequence[Clip], outputs: Sequence[tuple[Rows, ...]], folds: Sequence[int]
+) -> dict[Head, _Outputs]:
     groups = np.array([clip.group for clip in clips])
     truths = [target.argmax(1).numpy() for target in Targets.of(clips).heads]
-    return [
-        (head, _Heard(groups, truths[index], [rows[index] for rows in said], np.array(folds)))
+    return {
+        head: _Outputs(groups, truths[index], [rows[index] for rows in outputs], np.array(folds))
         for index, head in enumerate(HEADS)
-    ]
+    }
 
 
-def _calibration(parts: Sequence[tuple[Head, _Heard]]) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    for head, heard in parts:
-        rows_truth = np.repeat(heard.truth, [len(rows) for rows in heard.rows])
-        after = _tempered_by_others(heard)
-        units = {
-            "clip": (np.stack([p.mean(0) for p in after]), heard.truth, _means(heard)),
-            "window": (np.concatenate(after), rows_truth, np.exp(np.concatenate(heard.rows))),
+def _calibration(parts: Mapping[Head, _Outputs], joint: bool) -> Calibration:
+    """Calibrate each head, or with joint heads the quadrants, of which the others are marginals."""
+    if joint:
+        quadrant = parts[QUADRANT]
+        temperature = calibrate.fit_temperature(quadrant.rows, quadrant.truth)
+        temperatures = {head: temperature for head in parts}
+        by_others = _by_others(quadrant)
+        calibrated = {head: [rows @ _membership(head) for rows in by_others] for head in parts}
+    else:
+        temperatures = {
+            head: calibrate.fit_temperature(part.rows, part.truth) for head, part in parts.items()
         }
-        told[head.name] = {
-            "temperature": calibrate.temperature(heard.rows, heard.truth),
-            **{
-                unit: {
-                    "error_before": calibrate.calibration_error(before, truth),
-                    "error": calibrate.calibration_error(probabilities, truth),
-                    "reliability": calibrate.reliability(probabilities, truth),
-                    "coverage": calibrate.coverages(probabilities, truth),
-                }
-                for unit, (probabilities, truth, before) in units.items()
-            },
-        }
-    told["min_margin_clip"], told["min_margin_second"] = (
-        next(
-            kept["margin"]
-            for kept in told[QUADRANT.name][unit]["coverage"]
-            if kept["coverage"] == CERTAIN
+        calibrated = {head: _by_others(part) for head, part in parts.items()}
+    heads = {}
+    for head, part in parts.items():
+        rows_truth = np.repeat(part.truth, [len(rows) for rows in part.rows])
+        after = calibrated[head]
+        clips = np.stack([rows.mean(0) for rows in after])
+        heads[head.name] = HeadCalibration(
+            temperatures[head],
+            _unit(clips, _means(part), part.truth),
+            _unit(np.concatenate(after), np.exp(np.concatenate(part.rows)), rows_truth),
         )
-        for unit in ("clip", "window")
+    quadrants = heads[QUADRANT.name]
+    second, clip = (
+        next(c.margin for c in unit.coverage if c.coverage == TARGET_COVERAGE)
+        for unit in (quadrants.second, quadrants.clip)
     )
-    return told
+    return Calibration(heads, second, clip)
 
 
-def _tempered_by_others(heard: _Heard) -> list[NDArray[np.float64]]:
+def _unit(
+    after: NDArray[np.float64], before: NDArray[np.floating[Any]], truth: NDArray[np.int64]
+) -> UnitCalibration:
+    return UnitCalibration(
+        calibrate.calibration_error(before.astype(np.float64), truth),
+        calibrate.calibration_error(after, truth),
+        calibrate.reliability(after, truth),
+        calibrate.risk_coverage(after, truth),
+    )
+
+
+def _membership(head: Head) -> NDArray[np.float64]:
+    """Matrix (quadrants, classes) that sums the quadrants of each class of a head."""
+    if head is QUADRANT:
+        return np.eye(len(QUADRANT.classes))
+    axis = HEADS.index(head) - 1
+    signs = [int(signs_of(name)[axis]) for name in QUADRANT.classes]
+    return np.eye(2)[signs]
+
+
+def _by_others(part: _Outputs) -> list[NDArray[np.float64]]:
     """Probabilities of every clip's rows, at the temperature that fits all other folds best."""
     temperatures = {}
-    for fold in np.unique(heard.folds):
-        others = np.flatnonzero(heard.folds != fold)
-        fitted = others if len(others) else np.arange(len(heard.folds))
-        rows = [heard.rows[index] for index in fitted]
-        temperatures[fold] = calibrate.temperature(rows, heard.truth[fitted])
+    for fold in np.unique(part.folds):
+        others = np.flatnonzero(part.folds != fold)
+        fitted = others if len(others) else np.arange(len(part.folds))
+        rows = [part.rows[index] for index in fitted]
+        temperatures[fold] = calibrate.fit_temperature(rows, part.truth[fitted])
     return [
-        calibrate.tempered(rows, temperatures[fold])
-        for rows, fold in zip(heard.rows, heard.folds, strict=True)
+        calibrate.apply_temperature(rows, temperatures[fold])
+        for rows, fold in zip(part.rows, part.folds, strict=True)
     ]
 
 
-def _means(heard: _Heard) -> NDArray[np.float64]:
-    return np.stack([np.exp(rows.astype(np.float64)).mean(0) for rows in heard.rows])
+def _means(part: _Outputs) -> NDArray[np.float64]:
+    return np.stack([np.exp(rows.astype(np.float64)).mean(0) for rows in part.rows])
 
 
-def _clips(heard: _Heard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _clips(part: _Outputs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Truth and guess of each clip, by the mean of its rows' probabilities."""
-    return heard.truth, _means(heard).argmax(1)
+    return part.truth, _means(part).argmax(1)
 
 
-def _windows(heard: _Heard) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    truth = np.repeat(heard.truth, [len(rows) for rows in heard.rows])
-    return truth, np.concatenate(heard.rows).argmax(1)
-
-
-def scores(heard: _Heard, head: Head) -> dict[str, Any]:
-    """Score one head by clip and by window."""
-    lengths = [len(rows) for rows in heard.rows]
-    likelihood = _means(heard)[np.arange(len(heard.truth)), heard.truth]
-    return {
-        "clip": _report(*_clips(heard), heard.groups, head)
-        | {"negative_log_likelihood": float(-np.log(likelihood).mean())},
-        "window": _report(*_windows(heard), np.repeat(heard.groups, lengths), head),
-    }
+def _scores(part: _Outputs, head: Head) -> HeadScores:
+    """Score one head by clip and by second."""
+    lengths = [len(rows) for rows in part.rows]
+    seconds = np.repeat(part.truth, lengths), np.concatenate(part.rows).argmax(1)
+    likelihood = _means(part)[np.arange(len(part.truth)), part.truth]
+    return HeadScores(
+        _report(*_clips(part), part.groups, head),
+        _report(*seconds, np.repeat(part.groups, lengths), head),
+        float(-np.log(likelihood).mean()),
+    )
 
 
 def _report(
@@ -212,10 +348,10 @@ def _report(
     guess: NDArray[np.int64],
     groups: NDArray[np.str_],
     head: Head,
-) -> dict[str, Any]:
+) -> ClassReport:
     classes = len(head.classes)
     names, member = np.unique(groups, return_inverse=True)
-    # One confusion matrix a group; resampled groups only add theirs up.
+    # One confusion matrix per group; resampled groups only add theirs up.
     matrices = np.zeros((len(names), classes, classes), np.int64)
     np.add.at(matrices, (member, truth, guess), 1)
     whole = matrices.sum(0)
@@ -226,17 +362,17 @@ def _report(
     def by_class(values: Iterable[float]) -> dict[str, float]:
         return dict(zip(head.classes, values, strict=True))
 
-    return {
-        "macro_f1": asdict(_interval(macro_f1, whole, resampled)),
-        "macro_precision": asdict(_interval(macro_precision, whole, resampled)),
-        "macro_recall": asdict(_interval(macro_recall, whole, resampled)),
-        "accuracy": float(np.trace(whole) / whole.sum()),
-        "f1": by_class(_f1(whole)),
-        "precision": by_class(_precision(whole)),
-        "recall": by_class(_recall(whole)),
-        "number": by_class(whole.sum(1).tolist()),
-        "confusion": whole.tolist(),
-    }
+    return ClassReport(
+        macro_f1=_interval(macro_f1, whole, resampled),
+        macro_precision=_interval(macro_precision, whole, resampled),
+        macro_recall=_interval(macro_recall, whole, resampled),
+        accuracy=float(np.trace(whole) / whole.sum()),
+        f1=by_class(_f1(whole)),
+        precision=by_class(_precision(whole)),
+        recall=by_class(_recall(whole)),
+        number=dict(zip(head.classes, whole.sum(1).tolist(), strict=True)),
+        confusion=whole.tolist(),
+    )
 
 
 def _interval(

@@ -3,7 +3,7 @@
 import json
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,17 @@ from torch import Tensor, nn
 from quadpred import __version__
 from quadpred.errors import QuadpredError
 from quadpred.labels import HEADS
-from quadpred.predictor import METADATA_KEY
-from quadpred.train.network import Classifier
-from quadpred.train.transfer import load_classifier
+from quadpred.predictor import EMBEDDING, METADATA_KEY
+from quadpred.train.evaluate import Calibration
+from quadpred.train.inference import load_classifier
+from quadpred.train.network import Classifier, marginals
 
 __all__ = ["ExportError", "Exported", "export"]
 
 TOLERANCE = 1e-5  # between ONNX Runtime and PyTorch, both in float32
 SMALL = 64  # constants of fewer numbers are stored as they are
 LARGE = 2**16  # matrices of as many numbers are stored as int8
-ROWS = 40  # of the log-mels that both are compared on: more than any context
+ROWS = 60  # of the log-mels that both are compared on: more than any context
 
 
 class ExportError(QuadpredError):
@@ -44,7 +45,7 @@ class Exported:
 
 
 class _Probabilities(nn.Module):
-    """The classifier as it is shipped: probabilities, and nothing that only training needs."""
+    """The classifier as it is shipped: calibrated probabilities, and the embedding of each row."""
 
     def __init__(self, classifier: Classifier, temperatures: Sequence[float]):
         super().__init__()
@@ -52,11 +53,12 @@ class _Probabilities(nn.Module):
         self.temperatures = temperatures
 
     def forward(self, log_mel: Tensor) -> tuple[Tensor, ...]:
-        logits = self.classifier(log_mel)
-        return tuple(
-            (rows / temperature).softmax(-1)
-            for rows, temperature in zip(logits, self.temperatures, strict=True)
-        )
+        outputs = self.classifier.outputs(self.classifier.levelled(log_mel))
+        if self.classifier.joint:
+            joint = marginals(outputs.logits[0] / self.temperatures[0])
+            return *(rows.exp() for rows in joint), outputs.embedding
+        pairs = zip(outputs.logits, self.temperatures, strict=True)
+        return *((rows / temperature).softmax(-1) for rows, temperature in pairs), outputs.embedding
 
 
 def export(
@@ -66,8 +68,8 @@ def export(
     name: str,
     speech: str,
     music: str,
-    experimental: str = "",
-    calibration: Mapping[str, Any] | None = None,
+    caveat: str = "",
+    calibration: Calibration | None = None,
 ) -> Exported:
     """Write a run's network as ONNX, its weights in fewer bits.
 
@@ -80,17 +82,18 @@ def export(
         name: of the model.
         speech: language of the speech it was pre-trained on.
         music: language of the music.
-        experimental: one line for whoever predicts with it, or empty.
-        calibration: of the recipe's folds, as `evaluate` returns it; without one, probabilities
-            are as trained and nothing is called uncertain.
+        caveat: one line on why the model is experimental, or empty.
+        calibration: of the recipe's folds; without one, probabilities are as trained, and nothing
+            is flagged uncertain.
 
     Raises:
         RunError: the folder holds no finished transfer.
         ExportError: ONNX Runtime's result differs from PyTorch's by more than 1e-5.
     """
     classifier, recipe = load_classifier(run)
-    fitted = calibration or {}
-    temperatures = [fitted[head.name]["temperature"] if fitted else 1.0 for head in HEADS]
+    temperatures = [
+        calibration.heads[head.name].temperature if calibration else 1.0 for head in HEADS
+    ]
     network = _Probabilities(classifier, temperatures).eval()
     features = recipe.features
     size = features.frames_per_row
@@ -108,8 +111,9 @@ def export(
             "name": name,
             "speech": speech,
             "music": music,
-            "caveat": experimental,
-            **{key: fitted[key] for key in ("min_margin_second", "min_margin_clip") if fitted},
+            "caveat": caveat,
+            "min_margin_second": calibration.min_margin_second if calibration else 0.0,
+            "min_margin_clip": calibration.min_margin_clip if calibration else 0.0,
         },
         "recipe": recipe.name,
         "quadpred": __version__,
@@ -135,7 +139,7 @@ def _to_onnx(network: nn.Module, log_mel: Tensor, dynamic: dict[int, object]) ->
             network,
             (log_mel,),
             input_names=["log_mel"],
-            output_names=[head.name for head in HEADS],
+            output_names=[*(head.name for head in HEADS), EMBEDDING],
             dynamic_shapes=(dynamic,),
             dynamo=True,
             verbose=False,
@@ -183,7 +187,9 @@ def _difference(network: nn.Module, model: onnx.ModelProto, log_mel: Tensor) -> 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
-    got = session.run(None, {"log_mel": log_mel.numpy()})
+    names = [head.name for head in HEADS]
+    outputs = session.run(names, {"log_mel": log_mel.numpy()})
     with torch.inference_mode():
-        wanted = network(log_mel)
-    return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(got, wanted, strict=True))
+        expected = network(log_mel)[: len(names)]
+    pairs = zip(outputs, expected, strict=True)
+    return max(float(np.abs(a - b.numpy()).max()) for a, b in pairs)

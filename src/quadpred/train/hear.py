@@ -69,4 +69,5 @@ def get_timestamp_embeddings(audio: Tensor, model: Model) -> tuple[Tensor, Tenso
 
 def _predict(audio: Tensor, model: Model) -> list[Prediction]:
     sounds = audio.detach().cpu().numpy()
-    return [model.predictor.predict_samples(sound, model.sample_rate) for sound in sounds]
+    predict, rate = model.predictor.predict_samples, model.sample_rate
+    return [predict(sound, rate, embeddings=True) for sound in sounds]

@@ -1,12 +1,10 @@
-"""What pre-training and transfer share: a run's folder, epochs, schedules, checkpoints, the log."""
+"""The optimisation that pre-training and transfer share: stages, epochs, checkpoints, the log."""
 
-import json
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -16,35 +14,28 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
-from quadpred.errors import QuadpredError
-from quadpred.train.corpora import DataSheet
-from quadpred.train.recipe import Recipe
+from quadpred.train.run import Run, RunError
 
 __all__ = [
     "DivergedError",
-    "Run",
-    "RunError",
     "Stage",
+    "Trainer",
+    "Validate",
     "autocast",
-    "completed",
     "device",
-    "fit",
     "placed",
     "progress_bar",
 ]
 
 M = TypeVar("M", bound=nn.Module)
-Validate = Callable[[nn.Module], dict[str, float]] | None
+Validate = Callable[[nn.Module], dict[str, float]]
 
 AVERAGE_DECAY = 0.99  # of the running average of weights: about the last hundred steps
-
-
-class RunError(QuadpredError):
-    """A run's folder that cannot be used. One line: the folder and the reason."""
+MAX_NORM = 5.0  # of the gradient
 
 
 class DivergedError(RunError):
-    """A run whose loss is no finite number any more."""
+    """The loss of a run became NaN or infinite."""
 
 
 def device() -> torch.device:
@@ -77,10 +68,7 @@ def progress_bar() -> Progress:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of training with one learning rate schedule over some of the parameters.
-
-    Modules that stand `still` keep their statistics too.
-    """
+    """Consecutive epochs with one learning rate schedule over some of the parameters."""
 
     name: str
     epochs: int
@@ -88,106 +76,14 @@ class Stage:
     schedule: Literal["constant", "plateau", "one-cycle"]
     parameters: tuple[nn.Parameter, ...]
     weight_decay: float = 0.0
-    still: tuple[nn.Module, ...] = ()
 
 
-class Run:
-    """A folder with `run.json` (what was asked), `log.jsonl`, `checkpoint.pt` and `model.pt`.
+class _Selection:
+    """Selects the weights to keep: a running average, or those with the best validation loss."""
 
-    Opening a folder again continues it, if what is asked is the same.
-    """
-
-    def __init__(self, folder: Path, asked: Mapping[str, Any]):
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        description = folder / "run.json"
-        if not description.is_file():
-            description.write_text(_told(asked))
-        elif _told(_decisive(self.describe(folder))) != _told(_decisive(asked)):
-            raise RunError(f"{folder}: holds another run; choose a new folder or remove this one")
-
-    @staticmethod
-    def describe(folder: Path) -> dict[str, Any]:
-        """Return what a run was asked to do, with defaults for what recipes have gained since.
-
-        Raises:
-            RecipeError: its recipe has a key or value that recipes no longer have.
-            RunError: the folder holds no run.
-
-        """
-        try:
-            described = json.loads((folder / "run.json").read_text())
-        except OSError:
-            raise RunError(f"{folder}: holds no run") from None
-        return completed(described)
-
-    @staticmethod
-    def result(folder: Path) -> dict[str, Any]:
-        """Return what a finished run saved.
-
-        Raises:
-            RunError: the folder holds no finished run.
-
-        """
-        try:
-            saved: dict[str, Any] = torch.load(
-                folder / "model.pt", map_location="cpu", weights_only=True
-            )
-        except FileNotFoundError:
-            raise RunError(f"{folder}: holds no finished run") from None
-        return saved
-
-    @property
-    def finished(self) -> bool:
-        """Whether the final weights are there."""
-        return (self.folder / "model.pt").is_file()
-
-    def finish(self, result: Mapping[str, Any]) -> None:
-        """Save the final weights, and drop the checkpoint."""
-        self._save("model.pt", result)
-        (self.folder / "checkpoint.pt").unlink(missing_ok=True)
-
-    def checkpoint(self) -> dict[str, Any] | None:
-        """Return the state to continue from, if there is one."""
-        path = self.folder / "checkpoint.pt"
-        if not path.is_file():
-            return None
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        return state
-
-    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint, atomically."""
-        self._save("checkpoint.pt", state)
-
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Append one line to the log."""
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
-
-    @staticmethod
-    def records(folder: Path) -> list[dict[str, Any]]:
-        """Return the lines of a run's log.
-
-        Raises:
-            RunError: the folder holds no log.
-
-        """
-        try:
-            lines = (folder / "log.jsonl").read_text().splitlines()
-        except OSError:
-            raise RunError(f"{folder}: holds no log") from None
-        return [json.loads(line) for line in lines]
-
-    def _save(self, name: str, state: Mapping[str, Any]) -> None:
-        part = self.folder / f"{name}.part"
-        torch.save(dict(state), part)
-        part.replace(self.folder / name)
-
-
-class _Keeper:
-    """Decides which weights remain: a running average, or those that validate best."""
-
-    def __init__(self, model: nn.Module, keep: Literal["best", "average"], validate: Validate):
+    def __init__(
+        self, model: nn.Module, keep: Literal["best", "average"], validate: Validate | None
+    ):
         self.model, self.validate = model, validate
         self.average: AveragedModel | None = None
         if keep == "average":
@@ -210,9 +106,14 @@ class _Keeper:
             self.average.update_parameters(self.model)
 
     def restore_best(self) -> None:
-        """Go back to the best weights seen, if any were."""
+        """Go back to the best weights so far, if any were validated."""
         if self.best["weights"] is not None:
             self.model.load_state_dict(self.best["weights"])
+
+    def finish(self) -> None:
+        """Leave the model with the running average, if that is kept."""
+        if self.average:
+            self.model.load_state_dict(self.average.module.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         average = self.average.state_dict() if self.average else None
@@ -224,143 +125,131 @@ class _Keeper:
             self.average.load_state_dict(state["average"])
 
 
-def fit(
-    run: Run,
-    model: nn.Module,
-    stages: Sequence[Stage],
-    *,
-    steps: int,
-    losses: Callable[[tuple[int, int]], Iterator[Tensor]],
-    validate: Validate,
-    keep: Literal["best", "average"],
-    seed: int,
-) -> None:
-    """Train `model` in place through `stages`, resuming from the run's checkpoint.
+class Trainer:
+    """Trains a model in place through stages, and resumes from the run's checkpoint.
 
     Args:
-        run: where checkpoints and the log go.
-        model: left with the weights that `keep` asks for.
-        stages: in order.
-        steps: batches an epoch.
+        run: folder for checkpoints and the log.
+        model: left with the weights that `keep` selects.
+        steps: batches per epoch.
         losses: yields the loss of each batch of an epoch, given (stage, epoch).
-        validate: scores of a model by name, of which "loss" decides what is best.
-        keep: "best" for the weights with the lowest validation loss, those at the start among them
+        validate: scores of a model by name, of which "loss" selects the best.
+        keep: "best" for the weights with the lowest validation loss, the initial ones included
             (without validation, the last), "average" for a running average.
         seed: of dropout and noise; with the epoch it determines everything random.
-
-    Raises:
-        DivergedError: the loss is not a finite number any more.
     """
-    keeper = _Keeper(model, keep, validate)
-    state = run.checkpoint() or {"stage": 0, "epoch": 0}
-    if "model" in state:
-        model.load_state_dict(state["model"])
-        keeper.load_state_dict(state["keeper"])
-    else:
-        run.log({"stage": "start", **_prefixed(keeper.scores())})
-    with progress_bar() as bar:
-        for index, stage in enumerate(stages):
-            if index < state["stage"]:
-                continue
-            for parameter in model.parameters():
-                parameter.requires_grad_(False)
-            for parameter in stage.parameters:
-                parameter.requires_grad_(True)
-            optimiser = torch.optim.AdamW(
-                stage.parameters, stage.learning_rate, weight_decay=stage.weight_decay
+
+    def __init__(
+        self,
+        run: Run,
+        model: nn.Module,
+        *,
+        steps: int,
+        losses: Callable[[tuple[int, int]], Iterator[Tensor]],
+        validate: Validate | None,
+        keep: Literal["best", "average"],
+        seed: int,
+    ):
+        self.run, self.model, self.steps, self.losses, self.seed = run, model, steps, losses, seed
+        self.selection = _Selection(model, keep, validate)
+
+    def fit(self, stages: Sequence[Stage]) -> None:
+        """Train through all stages.
+
+        Raises:
+            DivergedError: the loss became NaN or infinite.
+            RunError: the checkpoint is damaged.
+        """
+        state = self.run.checkpoint() or {"stage": 0, "epoch": 0}
+        if "model" in state:
+            self.model.load_state_dict(state["model"])
+            self.selection.load_state_dict(state["selection"])
+        else:
+            self.run.log({"stage": "start", **_prefixed(self.selection.scores())})
+        with progress_bar() as bar:
+            for index, stage in enumerate(stages):
+                if index >= state["stage"]:
+                    self._run_stage(index, stage, state if index == state["stage"] else {}, bar)
+        self.selection.finish()
+
+    def _run_stage(self, index: int, stage: Stage, state: Mapping[str, Any], bar: Progress) -> None:
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in stage.parameters:
+            parameter.requires_grad_(True)
+        optimiser = torch.optim.AdamW(
+            stage.parameters, stage.learning_rate, weight_decay=stage.weight_decay
+        )
+        schedule = _schedule(optimiser, stage, self.steps)
+        done = state.get("epoch", 0)
+        if done:
+            optimiser.load_state_dict(state["optimiser"])
+            if schedule:
+                schedule.load_state_dict(state["schedule"])
+        total = stage.epochs * self.steps
+        task = bar.add_task(stage.name, total=total, completed=done * self.steps, note="")
+        for epoch in range(done, stage.epochs):
+            started = time.monotonic()
+            torch.manual_seed(_entropy(self.seed, index, epoch))
+            self.model.train()
+            loss = self._run_epoch((index, epoch), stage, optimiser, schedule, bar, task)
+            if not math.isfinite(loss):
+                raise DivergedError(
+                    f"{self.run.folder}: loss became NaN or infinite in stage '{stage.name}';"
+                    " lower learning_rate"
+                )
+            scores = self.selection.scores()
+            if isinstance(schedule, ReduceLROnPlateau):
+                schedule.step(scores.get("loss", loss))
+            bar.update(task, note=f"loss {loss:.4f}")
+            self.run.log(
+                {
+                    "stage": stage.name,
+                    "epoch": epoch,
+                    "loss": loss,
+                    **_prefixed(scores),
+                    "learning_rate": optimiser.param_groups[0]["lr"],
+                    "seconds": round(time.monotonic() - started, 2),
+                }
             )
-            schedule = _schedule(optimiser, stage, steps)
-            done = state["epoch"] if index == state["stage"] else 0
-            if done:
-                optimiser.load_state_dict(state["optimiser"])
-                if schedule:
-                    schedule.load_state_dict(state["schedule"])
-            total = stage.epochs * steps
-            task = bar.add_task(stage.name, total=total, completed=done * steps, note="")
-            for epoch in range(done, stage.epochs):
-                started, loss_sum = time.monotonic(), 0.0
-                torch.manual_seed(_entropy(seed, index, epoch))
-                model.train()
-                for module in stage.still:
-                    module.eval()
-                for loss in losses((index, epoch)):
-                    optimiser.zero_grad(set_to_none=True)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    nn.utils.clip_grad_norm_(stage.parameters, 5.0)
-                    optimiser.step()
-                    keeper.step()
-                    if isinstance(schedule, OneCycleLR):
-                        schedule.step()
-                    loss_sum += loss.item()
-                    bar.advance(task)
-                train_loss = loss_sum / steps
-                if not math.isfinite(train_loss):
-                    raise DivergedError(
-                        f"{run.folder}: the loss is no finite number in {stage.name}"
-                    )
-                scores = keeper.scores()
-                if isinstance(schedule, ReduceLROnPlateau):
-                    schedule.step(scores.get("loss", train_loss))
-                bar.update(task, note=f"loss {train_loss:.4f}")
-                run.log(
-                    {
-                        "stage": stage.name,
-                        "epoch": epoch,
-                        "loss": train_loss,
-                        **_prefixed(scores),
-                        "learning_rate": optimiser.param_groups[0]["lr"],
-                        "seconds": round(time.monotonic() - started, 2),
-                    }
-                )
-                run.save_checkpoint(
-                    {
-                        "stage": index,
-                        "epoch": epoch + 1,
-                        "model": model.state_dict(),
-                        "keeper": keeper.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                        "schedule": schedule.state_dict() if schedule else None,
-                    }
-                )
-            keeper.restore_best()
-    if keeper.average:
-        model.load_state_dict(keeper.average.module.state_dict())
+            self.run.save_checkpoint(
+                {
+                    "stage": index,
+                    "epoch": epoch + 1,
+                    "model": self.model.state_dict(),
+                    "selection": self.selection.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "schedule": schedule.state_dict() if schedule else None,
+                }
+            )
+        self.selection.restore_best()
 
-
-def _told(asked: Mapping[str, Any]) -> str:
-    return json.dumps(asked, indent=2, sort_keys=True) + "\n"
-
-
-def _decisive(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides a run's result: of a recipe for pre-training, neither heads nor transfer."""
-    decisive = dict(asked)
-    if decisive.get("kind") == "pretrain":
-        recipe = {key: value for key, value in decisive["recipe"].items() if key != "transfer"}
-        network = {key: value for key, value in recipe["network"].items() if key != "head"}
-        decisive["recipe"] = recipe | {"network": network}
-    if decisive.get("start"):
-        decisive["start"] = _decisive(decisive["start"])
-    return decisive
-
-
-def completed(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's description with defaults for what it could not say yet, as JSON has it.
-
-    Raises:
-        RecipeError: its recipe has a key or value that recipes no longer have.
-    """
-    whole = dict(described)
-    if "recipe" in whole:
-        whole["recipe"] = json.loads(json.dumps(asdict(Recipe.from_dict(whole["recipe"]))))
-    for corpora in {"corpora", "foreign"} & set(whole):
-        whole[corpora] = [asdict(DataSheet(**sheet)) for sheet in whole[corpora]]
-    if whole.get("start"):
-        whole["start"] = completed(whole["start"])
-    return whole
+    def _run_epoch(
+        self,
+        position: tuple[int, int],
+        stage: Stage,
+        optimiser: torch.optim.Optimizer,
+        schedule: LRScheduler | None,
+        bar: Progress,
+        task: Any,
+    ) -> float:
+        """Train for one epoch; return the mean loss."""
+        total = 0.0
+        for loss in self.losses(position):
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(stage.parameters, MAX_NORM)
+            optimiser.step()
+            self.selection.step()
+            if isinstance(schedule, OneCycleLR):
+                schedule.step()
+            total += loss.item()
+            bar.advance(task)
+        return total / self.steps
 
 
 def _average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-    """Exponential average that first forgets where it began."""
+    """Exponential average that gives the first steps little weight."""
     decay = min(AVERAGE_DECAY, (1 + float(count)) / (10 + float(count)))
     return decay * averaged + (1 - decay) * current
 
@@ -376,8 +265,9 @@ def _entropy(*numbers: int) -> int:
 def _schedule(optimiser: torch.optim.Optimizer, stage: Stage, steps: int) -> LRScheduler | None:
     match stage.schedule:
         case "one-cycle":
-            total = stage.epochs * steps
-            return OneCycleLR(optimiser, stage.learning_rate, total_steps=total, pct_start=0.25)
+            total = max(2, stage.epochs * steps)  # its two phases need a step each
+            warm_up = max(0.25, 1.5 / total)
+            return OneCycleLR(optimiser, stage.learning_rate, total_steps=total, pct_start=warm_up)
         case "plateau":
             return ReduceLROnPlateau(optimiser, factor=0.5, patience=3)
         case "constant":

@@ -1,26 +1,31 @@
-"""The networks: an encoder of log-mels, its mirror for pre-training, and the heads for music.
+"""The networks: an encoder of log-mels, its mirror for pre-training, and the classifier of music.
 
 Arrays are (batch, frames, mels) outside, (batch, channels, time, mel) inside. Everything is
 convolutional over time, so one network serves crops of any number of rows.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from quadpred.labels import HEADS, QUADRANT, VALENCE, signs_of
-from quadpred.train.dataset import PATCH
+from quadpred.labels import HEADS, QUADRANT, signs_of
 from quadpred.train.recipe import HeadConfig, NetworkConfig
 
-__all__ = ["Classifier", "Decoder", "Encoder", "Outputs"]
-
-_COPY = 512  # hidden units between a patch's statistics and what a teacher says of it
+__all__ = [
+    "Classifier",
+    "Decoder",
+    "Encoder",
+    "Link",
+    "Outputs",
+    "log_odds",
+    "marginals",
+    "mean_level",
+]
 
 
 def _convolution(
@@ -121,35 +126,35 @@ class _Flatten(nn.Module):
 
 
 class _Statistics(nn.Module):
-    """Mean, deviation and maximum over a row and `context` rows on either side of it."""
+    """Convolutions over time, then mean, deviation and maximum over each row and its context."""
 
-    def __init__(self, encoder: Encoder, frames_per_row: int, context: int):
+    def __init__(self, encoder: Encoder, frames_per_row: int, head: HeadConfig):
         super().__init__()
         if frames_per_row % encoder.time_pool:
             raise ValueError(
-                f"{frames_per_row} frames a row are not divisible by pooling {encoder.time_pool}"
+                f"{frames_per_row} frames per row are not divisible by pooling {encoder.time_pool}"
             )
         self.steps = frames_per_row // encoder.time_pool
-        self.context = context
-        self.width = 4 * encoder.channels * encoder.latent_mels
+        self.context = head.context
+        widths = [encoder.channels * encoder.latent_mels, *head.temporal]
+        layers: list[nn.Module] = []
+        for inputs, outputs in pairwise(widths):
+            convolution = nn.Conv1d(inputs, outputs, 3, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm1d(outputs), nn.ReLU()]
+        self.temporal = nn.Sequential(*layers)
+        self.width = 6 * widths[-1]
 
     def forward(self, latent: Tensor) -> Tensor:
-        series, pad = _series(latent), self.steps * self.context
+        # The rest of the mel axis stays apart: register tells emotions from each other.
+        series = self.temporal(latent.transpose(2, 3).flatten(1, 2)).float()
+        pad = self.steps * self.context
         wide = _statistics(series, self.steps + 2 * pad, self.steps, pad)
-        local = F.avg_pool1d(series, self.steps)
-        return torch.cat([*wide, local], 1).transpose(1, 2)
-
-
-def _series(latent: Tensor) -> Tensor:
-    """The latent as series over time, (batch, channels times mel, time).
-
-    What is left of the mel axis stays apart: register tells emotions from each other.
-    """
-    return latent.transpose(2, 3).flatten(1, 2).float()
+        row = _statistics(series, self.steps, self.steps, 0)
+        return torch.cat([*wide, *row], 1).transpose(1, 2)
 
 
 def _statistics(series: Tensor, size: int, step: int, pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, deviation and maximum of every window, at the ends of what there is of it."""
+    """Mean, deviation and maximum of every window; at the ends, of the part that exists."""
 
     def mean(values: Tensor) -> Tensor:
         return F.avg_pool1d(values, size, step, pad, count_include_pad=False)
@@ -159,135 +164,61 @@ def _statistics(series: Tensor, size: int, step: int, pad: int) -> tuple[Tensor,
     return centre, deviation, F.max_pool1d(series, size, step, pad)
 
 
-class _Copy(nn.Module):
-    """What a teacher says of patches of a few seconds, from the statistics of each alone.
-
-    It has neither the dropout nor the wide context of the heads: a teacher's values are many, and
-    right, so there is much to learn from them and little to be wary of.
-    """
-
-    def __init__(self, encoder: Encoder, frames_per_row: int, width: int):
-        super().__init__()
-        self.row = frames_per_row // encoder.time_pool
-        self.steps = max(1, round(PATCH * self.row))
-        inputs = 3 * encoder.channels * encoder.latent_mels
-        self.layers = nn.Sequential(
-            nn.BatchNorm1d(inputs), nn.Linear(inputs, _COPY), nn.ReLU(), nn.Linear(_COPY, width)
-        )
-
-    def forward(self, latent: Tensor, begins: Tensor, there: Tensor) -> Tensor:
-        """Values (patches, width) of those patches that are `there`.
-
-        Args:
-            latent: of crops.
-            begins: of patches in each, in seconds, shape (crops, patches).
-            there: which of them to speak of, of the same shape.
-        """
-        series, last = _series(latent), latent.shape[2] - self.steps
-        crops, first = there.nonzero()[:, 0], (begins[there] * self.row).round().long()
-        steps = first.clamp(0, last)[:, None] + torch.arange(self.steps, device=first.device)
-        patches = series.transpose(1, 2)[crops[:, None], steps].transpose(1, 2)
-        pooled = torch.cat(_statistics(patches, self.steps, self.steps, 0), 1)
-        values: Tensor = self.layers(pooled.flatten(1))
-        return values
-
-    def hidden(self, latent: Tensor, context: int) -> Tensor:
-        """Hidden units (batch, rows, units) of the patch around each row.
-
-        They are averaged over `context` rows on either side.
-        """
-        pad = (self.steps - self.row) // 2
-        pooled = torch.cat(_statistics(_series(latent), self.steps, self.row, pad), 1)
-        norm, dense, rectified, _ = self.layers
-        units: Tensor = rectified(dense(norm(pooled).transpose(1, 2))).transpose(1, 2)
-        size = 2 * context + 1
-        return F.avg_pool1d(units, size, 1, context, count_include_pad=False).transpose(1, 2)
-
-
 def _dense(widths: Sequence[int], dropout: float) -> list[nn.Module]:
+    """Linear layers with ReLU; dropout before each but the first."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Dropout(dropout)] if layers else []
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return layers
 
 
-def _trunk(width: int, head: HeadConfig) -> nn.Sequential:
-    return nn.Sequential(*_dense([width, *head.trunk], head.dropout))
+class Link(nn.Module):
+    """Scale and offset between log-odds of arousal and valence and the labels of each corpus.
 
+    Corpus 0 is the reference: its labels are met by the log-odds as they are.
 
-def _heads(head: HeadConfig) -> nn.ModuleDict:
-    widths = [head.trunk[-1], *head.branch]
-    return nn.ModuleDict(
-        {
-            h.name: nn.Sequential(
-                *_dense(widths, head.dropout), nn.Linear(widths[-1], len(h.classes))
-            )
-            for h in HEADS
-        }
-    )
-
-
-def _said(heads: nn.ModuleDict, trunk: Tensor) -> tuple[Tensor, ...]:
-    return tuple(heads[h.name](trunk).float() for h in HEADS)
-
-
-class _LateExperts(nn.Module):
-    """Experts that join a trained one, the gate between all of them, and an opinion on valence.
-
-    They learn in a few epochs what to make of an encoder that is there, so what they read of it is
-    standardised.
+    Args:
+        corpora: number of other corpora.
     """
 
-    def __init__(self, width: int, head: HeadConfig):
+    def __init__(self, corpora: int):
         super().__init__()
-        self.standardise = nn.BatchNorm1d(width, affine=False)
-        self.gate = nn.Linear(width, head.experts)
-        nn.init.zeros_(self.gate.weight)
-        nn.init.zeros_(self.gate.bias)
-        nn.init.constant_(self.gate.bias[:1], 4.0)  # until it has learned, the first is trusted
-        late = range(1, head.experts)
-        self.trunks = nn.ModuleList(_trunk(width, head) for _ in late)
-        self.heads = nn.ModuleList(_heads(head) for _ in late)
-        self.opinion = nn.Linear(width, 1) if head.opinion else None
-        if self.opinion:
-            nn.init.zeros_(self.opinion.weight)
-            nn.init.zeros_(self.opinion.bias)
+        self.scale = nn.Parameter(torch.ones(corpora, 2))
+        self.offset = nn.Parameter(torch.zeros(corpora, 2))
 
-    def forward(self, pooled: Tensor) -> tuple[Tensor, list[tuple[Tensor, ...]], Tensor | None]:
-        level = self.standardise(pooled.transpose(1, 2)).transpose(1, 2)
-        pairs = zip(self.trunks, self.heads, strict=True)
-        said = [_said(cast(nn.ModuleDict, heads), trunk(level)) for trunk, heads in pairs]
-        return self.gate(level).float(), said, self.opinion(level).float() if self.opinion else None
+    def forward(self, log_odds: Tensor, corpora: Tensor) -> Tensor:
+        """Link log-odds of shape (..., 2) to the labels of corpora given as indices (...)."""
+        scale = torch.cat([self.scale.new_ones(1, 2), self.scale])
+        offset = torch.cat([torch.zeros_like(scale[:1]), self.offset])
+        return log_odds * scale[corpora] + offset[corpora]
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """All that a classifier says.
+    """All outputs of a classifier.
 
     Attributes:
-        logits: one tensor of shape (batch, rows, classes) a head, in the order of `labels.HEADS`.
-        extras: the auxiliary outputs by name, (batch, rows, width).
-        latent: of the encoder.
-        gate: logits of the experts, (batch, rows, experts); `None` where there is only one.
-        opinion: on valence, (batch, rows, 1), 0 for none; `None` where no opinion is heard.
+        logits: one tensor of shape (batch, rows, classes) per head, in the order of `labels.HEADS`.
+        embedding: activations of the trunk, (batch, rows, width).
+        student: estimate of the teacher's values, (batch, rows, values); `None` without a teacher.
     """
 
     logits: tuple[Tensor, ...]
-    extras: dict[str, Tensor]
-    latent: Tensor
-    gate: Tensor | None = None
-    opinion: Tensor | None = None
+    embedding: Tensor
+    student: Tensor | None = None
 
 
 class Classifier(nn.Module):
-    """Encoder and heads: log-mels (batch, frames, mels) to logits (batch, rows, classes) a head.
+    """Encoder, trunk and heads: log-mels (batch, frames, mels) to logits (batch, rows, classes).
 
-    Several experts (Jacobs et al. 1991) read what was pooled, each with its own trunk and heads,
-    and a gate says in each second how much to trust either. The first also hears an opinion on
-    valence, learned from another network than its own valence is. `extras` are auxiliary outputs
-    and their widths: words about the clip ("tags") share the first expert's trunk, while a copy of
-    a teacher's values ("teacher") hears the latent. Where the copy is read, the first expert's
-    probabilities are averaged with what is read there.
+    Args:
+        config: sizes.
+        mels: number of bands.
+        frames_per_row: frames per second, rounded down.
+        teacher: number of the teacher's values that a linear distillation head estimates from the
+            trunk (Hinton et al. 2015, arXiv:1503.02531; Romero et al. 2015, arXiv:1412.6550).
+        corpora: number of corpora with a link of their own.
     """
 
     def __init__(
@@ -295,95 +226,96 @@ class Classifier(nn.Module):
         config: NetworkConfig,
         mels: int,
         frames_per_row: int,
-        extras: Mapping[str, int] | None = None,
+        teacher: int = 0,
+        corpora: int = 0,
     ):
         super().__init__()
-        self.encoder = Encoder(config, mels)
         head: HeadConfig = config.head
-        self.pool = (
-            _Statistics(self.encoder, frames_per_row, head.context)
-            if head.pooling == "statistics"
-            else _Flatten(self.encoder, frames_per_row)
+        self.encoder = Encoder(config, mels)
+        self.single_row = head.pooling == "flatten"
+        self.pool: nn.Module
+        if self.single_row:
+            self.pool = _Flatten(self.encoder, frames_per_row)
+            self.standardise: nn.Module = nn.Identity()
+        else:
+            self.pool = _Statistics(self.encoder, frames_per_row, head)
+            self.standardise = nn.BatchNorm1d(self.pool.width)
+        self.trunk = nn.Sequential(*_dense([self.pool.width, *head.trunk], head.dropout))
+        self.joint = head.joint
+        self.heads = nn.ModuleDict(
+            {
+                h.name: nn.Sequential(
+                    nn.Dropout(head.dropout),
+                    *_dense([head.trunk[-1], *head.branch], head.dropout),
+                    *([nn.Dropout(head.dropout)] if head.branch else []),
+                    nn.Linear([head.trunk[-1], *head.branch][-1], len(h.classes)),
+                )
+                for h in (HEADS[:1] if head.joint else HEADS)
+            }
         )
-        self.trunk, self.heads = _trunk(self.pool.width, head), _heads(head)
-        self.late = _LateExperts(self.pool.width, head) if head.experts > 1 else None
-        self.frames_per_row, self.wide = frames_per_row, head.context
-        self.extras = nn.ModuleDict()
-        self.copy: _Copy | None = None
-        self.reading: nn.Linear | None = None
-        for name, width in (extras or {}).items():
-            if name == "teacher":
-                self.open_copy(width)
-            else:
-                self.extras[name] = nn.Linear(head.trunk[-1], width)
-        self.sway = head.opinion
-        self.margin = math.ceil(self.encoder.reach(config) / frames_per_row)
-        self.stands_alone = head.pooling == "flatten"
+        self.distillation = nn.Linear(head.trunk[-1], teacher) if teacher else None
+        self.link = Link(corpora)
+        self.level, self.frames_per_row = config.level, frames_per_row
+        reach = self.encoder.reach(config) + len(head.temporal) * self.encoder.time_pool
+        self.receptive_field = math.ceil(reach / frames_per_row)
+        self.context_rows = 0 if self.single_row else head.context
 
     @property
     def context(self) -> int:
         """Rows on either side that a row depends on, 0 where each row stands alone."""
-        patch = 0 if self.reading is None else math.ceil(PATCH / 2 - 0.5)
-        return 0 if self.stands_alone else self.wide + self.margin + patch
-
-    def open_copy(self, width: int) -> None:
-        """Add a copy of a teacher's `width` values, in place of any."""
-        self.copy = _Copy(self.encoder, self.frames_per_row, width)
-
-    def open_reading(self) -> nn.Linear:
-        """Add what reads the copy, in place of any, and return it."""
-        self.reading = nn.Linear(_COPY, sum(len(h.classes) for h in HEADS)).to(
-            next(self.parameters()).device
-        )
-        return self.reading
-
-    def heard(self, latent: Tensor) -> Tensor:
-        """Hidden units of the copy, (batch, rows, units), as they are read."""
-        assert self.copy is not None
-        return self.copy.hidden(latent, self.wide)
+        if self.single_row:
+            return 0
+        return self.context_rows + self.receptive_field + self.level
 
     def outputs(self, frames: Tensor) -> Outputs:
-        """Return logits with what only training needs."""
-        latent = self.encoder(frames)
-        pooled = self.pool(latent)
-        trunk = self.trunk(pooled)
-        extras = {name: layer(trunk).float() for name, layer in self.extras.items()}
-        first = _said(self.heads, trunk)
-        if self.reading is not None:
-            read = self.reading(self.heard(latent)).float()
-            first = _averaged(first, read.split([len(h.classes) for h in HEADS], -1))
-        if self.late is None:
-            return Outputs(first, extras, latent)
-        gate, others, opinion = self.late(pooled)
-        if opinion is not None:
-            # Labels teach nothing of it: it is to stay another's.
-            first = _swayed(first, self.sway * opinion.detach())
-        logits = tuple(_mixed(gate, said) for said in zip(first, *others, strict=True))
-        return Outputs(logits, extras, latent, gate, opinion)
+        """Return all outputs for log-mels whose level has been subtracted."""
+        pooled = self.pool(self.encoder(frames))
+        pooled = self.standardise(pooled.transpose(1, 2)).transpose(1, 2)
+        trunk: Tensor = self.trunk(pooled)
+        student = self.distillation(trunk).float() if self.distillation else None
+        logits = tuple(head(trunk).float() for head in self.heads.values())
+        return Outputs(marginals(logits[0]) if self.joint else logits, trunk, student)
+
+    def levelled(self, frames: Tensor) -> Tensor:
+        """Subtract the mean level of the context from log-mels."""
+        return frames - mean_level(frames, self.level * self.frames_per_row)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Logits of quadrant, arousal and valence, in the order of `labels.HEADS`."""
-        return self.outputs(frames).logits
+        return self.outputs(self.levelled(frames)).logits
 
 
-def _swayed(logits: Sequence[Tensor], log_odds: Tensor) -> tuple[Tensor, ...]:
-    """Logits after an opinion on the log-odds of positive valence has been added to them."""
-    positive = {QUADRANT: [signs_of(name)[1] for name in QUADRANT.classes], VALENCE: [False, True]}
-    return tuple(
-        rows + log_odds * (rows.new_tensor(positive[head]) - 0.5) if head in positive else rows
-        for head, rows in zip(HEADS, logits, strict=True)
-    )
+def mean_level(frames: Tensor, reach: int) -> Tensor:
+    """Mean log-mel over all bands and `reach` frames on either side, (batch, frames, 1).
+
+    With a reach of 0 it is 0, and levels stay absolute.
+    """
+    if not reach:
+        return torch.zeros_like(frames[:, :, :1])
+    level = frames.mean(2).unsqueeze(1)
+    size = 2 * reach + 1
+    return F.avg_pool1d(level, size, 1, reach, count_include_pad=False).transpose(1, 2)
 
 
-def _averaged(logits: Sequence[Tensor], others: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Logarithms of the mean of the probabilities that two say."""
-    return tuple(
-        torch.logaddexp(one.log_softmax(-1), other.log_softmax(-1)) - math.log(2)
-        for one, other in zip(logits, others, strict=True)
-    )
+def log_odds(logits: Sequence[Tensor]) -> Tensor:
+    """Log-odds of high arousal and positive valence, (batch, rows, 2), from the heads' logits."""
+    return torch.stack([rows[..., 1] - rows[..., 0] for rows in logits[1:]], -1)
 
 
-def _mixed(gate: Tensor, logits: Sequence[Tensor]) -> Tensor:
-    """Logarithm of the experts' probabilities, averaged as the gate weighs them."""
-    said = torch.stack(tuple(logits), -1).log_softmax(-2)
-    return (said + gate.log_softmax(-1).unsqueeze(-2)).logsumexp(-1)
+def marginals(quadrant: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-probabilities of quadrants, arousal and valence from the logits of the quadrants."""
+    joint = quadrant.log_softmax(-1)
+    signs = [signs_of(name) for name in QUADRANT.classes]
+    marginals = [
+        torch.stack(
+            [
+                joint[..., [k for k, sign in enumerate(signs) if sign[axis] == positive]].logsumexp(
+                    -1
+                )
+                for positive in (False, True)
+            ],
+            -1,
+        )
+        for axis in (0, 1)
+    ]
+    return joint, marginals[0], marginals[1]

@@ -7,11 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from quadpred.train.corpora import Manifest, ManifestError
-from quadpred.train.dataset import Batch, CropSampler, LogMels, Targets, tag_vocabulary
-from quadpred.train.loop import Run, Stage, autocast, device, fit, placed, progress_bar
-from quadpred.train.objectives import objective_of
+from quadpred.train.corpora import Manifest, ManifestError, check_splits
+from quadpred.train.data.log_mels import LogMels
+from quadpred.train.data.sampling import Batch, CropSampler
+from quadpred.train.data.targets import tag_vocabulary, tags_of
+from quadpred.train.loop import Stage, Trainer, autocast, device, placed, progress_bar
+from quadpred.train.pretext import objective_of
 from quadpred.train.recipe import Recipe
+from quadpred.train.run import Run
 
 __all__ = ["pretrain"]
 
@@ -40,6 +43,7 @@ def pretrain(
         RunError: the folder holds another run.
 
     """
+    check_splits(manifests, validation)
     asked = {
         "kind": "pretrain",
         "recipe": asdict(recipe),
@@ -65,7 +69,7 @@ def pretrain(
         held = log_mels.load(kept, lambda: bar.advance(task))
     torch.manual_seed(recipe.seed)
     model = placed(objective_of(recipe, len(vocabulary)))
-    tags, kept_tags = (Targets.of(part, vocabulary).tags for part in (clips, kept))
+    tags, kept_tags = (tags_of(part, vocabulary) for part in (clips, kept))
 
     def loss_of(model: torch.nn.Module, batch: Batch, tags: Tensor) -> Tensor:
         loss: Tensor = model(batch.frames.to(device()), tags[batch.clips].to(device()))
@@ -83,9 +87,16 @@ def pretrain(
             values = [loss_of(candidate, b, kept_tags).item() for b in sampler.epoch((0,))]
         return {"loss": sum(values) / len(values)}
 
-    fit(
+    trainer = Trainer(
         run,
         model,
+        steps=len(train),
+        losses=losses,
+        validate=validate if held else None,
+        keep="best",
+        seed=recipe.seed,
+    )
+    trainer.fit(
         [
             Stage(
                 "pre-training",
@@ -94,11 +105,6 @@ def pretrain(
                 config.schedule,
                 tuple(model.parameters()),
             )
-        ],
-        steps=len(train),
-        losses=losses,
-        validate=validate if held else None,
-        keep="best",
-        seed=recipe.seed,
+        ]
     )
     run.finish({"encoder": model.encoder.state_dict()})

@@ -1,13 +1,16 @@
-"""Recipes: every number of a training run, read from TOML.
+"""Recipes: every hyperparameter of a training run, read from TOML.
 
-A recipe may name another as its `base` and state only what differs; tables merge, lists replace.
+A recipe may name another as its `base` and state only the differences: tables merge, lists replace.
 """
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from quadpred.errors import QuadpredError
 from quadpred.features import FeatureConfig
@@ -17,6 +20,7 @@ __all__ = [
     "BlockConfig",
     "ContrastConfig",
     "CorpusConfig",
+    "DynamicsConfig",
     "HeadConfig",
     "NetworkConfig",
     "PretrainConfig",
@@ -27,15 +31,19 @@ __all__ = [
 ]
 
 
+_CONFIG = ConfigDict(extra="forbid")
+
+
 class RecipeError(QuadpredError):
-    """A recipe that cannot be read. `str(error)` is one line: the file and the reason."""
+    """A recipe cannot be read. The message is one line: the file and the reason."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class BlockConfig:
     """`convolutions` 3×3 convolutions to `channels`, then max-pooling by `pool` (time, mel).
 
-    A `strided` block has one convolution, twice as wide as its pool, that steps instead of pooling.
+    A `strided` block has one convolution, twice as wide as its pool, with a stride in place of
+    pooling.
     """
 
     channels: int
@@ -44,32 +52,33 @@ class BlockConfig:
     strided: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class HeadConfig:
-    """From the latent to the three heads.
+    """From the latent to the outputs.
 
+    `temporal` are widths of convolutions over time, three latent steps long, before pooling.
     `pooling` is "flatten" (the whole latent of one row) or "statistics" (mean, deviation and
-    maximum over `context` seconds before and after each row). `trunk` and `branch` are widths of
-    the dense layers shared by the heads and of each head's own. There may be several `experts`,
-    each with all of these, between which a gate decides. With these may come an opinion on valence
-    beside the first one's own, of which `opinion` is the weight: log-odds a standard deviation.
+    maximum over each row, and over it with `context` rows on either side). `trunk` and `branch` are
+    widths of the dense layers shared by the heads and of each head's own. With `joint`, arousal and
+    valence are the marginals of one softmax over the quadrants; otherwise each head has its own.
     """
 
     pooling: Literal["flatten", "statistics"]
     trunk: tuple[int, ...]
+    temporal: tuple[int, ...] = ()
     branch: tuple[int, ...] = ()
     context: int = 0
     dropout: float = 0.25
-    experts: int = 1
-    opinion: float = 0.0
+    joint: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class NetworkConfig:
     """Sizes of encoder, decoder and heads.
 
     `stem` averages that many frames first. `norm` says on which side of the ReLU batch
-    normalisation stands.
+    normalisation stands. `level` is the number of seconds on either side over which the mean level
+    is subtracted, so that the gain of a recording has no effect; 0 leaves levels absolute.
     """
 
     blocks: tuple[BlockConfig, ...]
@@ -77,9 +86,10 @@ class NetworkConfig:
     stem: int = 1
     norm: Literal["before", "after"] = "before"
     dropout: float = 0.0
+    level: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class ContrastConfig:
     """Contrastive predictive coding: `ahead` rows predicted from all before them.
 
@@ -91,12 +101,13 @@ class ContrastConfig:
     context: int = 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class PretrainConfig:
-    """What the encoder learns first: to denoise ("scae"), to predict ("cpc"), or to tell tags.
+    """Pre-training on speech.
 
-    The last is "emotion", for speech whose manifest names emotions as tags. `crop` in rows;
-    `noise`, of the autoencoder, in standard deviations of its input.
+    `objective` is "scae" (denoising autoencoder), "cpc" (contrastive predictive coding) or
+    "emotion" (classification of tags that name emotions). `crop` in rows; `noise`, of the
+    autoencoder, in standard deviations of its input.
     """
 
     epochs: int
@@ -110,9 +121,9 @@ class PretrainConfig:
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class AugmentConfig:
-    """Changes to log-mels that leave their emotion alone; 0 turns one off.
+    """Changes to log-mels that leave the emotion alone; 0 turns one off.
 
     `gain` in dB (uniform, either way), `tilt` in dB from the lowest to the highest band,
     `band_limit` the share of crops that lose what is above some band, and of those that lose what
@@ -125,11 +136,11 @@ class AugmentConfig:
     masks: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class StageConfig:
-    """One stage of transfer; a `frozen` encoder keeps its weights, and adapts its statistics.
+    """One stage of transfer.
 
-    Where experts join a network, all that there was stays as it is.
+    A `frozen` encoder keeps its weights; the statistics of its normalisation adapt.
     """
 
     epochs: int
@@ -138,31 +149,41 @@ class StageConfig:
     schedule: Literal["constant", "plateau", "one-cycle"] = "constant"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class CorpusConfig:
-    """What is special about the corpus of this name.
+    """Settings of the corpus of this name.
 
-    Of labels that are to be trusted for `arousal_only`, valence is left open: the quadrant may be
-    either of the two with that arousal. `expert` is the number of the one that the gate is to
-    choose; for corpora that name none it is the first.
+    `coverage` is the share of its audio in an epoch. A `linked` corpus has a scale and an offset of
+    its own, learned, between the network's log-odds of arousal and valence and its labels; labels
+    of other corpora are met by the log-odds as they are.
     """
 
     name: str
     coverage: float
-    arousal_only: bool = False
-    expert: int = 0
+    linked: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
+class DynamicsConfig:
+    """Ratings over time: weight of their loss, delay of the listeners, longest run of crops.
+
+    The loss is 1 minus the correlation of log-odds and ratings within a piece. `delay` in seconds,
+    `run` in crops.
+    """
+
+    weight: float = 0.0
+    delay: float = 0.0
+    run: int = 8
+
+
+@dataclass(frozen=True, config=_CONFIG)
 class TransferConfig:
     """Fine-tuning on music.
 
-    `crop` in rows; `coverage` is the share of the audio heard in an epoch, of corpora that are not
-    among the special `corpora`. `keep` chooses the weights that remain: those of the epoch with the
-    lowest validation loss, or a running average. `tags` and `teacher` weigh the auxiliary losses of
-    a manifest's tags and of its teacher, `foreign` that of sounds that are no music. `reading` is
-    the strength (the inverse of the penalty) of the logistic regression that reads emotions from
-    the copy of the teacher, learned from clips of no special corpora; at 0 it is not read.
+    `crop` in rows; `coverage` is the share of the audio in an epoch, of corpora without settings in
+    `corpora`. `keep` chooses the final weights: those of the epoch with the lowest validation loss,
+    or a running average. `ratings`, `distillation` and `outliers` weigh the losses of ratings per
+    clip, of the teacher's values and of outlier exposure; that of quadrants has weight 1.
     """
 
     stages: tuple[StageConfig, ...]
@@ -172,14 +193,14 @@ class TransferConfig:
     corpora: tuple[CorpusConfig, ...] = ()
     keep: Literal["best", "average"] = "best"
     weight_decay: float = 0.0
-    tags: float = 0.0
-    teacher: float = 0.0
-    foreign: float = 0.0
-    reading: float = 0.0
+    ratings: float = 0.0
+    distillation: float = 0.0
+    outliers: float = 0.0
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CONFIG)
 class Recipe:
     """A whole training run.
 
@@ -195,17 +216,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what no network could do."""
-        experts = self.network.head.experts
-        if self.network.head.opinion and experts == 1:
-            raise ValueError("an opinion joins with further experts, and there is only one")
-        if self.transfer.reading and self.network.head.pooling == "flatten":
-            raise ValueError(
-                "a copy is read over several rows, and pooling by flattening knows one"
-            )
-        for corpus in self.transfer.corpora:
-            if not 0 <= corpus.expert < experts:
-                raise ValueError(f"{corpus.name}: no expert {corpus.expert} among {experts}")
+        """Check what the sections demand of each other."""
+        if self.network.level and self.network.head.pooling == "flatten":
+            raise ValueError('network.level needs head.pooling = "statistics"')
 
     @classmethod
     def load(cls, source: str | Path) -> "Recipe":
@@ -221,29 +234,38 @@ class Recipe:
     def from_dict(cls, values: Mapping[str, Any], source: str = "recipe") -> "Recipe":
         """Build a recipe from plain values, as `dataclasses.asdict` gives them."""
         try:
-            recipe = _build(cls, values)
-        except (KeyError, TypeError, ValueError) as error:
-            raise RecipeError(f"{source}: {error.args[0]}") from None
-        assert isinstance(recipe, cls)
-        return recipe
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise RecipeError(
+                f"{source}: {key}: {first['msg']}" if key else f"{source}: {first['msg']}"
+            ) from None
 
 
-def _read(source: str | Path) -> dict[str, Any]:
+def _read(source: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a recipe's values, those of its base included; `above` are the files it is a base of."""
     path = Path(source)
     packaged = Path(__file__).parent / "recipes" / f"{source}.toml"
+    file = packaged if packaged.is_file() else path
     try:
-        text = packaged.read_text() if packaged.is_file() else path.read_text()
-        values = tomllib.loads(text)
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         known = ", ".join(sorted(entry.stem for entry in packaged.parent.iterdir()))
         raise RecipeError(f"{source}: {error.strerror}; on board are: {known}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{source}: not TOML: {error}") from None
     base = values.pop("base", None)
     if base is None:
         return values
+    if not isinstance(base, str):
+        raise RecipeError(f"{source}: base must be the name of a recipe, found {base!r}")
+    above = (*above, file.resolve())
     beside = path.parent / f"{base}.toml"
-    return _merge(_read(beside if beside.is_file() else base), values)
+    below = beside if beside.is_file() else Path(base)
+    if below.resolve() in above:
+        raise RecipeError(f"{source}: base {base!r} leads back to this recipe")
+    return _merge(_read(below if beside.is_file() else base, above), values)
 
 
 def _merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,29 +274,3 @@ def _merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _merge(base[key], value) if both else value
     return merged
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """Turn plain TOML values into the dataclass, tuple or scalar that the type hint asks for."""
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = get_type_hints(kind)
-        known = {f.name for f in fields(kind)}
-        if not isinstance(value, Mapping):
-            raise TypeError(f"expected a table, found {value!r}")
-        if unknown := sorted(set(value) - known):
-            raise KeyError(f"unknown key {unknown[0]!r} in {kind.__name__}")
-        return kind(**{key: _build(hints[key], item) for key, item in value.items()})
-    if get_origin(kind) is tuple:
-        of = get_args(kind)
-        if not isinstance(value, list | tuple):
-            raise TypeError(f"expected a list, found {value!r}")
-        return tuple(_build(of[0], item) for item in value)
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            raise ValueError(f"{value!r} is not one of {', '.join(get_args(kind))}")
-        return value
-    if kind is float and isinstance(value, int):
-        return float(value)
-    if not isinstance(value, kind):
-        raise TypeError(f"expected {kind.__name__}, found {value!r}")
-    return value

@@ -1,8 +1,6 @@
-"""Scores for people: tables, and pictures of the confusion matrices."""
+"""Tables of scores, and plots of confusion matrices and reliability."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -11,6 +9,7 @@ from rich.table import Table
 from quadpred.files import atomic_write
 from quadpred.labels import HEADS
 from quadpred.plots.evaluation import save_confusion_matrix, save_reliability
+from quadpred.train.evaluate import Calibration, ClassReport, Evaluation, HeadScores, Interval
 
 __all__ = [
     "class_table",
@@ -20,8 +19,7 @@ __all__ = [
     "show",
 ]
 
-UNITS = {"clip": "clips", "window": "windows"}
-_MACRO = ("macro_precision", "macro_recall", "macro_f1")
+UNITS = ("clip", "second")
 _WIDTH = 100  # of a table that goes to a file or a pipe
 
 
@@ -33,57 +31,50 @@ def show(table: Table) -> None:
     console.print(table)
 
 
-def score_table(scores: Mapping[str, Any]) -> Table:
-    """Macro precision, recall and F1 with their intervals, and accuracy, by head and unit.
-
-    Args:
-        scores: as `evaluate` returns them.
-    """
+def score_table(scores: Evaluation) -> Table:
+    """Macro precision, recall and F1 with their intervals, and accuracy, per head and unit."""
     table = _table("", "", "precision", "recall", "macro F1", "accuracy")
     for head in HEADS:
-        for unit, title in UNITS.items():
-            report = scores[head.name][unit]
-            cells = [_with_interval(report[measure]) for measure in _MACRO]
-            table.add_row(head.name, title, *cells, f"{report['accuracy']:.3f}")
+        for unit in UNITS:
+            report = _report(scores.heads[head.name], unit)
+            macro = (report.macro_precision, report.macro_recall, report.macro_f1)
+            cells = map(_with_interval, macro)
+            table.add_row(head.name, f"{unit}s", *cells, f"{report.accuracy:.3f}")
     return table
 
 
-def class_table(scores: Mapping[str, Any]) -> Table:
-    """Precision, recall and F1 of every class, by clip and by window, and their numbers.
-
-    Args:
-        scores: as `evaluate` returns them.
-    """
+def class_table(scores: Evaluation) -> Table:
+    """Precision, recall, F1 and number of every class, per clip and per second."""
     columns = ("precision", "recall", "F1", "number")
-    table = _table("", "", *(f"{title}\n{name}" for title in UNITS.values() for name in columns))
+    table = _table("", "", *(f"{unit}s\n{name}" for unit in UNITS for name in columns))
     for head in HEADS:
-        reports = [scores[head.name][unit] for unit in UNITS]
+        reports = [_report(scores.heads[head.name], unit) for unit in UNITS]
         for name in head.classes:
             cells = []
             for report in reports:
-                cells += [f"{report[m][name]:.2f}" for m in ("precision", "recall", "f1")]
-                cells.append(str(report["number"][name]))
+                values = (report.precision[name], report.recall[name], report.f1[name])
+                cells += [*(f"{value:.2f}" for value in values), str(report.number[name])]
             table.add_row(head.name, name, *cells)
     return table
 
 
-def save_confusion_matrices(scores: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draw the confusion matrix of each head by clip and by window, as `quadrant-clip.png`.
+def save_confusion_matrices(scores: Evaluation, folder: Path) -> list[Path]:
+    """Draw the confusion matrix of each head by clip and by second, as `quadrant-clip.png`.
 
     Args:
-        scores: as `evaluate` returns them.
-        folder: made where it is missing.
+        scores: the evaluation.
+        folder: created if it is missing.
 
     Returns:
         The six files.
 
     Raises:
-        OSError: one cannot be written.
+        OSError: a file cannot be written.
     """
     paths = []
     for head in HEADS:
         for unit in UNITS:
-            counts = np.array(scores[head.name][unit]["confusion"])
+            counts = np.array(_report(scores.heads[head.name], unit).confusion)
             path = folder / f"{head.name}-{unit}.png"
             with atomic_write(path) as (file,):
                 save_confusion_matrix(counts, head, file, unit=unit)
@@ -91,16 +82,27 @@ def save_confusion_matrices(scores: Mapping[str, Any], folder: Path) -> list[Pat
     return paths
 
 
-def save_reliability_of(calibration: Mapping[str, Any], model: Path) -> Path:
-    """Draw a model's calibration beside its file, as `NAME-reliability.png`.
+def save_reliability_of(calibration: Calibration, model: Path) -> Path:
+    """Draw the reliability diagram of a model beside its file, as `NAME-reliability.png`.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     path = model.with_name(f"{model.stem}-reliability.png")
+    curves = {
+        name: {
+            unit: (part.error, [(b.confidence, b.accuracy, b.share) for b in part.reliability])
+            for unit, part in (("clip", head.clip), ("second", head.second))
+        }
+        for name, head in calibration.heads.items()
+    }
     with atomic_write(path) as (file,):
-        save_reliability(calibration, file)
+        save_reliability(curves, file)
     return path
+
+
+def _report(scores: HeadScores, unit: str) -> ClassReport:
+    return scores.clip if unit == "clip" else scores.second
 
 
 def _table(*columns: str) -> Table:
@@ -110,5 +112,5 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _with_interval(interval: Mapping[str, float]) -> str:
-    return f"{interval['value']:.3f} ({interval['low']:.2f}-{interval['high']:.2f})"
+def _with_interval(interval: Interval) -> str:
+    return f"{interval.value:.3f} [{interval.low:.2f}, {interval.high:.2f}]"

@@ -1,39 +1,38 @@
-"""Stage two: the speech encoder, with new heads, learns the emotion of music."""
+"""Stage two: the speech encoder, with a new trunk and heads, is fine-tuned on music."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from quadpred.labels import HEADS
-from quadpred.train.corpora import Clip, Manifest, ManifestError
-from quadpred.train.dataset import (
-    CropSampler,
-    LogMels,
-    Targets,
-    augment,
-    teacher_values,
-)
+from quadpred.train.corpora import Clip, Manifest, ManifestError, check_splits
+from quadpred.train.data.assembly import Example, TrainingSet, examples_of
+from quadpred.train.data.augment import augment
+from quadpred.train.data.log_mels import Half, LogMels
+from quadpred.train.data.noise import noises
+from quadpred.train.data.sampling import Batch, CropSampler, PieceSampler
+from quadpred.train.data.targets import Targets
 from quadpred.train.encoders import describe, start_weights
-from quadpred.train.foreign import noises
-from quadpred.train.lesson import Lesson
-from quadpred.train.loop import Run, RunError, Stage, fit, placed, progress_bar
-from quadpred.train.network import Classifier
-from quadpred.train.reading import read
+from quadpred.train.inference import clip_logits
+from quadpred.train.loop import Stage, Trainer, placed, progress_bar
+from quadpred.train.losses import MultiTaskLoss
+from quadpred.train.network import Classifier, mean_level
 from quadpred.train.recipe import Recipe
+from quadpred.train.run import Run, RunError
 
-FOREIGN_SHARE = 8  # crops of music to one that is none
-NOISES = 40, 20.0  # how many clips of noise, of how many seconds
+OUTLIER_RATIO = 8  # crops of music per crop of an outlier
+NOISES = 40, 20.0  # number of clips of noise, and their length in seconds
 
-Half = NDArray[np.float16]
-
-__all__ = ["clip_logits", "load_classifier", "transfer"]
+__all__ = ["identity", "transfer"]
 
 
 def transfer(
@@ -41,7 +40,7 @@ def transfer(
     manifests: Sequence[Manifest],
     folder: Path,
     *,
-    foreign: Sequence[Manifest] = (),
+    outliers: Sequence[Manifest] = (),
     start: Path | None = None,
     validation: Sequence[str] = (),
     test: Sequence[str] = (),
@@ -51,112 +50,79 @@ def transfer(
 
     Args:
         recipe: front end, network and schedule.
-        manifests: music; clips without a quadrant serve the teacher alone, and so may all.
+        manifests: music; clips without labels serve distillation alone.
         folder: of the run.
-        foreign: recordings that are no music, beside the noise that is made where a recipe weighs
-            these at all.
-        start: what to start from: the run or the file (`.npz`) of a pre-trained encoder, or the run
-            of a whole classifier, whose heads are then kept; without one the network starts from
-            random weights.
+        outliers: recordings that are not music, added to generated noise, for outlier exposure.
+        start: initial weights: the run or the file of a pre-trained encoder, or the run of a
+            classifier; without one they are random.
         validation: splits to validate on after every epoch.
         test: splits kept apart for `evaluate`.
         cache: folder of computed log-mels.
 
     Raises:
-        AudioError: a recording that cannot be read.
-        ManifestError: neither two quadrants to learn from, nor clips for a teacher alone; or an
-            archive that is not what a data sheet says.
+        AudioError: a recording cannot be read.
+        ManifestError: no manifest has one of the splits; there are neither two quadrants, nor
+            ratings, nor a teacher to learn from; or an archive is not what its data sheet says.
         RunError: `folder` holds another run, or `start` no finished one that fits the recipe.
 
     """
-    origin = describe(start) if start else None
-    asked = {
-        "kind": "transfer",
-        "recipe": asdict(recipe),
-        "corpora": [asdict(manifest.sheet) for manifest in manifests],
-        "foreign": [asdict(manifest.sheet) for manifest in foreign],
-        "validation": list(validation),
-        "test": list(test),
-        "start": origin,
-    }
-    run = Run(folder, asked)
+    config, features = recipe.transfer, recipe.features
+    check_splits(manifests, [*validation, *test])
+    examples = examples_of(config, manifests, [*validation, *test])
+    _check(examples, manifests)
+    held = [c for manifest in manifests for c in manifest.subset(validation) if c.quadrant]
+    noise_clips = [c for manifest in outliers for c in manifest.clips] if config.outliers else []
+    run = Run(
+        folder,
+        {
+            "kind": "transfer",
+            "recipe": asdict(recipe),
+            "corpora": [asdict(manifest.sheet) for manifest in manifests],
+            "outliers": [asdict(manifest.sheet) for manifest in outliers],
+            "validation": list(validation),
+            "test": list(test),
+            "start": describe(start) if start else None,
+            "data": _digest([e.digest() for e in examples] + [str(c.path) for c in noise_clips]),
+            "trained_on": sorted(identity(e.clip.path) for e in examples),
+        },
+    )
     if run.finished:
         return
-    config = recipe.transfer
-    teacher = teacher_values(manifests) if config.teacher else {}
-    opinion = teacher_values(manifests, "opinion") if recipe.network.head.opinion else {}
-    clips = [
-        clip
-        for manifest in manifests
-        for clip in manifest.without([*validation, *test])
-        if clip.quadrant or clip.path in teacher
-    ]
-    kept = [c for manifest in manifests for c in manifest.subset(validation) if c.quadrant]
-    quadrants = {clip.quadrant for clip in clips} - {""}
-    if len(quadrants) < 2 and (quadrants or not clips):
-        raise ManifestError(f"{manifests[0].sheet.name}: fewer than two quadrants to learn from")
-    special = {corpus.name: corpus for corpus in config.corpora}
-    specials = {
-        clip.path: special[manifest.sheet.name]
-        for manifest in manifests
-        if manifest.sheet.name in special
-        for clip in manifest.clips
-    }
-    lesson = Lesson(recipe, clips, teacher, opinion, specials)
-    strange = [clip for manifest in foreign for clip in manifest.clips] if config.foreign else []
-    log_mels = LogMels(recipe.features, cache)
+    log_mels = LogMels(features, cache)
     with progress_bar() as bar:
-        task = bar.add_task("log-mels", total=len(clips) + len(kept) + len(strange), note="")
+        total = len(examples) + len(held) + len(noise_clips)
+        task = bar.add_task("log-mels", total=total, note="")
 
-        def load(part: Sequence[Clip]) -> list[Half]:
-            return log_mels.load(part, lambda: bar.advance(task))
+        def load(clips: Sequence[Clip]) -> list[Half]:
+            return log_mels.load(clips, lambda: bar.advance(task))
 
-        crop = recipe.features.frames_per_row * config.crop
-        covered = [
-            specials[c.path].coverage if c.path in specials else config.coverage for c in clips
-        ]
-        train = CropSampler(load(clips), crop, config.batch, covered)
-        held, unmusical = load(kept), load(strange)
-    strangers = None
-    if config.foreign:
-        unmusical += noises(recipe.features, *NOISES, seed=recipe.seed)
-        few = max(1, config.batch // FOREIGN_SHARE)
-        heard = crop * few * len(train) / sum(map(len, unmusical))
-        strangers = CropSampler(unmusical, crop, few, heard)
+        frames = load([example.clip for example in examples])
+        held_frames, outlier_frames = load(held), load(noise_clips)
+    crop = features.frames_per_row * config.crop
+    training = TrainingSet(examples, features.frames_per_row)
+    crops = _Crops(recipe, frames, crop, examples, outlier_frames)
+    sizes = {"teacher": training.teacher_width, "corpora": training.corpora}
     torch.manual_seed(recipe.seed)
-    model = _classifier(recipe, lesson.extras)
-    encoder = {name for name in model.state_dict() if name.startswith("encoder.")}
-    joined = _begin_from(model, start, lesson.extras.get("teacher", 0)) if start else frozenset()
-    frozen = joined or encoder
+    model = Classifier(recipe.network, features.mels, features.frames_per_row, **sizes)
+    if start:
+        _begin_from(model, start)
     model = placed(model)
-    still = tuple(part for part in (model.encoder, model.copy) if part is not None)
+    loss = MultiTaskLoss(recipe, training)
 
     def losses(position: tuple[int, int]) -> Iterator[Tensor]:
-        seed = (recipe.seed, *position)
-        rng = np.random.default_rng([*seed, 1])
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        others = strangers.epoch([*seed, 2]) if strangers else repeat(None)
-        for batch, other in zip(train.epoch(seed), others, strict=False):
-            frames = batch.frames if other is None else torch.cat([batch.frames, other.frames])
-            frames = augment(frames, config.augment, recipe.features.silence, generator)
-            yield lesson.loss(model, frames, batch)
+        for clips, pieces, inputs in crops.epoch((recipe.seed, *position)):
+            yield loss(model, inputs, clips, pieces)
 
-    def validate(candidate: torch.nn.Module) -> dict[str, float]:
-        assert isinstance(candidate, Classifier)
-        wanted = Targets.of(kept)
-        scores = {"loss": 0.0}
-        logits = [clip_logits(candidate, frames, recipe) for frames in held]
-        for index, head in enumerate(HEADS):
-            rows = [clip[index].log_softmax(-1).mean(0) for clip in logits]
-            truth = wanted.heads[index].argmax(1)
-            scores["loss"] += F.nll_loss(torch.stack(rows), truth).item()
-            guesses = torch.stack([clip[index].softmax(-1).mean(0) for clip in logits]).argmax(1)
-            scores[f"{head.name}_accuracy"] = (guesses == truth).float().mean().item()
-        return scores
-
-    fit(
+    trainer = Trainer(
         run,
         model,
+        steps=len(crops),
+        losses=losses,
+        validate=_validation(held, held_frames, recipe) if held else None,
+        keep=config.keep,
+        seed=recipe.seed,
+    )
+    trainer.fit(
         [
             Stage(
                 "frozen" if stage.frozen else "full",
@@ -166,103 +132,136 @@ def transfer(
                 tuple(
                     weight
                     for name, weight in model.named_parameters()
-                    if not stage.frozen or name not in frozen
+                    if not (stage.frozen and name.startswith("encoder."))
                 ),
                 config.weight_decay,
-                still if stage.frozen and joined else (),
             )
             for stage in config.stages
-        ],
-        steps=len(train),
-        losses=losses,
-        validate=validate if held else None,
-        keep=config.keep,
-        seed=recipe.seed,
+        ]
     )
-    if config.reading and model.copy is not None:
-        model.eval()
-        plain = [n for n, clip in enumerate(clips) if clip.quadrant and clip.path not in specials]
-        if not plain:
-            raise ManifestError(
-                f"{manifests[0].sheet.name}: no labelled clip to learn to read from"
+    run.finish({"classifier": model.state_dict(), "sizes": sizes})
+
+
+class _Crops:
+    """Augmented crops of music, of pieces with dynamics, and of outliers, batch by batch."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        frames: Sequence[Half],
+        crop: int,
+        examples: Sequence[Example],
+        outliers: Sequence[Half],
+    ):
+        config, features = recipe.transfer, recipe.features
+        self.recipe = recipe
+        self.level = recipe.network.level * features.frames_per_row
+        coverage = [example.corpus.coverage for example in examples]
+        self.music = CropSampler(frames, crop, config.batch, coverage)
+        self.pieces = [n for n, e in enumerate(examples) if e.dynamics is not None]
+        self.runs = PieceSampler(
+            [frames[n] for n in self.pieces], crop, config.dynamics.run, features.frames_per_row
+        )
+        self.outliers: CropSampler | None = None
+        if config.outliers:
+            clips = [*outliers, *noises(features, *NOISES, seed=recipe.seed)]
+            few = max(1, config.batch // OUTLIER_RATIO)
+            coverage_of_outliers = crop * few * len(self.music) / sum(map(len, clips))
+            self.outliers = CropSampler(clips, crop, few, coverage_of_outliers)
+        # Levels are subtracted as over the whole clip, of which a crop is a part.
+        self.levels = [_level(clip, self.level) for clip in self.music.clips]
+        self.outlier_levels = [
+            _level(clip, self.level) for clip in (self.outliers.clips if self.outliers else [])
+        ]
+
+    def __len__(self) -> int:
+        return len(self.music)
+
+    def epoch(self, seed: tuple[int, ...]) -> Iterator[tuple[Batch, Batch | None, Tensor]]:
+        """Yield where the crops are from, those of music and of a piece, and all as input."""
+        rng = np.random.default_rng([*seed, 1])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        outliers = self.outliers.epoch([*seed, 2]) if self.outliers else repeat(None)
+        runs = self.runs.forever([*seed, 3]) if self.pieces else repeat(None)
+        for clips, run, other in zip(self.music.epoch(seed), runs, outliers, strict=False):
+            parts = [(clips.frames, self._levels(self.levels, clips))]
+            pieces = None
+            if run is not None:
+                numbers = torch.tensor(self.pieces)[run.clips]
+                pieces = Batch(run.frames, numbers, run.starts)
+                parts.append((pieces.frames, self._levels(self.levels, pieces)))
+            if other is not None:
+                parts.append((other.frames, self._levels(self.outlier_levels, other)))
+            frames, level = (torch.cat(part) for part in zip(*parts, strict=True))
+            changed = augment(
+                frames, self.recipe.transfer.augment, self.recipe.features.silence, generator
             )
-        songs, known = [train.clips[n] for n in plain], lesson.targets[torch.tensor(plain)]
-        others = strangers.clips if strangers else []
-        read(model, songs, known, config.reading, others, config.foreign)
-    run.finish({"classifier": model.state_dict(), "extras": lesson.extras})
+            if self.level:
+                level = level + (changed - frames).mean((1, 2), keepdim=True)
+            yield clips, pieces, changed - level
+
+    def _levels(self, levels: Sequence[Tensor], batch: Batch) -> Tensor:
+        pairs = zip(batch.clips.tolist(), batch.starts.tolist(), strict=True)
+        return torch.stack([levels[n][start : start + self.music.crop] for n, start in pairs])
 
 
-def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
-    """Return a finished transfer run's network, in evaluation mode, and its recipe.
-
-    Raises:
-        RunError: the folder holds no finished transfer.
-
-    """
-    described = Run.describe(folder)
-    if described["kind"] != "transfer":
-        raise RunError(f"{folder}: holds an encoder, not a model of music")
-    recipe = Recipe.from_dict(described["recipe"], str(folder))
-    saved = Run.result(folder)
-    model = _classifier(recipe, saved["extras"])
-    _furnish(model, saved["classifier"])
-    model.load_state_dict(saved["classifier"])
-    return model.eval(), recipe
+def _level(frames: Half, reach: int) -> Tensor:
+    """Mean level around every frame of a clip, (frames, 1)."""
+    bands = torch.from_numpy(frames.mean(1, dtype=np.float32)).view(1, -1, 1)
+    return mean_level(bands, reach)[0]
 
 
-def clip_logits(model: Classifier, frames: Half, recipe: Recipe) -> tuple[Tensor, ...]:
-    """Logits of every whole second of a clip, shape (rows, classes) a head."""
-    features = recipe.features
-    rows = max(1, len(frames) // features.frames_per_row)
-    whole = np.pad(frames, ((0, max(0, features.frames_per_row - len(frames))), (0, 0)), "edge")
-    size = features.frames_per_row
-    if model.context:
-        windows = whole[None, : rows * size]
-    else:
-        starts = [min(features.row_start(k), len(whole) - size) for k in range(rows)]
-        windows = np.stack([whole[start : start + size] for start in starts])
-    place = next(model.parameters()).device
-    with torch.inference_mode():
-        logits = model(torch.from_numpy(windows.astype(np.float32)).to(place))
-    return tuple(head.flatten(0, 1).float().cpu() for head in logits)
+def _check(examples: Sequence[Example], manifests: Sequence[Manifest]) -> None:
+    quadrants = {example.clip.quadrant for example in examples} - {""}
+    other = any(e.teacher is not None or (e.labelled and not e.clip.quadrant) for e in examples)
+    if len(quadrants) == 1 or not (quadrants or other):
+        raise ManifestError(f"{manifests[0].sheet.name}: needs clips of two quadrants to train on")
 
 
-def _furnish(model: Classifier, state: Mapping[str, Tensor]) -> None:
-    """Give a network the reading that a state has, and the copy that is read."""
-    if "reading.weight" in state:
-        model.open_copy(len(state["copy.layers.3.bias"]))
-        model.open_reading()
+def _validation(held: Sequence[Clip], frames: Sequence[Half], recipe: Recipe) -> Any:
+    """Return a function from a model to its loss and accuracies on the `held` clips."""
+    targets = Targets.of(held)
+
+    def validate(candidate: torch.nn.Module) -> dict[str, float]:
+        assert isinstance(candidate, Classifier)
+        scores = {"loss": 0.0}
+        logits = [clip_logits(candidate, clip, recipe) for clip in frames]
+        for index, head in enumerate(HEADS):
+            rows = [clip[index].log_softmax(-1).mean(0) for clip in logits]
+            truth = targets.heads[index].argmax(1)
+            scores["loss"] += F.nll_loss(torch.stack(rows), truth).item()
+            guesses = torch.stack([clip[index].softmax(-1).mean(0) for clip in logits]).argmax(1)
+            scores[f"{head.name}_accuracy"] = (guesses == truth).float().mean().item()
+        return scores
+
+    return validate
 
 
-def _part(state: Mapping[str, Tensor], *names: str) -> list[tuple[str, Tensor]]:
-    return [(key, value) for key, value in state.items() if key.startswith(names)]
-
-
-def _classifier(recipe: Recipe, extras: Mapping[str, int]) -> Classifier:
-    features = recipe.features
-    return Classifier(recipe.network, features.mels, features.frames_per_row, extras)
-
-
-def _begin_from(model: Classifier, start: Path, width: int) -> frozenset[str]:
-    """Take a start's weights; return the names of those that experts have joined, if any have."""
+def _begin_from(model: Classifier, start: Path) -> None:
+    """Load the weights of a start; the classifier's corpora and teacher may be others."""
     saved = start_weights(start)
     try:
         if "encoder" in saved:
             model.encoder.load_state_dict(saved["encoder"])
-            return frozenset()
-        state = saved["classifier"]
-        _furnish(model, state)
-        if model.copy is not None and width not in (0, model.copy.layers[-1].out_features):
-            raise RunError(f"{start}: reads a teacher of another number of values")
-        here = model.state_dict()
-        # The copy of another teacher is of no use.
-        copied = all(k in here and here[k].shape == v.shape for k, v in _part(state, "copy."))
-        left = ("extras.",) if copied else ("extras.", "copy.")
-        kept = {k: v for k, v in state.items() if not k.startswith(left)}
-        # A start need not have the auxiliary outputs, nor experts beside the first.
-        grown = dict(_part(here, "extras.", "copy.", "late."))
-        model.load_state_dict(grown | kept)
+            return
+        own = model.state_dict()
+        state: Mapping[str, Tensor] = saved["classifier"]
+        other = {
+            name
+            for name in own
+            if name.startswith(("distillation.", "link."))
+            and (name not in state or state[name].shape != own[name].shape)
+        }
+        kept = {k: v for k, v in state.items() if k in own and k not in other}
+        model.load_state_dict({name: own[name] for name in other} | kept)
     except RuntimeError:
-        raise RunError(f"{start}: its network is not the recipe's") from None
-    join = any(name.startswith("late.") and name not in kept for name in grown)
-    return frozenset(kept) if join else frozenset()
+        raise RunError(f"{start}: its network differs from the recipe's") from None
+
+
+def identity(path: Path) -> str:
+    """Name a recording in a run's description, without its path."""
+    return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def _digest(values: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(values).encode("utf-8", "surrogateescape")).hexdigest()[:16]

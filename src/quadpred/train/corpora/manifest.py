@@ -1,18 +1,20 @@
 """Manifests: one CSV format for every corpus, with a data sheet beside it.
 
-A manifest has a row a clip and the columns `path, group, split, quadrant, tags`. `group` is the
-artist, song or speaker that must not stand on both sides of a split; `split` is any word ("train",
-"test") or the number of a fold; `quadrant` may be empty for speech; `tags` are further words about
-the clip, separated by semicolons.
+A manifest has one row per clip and the columns `path, group, split, quadrant, arousal, valence,
+tags`. `group` is the artist, song or speaker that must not stand on both sides of a split; `split`
+is any word ("train", "test") or the number of a fold; `quadrant`, `arousal` and `valence` (ratings
+on any scale) may be empty; `tags` are further words about the clip, separated by semicolons.
 """
 
 import csv
 import json
+import math
+import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from quadpred.errors import QuadpredError
@@ -24,12 +26,13 @@ __all__ = [
     "DataSheet",
     "Manifest",
     "ManifestError",
+    "check_splits",
     "from_folder",
     "in_folds",
     "read_table",
 ]
 
-COLUMNS = ("path", "group", "split", "quadrant", "tags")
+COLUMNS = ("path", "group", "split", "quadrant", "arousal", "valence", "tags")
 SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"}
 """Of the files that a folder is searched for."""
 
@@ -38,24 +41,31 @@ class ManifestError(QuadpredError):
     """A manifest or labels file that cannot be used. One line: the file and the reason."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
-    """One recording and what is known of it."""
+    """One recording and its labels; ratings of arousal and valence are on the corpus's scale."""
 
     path: Path
     group: str
     split: str
     quadrant: str = ""
     tags: tuple[str, ...] = ()
+    arousal: float | None = None
+    valence: float | None = None
 
 
 @dataclass(frozen=True)
 class DataSheet:
-    """What a model card must say of a corpus.
+    """Description of a corpus, for model cards and training.
 
-    `teacher` is a NumPy archive with what another network says of each clip: under the clip's file
-    name without ending, an array of shape (patches, values). `opinion` is one of the same kind,
-    whose only value is how positive a network finds the clip's valence.
+    Attributes:
+        name: of the corpus.
+        language: of its speech or songs.
+        licence: terms of its recordings.
+        note: one sentence about it.
+        teacher: NumPy archive of a teacher network's values: under the stem of each clip's file
+            name an array of shape (seconds, values).
+        dynamics: CSV of ratings over time, with the columns `file, start, end, arousal, valence`.
     """
 
     name: str
@@ -63,7 +73,7 @@ class DataSheet:
     licence: str = "unknown"
     note: str = ""
     teacher: str = ""
-    opinion: str = ""
+    dynamics: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,8 +100,9 @@ class Manifest:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             for clip in self.clips:
-                tags = "; ".join(clip.tags)
-                writer.writerow([clip.path.absolute(), clip.group, clip.split, clip.quadrant, tags])
+                ratings = ["" if v is None else v for v in (clip.arousal, clip.valence)]
+                row = [clip.path.absolute(), clip.group, clip.split, clip.quadrant, *ratings]
+                writer.writerow([*row, "; ".join(clip.tags)])
         path.with_suffix(".json").write_text(json.dumps(asdict(self.sheet), indent=2) + "\n")
 
     @classmethod
@@ -99,23 +110,22 @@ class Manifest:
         """Read a manifest; relative paths start from its folder.
 
         Raises:
-            ManifestError: missing, without a column, with an unknown quadrant, or with one group in
-                two splits.
+            ManifestError: missing, without a column, with an unknown quadrant, with a clip twice,
+                with one group in two splits, or with a data sheet that is not one.
 
         """
-        rows = read_table(path)
-        if missing := set(COLUMNS[:4]) - set(rows[0]):
-            raise ManifestError(f"{path}: no column {', '.join(sorted(missing))}")
-        clips = tuple(
-            Clip(
-                path.parent / row["path"],
-                row["group"],
-                row["split"],
-                _quadrant(row["quadrant"], path, line),
-                _words(row.get("tags") or ""),
-            )
-            for line, row in enumerate(rows, 2)
-        )
+        alike: dict[str, str] = {}  # one string for all equal ones, or manifests fill the memory
+        clips = []
+        for line, row in enumerate(_rows(path, COLUMNS[:4]), 2):
+            name, group, split = row["path"], row["group"], row["split"]
+            if not name or "\0" in name:
+                raise ManifestError(f"{path}: line {line}: no path")
+            quadrant = _quadrant(row["quadrant"], path, line)
+            group, split, quadrant = (alike.setdefault(t, t) for t in (group, split, quadrant))
+            words = tuple(alike.setdefault(word, word) for word in _words(row.get("tags") or ""))
+            ratings = (_rating(row.get(name) or "", path, line) for name in ("arousal", "valence"))
+            clips.append(Clip(path.parent / name, group, split, quadrant, words, *ratings))
+        _refuse_duplicates(clips, path)
         homes: dict[str, str] = {}
         for clip in clips:
             if homes.setdefault(clip.group, clip.split) != clip.split:
@@ -123,9 +133,55 @@ class Manifest:
                     f"{path}: group {clip.group!r} is in splits {homes[clip.group]!r} and"
                     f" {clip.split!r}: what is learned of it in one would show in the other"
                 )
-        sheet = path.with_suffix(".json")
-        described = json.loads(sheet.read_text()) if sheet.is_file() else {"name": path.stem}
-        return cls(clips, DataSheet(**described))
+        return cls(tuple(clips), _read_sheet(path.with_suffix(".json"), path.stem))
+
+
+def check_splits(manifests: Iterable[Manifest], splits: Iterable[str]) -> None:
+    """Refuse names of splits that none of the manifests has.
+
+    Raises:
+        ManifestError: there is such a name.
+    """
+    known = {clip.split for manifest in manifests for clip in manifest.clips}
+    if unknown := sorted(set(splits) - known):
+        raise ManifestError(f"no split is called {unknown[0]!r}; there are {_list(known)}")
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names))
+
+
+def _read_sheet(path: Path, name: str) -> DataSheet:
+    """Read a data sheet, or make one of a corpus of this name where there is none."""
+    if not path.exists():
+        return DataSheet(name)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ManifestError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{path}: not JSON ({error})") from None
+    known = [each.name for each in fields(DataSheet)]
+    if not isinstance(values, dict) or not isinstance(values.get("name"), str):
+        raise ManifestError(f"{path}: not a data sheet: it must be an object with a name")
+    for key, value in values.items():
+        if key not in known:
+            raise ManifestError(f"{path}: unknown key {key!r}; there are {', '.join(known)}")
+        if not isinstance(value, str):
+            raise ManifestError(f"{path}: {key} must be text")
+    return DataSheet(**values)
+
+
+def _refuse_duplicates(clips: Iterable[Clip], source: Path) -> None:
+    """Refuse a recording that is listed twice, in whatever spelling of its path.
+
+    It would count twice, and with two labels, or on both sides of a split, contradict itself.
+    """
+    lines: dict[str, int] = {}
+    for line, clip in enumerate(clips, 2):
+        first = lines.setdefault(os.path.abspath(clip.path), line)
+        if first != line:
+            raise ManifestError(f"{source}: line {line}: {clip.path} is in line {first} already")
 
 
 def from_folder(
@@ -159,7 +215,11 @@ def from_folder(
     if not files:
         raise ManifestError(f"{folder}: no audio files")
     if labels is None:
-        pattern = re.compile(group or "(.*)")
+        try:
+            pattern = re.compile(group or "(.*)")
+        except re.error as error:
+            reason = f"not a regular expression ({error})"
+            raise ManifestError(f"--group {group}: {reason}") from None
         clips = []
         for path in files:
             found = pattern.search(path.relative_to(folder).as_posix())
@@ -185,6 +245,7 @@ def from_folder(
             words = tuple(word for column in tags for word in _words(row[column]))
             quadrant = _quadrant(row.get("quadrant", ""), labels, line)
             clips.append(Clip(places[0], row[group] if group else name, "", quadrant, words))
+        _refuse_duplicates(clips, labels)
     return Manifest(in_folds(clips, folds, seed), sheet)
 
 
@@ -204,7 +265,7 @@ def in_folds(clips: Sequence[Clip], folds: int, seed: int) -> tuple[Clip, ...]:
             range(folds), key=lambda k: (sum(counts[k][c] for c in classes), counts[k].total())
         )
         counts[home[name]].update(classes)
-    return tuple(Clip(c.path, c.group, str(home[c.group]), c.quadrant, c.tags) for c in clips)
+    return tuple(replace(clip, split=str(home[clip.group])) for clip in clips)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -217,12 +278,28 @@ def _quadrant(value: str, path: Path, line: int) -> str:
     return value
 
 
+def _rating(value: str, path: Path, line: int) -> float | None:
+    try:
+        rating = float(value) if value.strip() else None
+    except ValueError:
+        rating = math.nan
+    if rating is not None and not math.isfinite(rating):
+        raise ManifestError(f"{path}: line {line}: {value!r} is not a rating")
+    return rating
+
+
 def read_table(path: Path) -> list[dict[str, str]]:
     """Read a CSV with a header, separated by commas, semicolons or tabs, as spreadsheets do it.
 
     Raises:
         ManifestError: it cannot be read, or has no rows.
     """
+    return list(_rows(path))
+
+
+def _rows(path: Path, columns: Iterable[str] = ()) -> Iterator[dict[str, str]]:
+    """Yield the rows that `read_table` returns; also refuse a table without one of the columns."""
+    count = 0
     try:
         # A spreadsheet's byte order mark is dropped.
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -230,11 +307,13 @@ def read_table(path: Path) -> list[dict[str, str]]:
             file.seek(0)
             reader = csv.DictReader(file, restkey="", restval="", delimiter=separator)
             reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            rows = list(reader)
+            for count, row in enumerate(reader, 1):
+                if count == 1 and (missing := set(columns) - set(row)):
+                    raise ManifestError(f"{path}: no column {', '.join(sorted(missing))}")
+                yield row
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror}") from None
     except csv.Error as error:
         raise ManifestError(f"{path}: {error}") from None
-    if not rows:
+    if not count:
         raise ManifestError(f"{path}: no rows")
-    return rows

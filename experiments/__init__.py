@@ -1,0 +1,1 @@
+"""Training, evaluation and comparison of the shipped models; see README.md."""

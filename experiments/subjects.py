@@ -1,0 +1,234 @@
+"""What is evaluated: one model, or the runs of a recipe, each on the clips that it left out."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from experiments.predictions import Change, PredictionStore, unchanged
+from experiments.test_sets import TestSet, quadrants
+from quadpred import Prediction, Predictor, registry
+from quadpred.errors import QuadpredError
+from quadpred.labels import QUADRANT, signs_of
+from quadpred.predictor import METADATA_KEY
+from quadpred.train.calibration import apply_temperature, fit_temperature, risk_coverage
+from quadpred.train.corpora import Clip
+
+__all__ = ["Case", "Model", "Runs", "SubjectError", "open_subject"]
+
+Samples = NDArray[np.float32]
+
+SMALLEST = 1e-7
+TARGET_COVERAGE = 0.7  # share of held-out clips and seconds that are called certain
+TRAINED_ON = ("4q", "emotify", "mandarin")
+"""The sets that a model was trained on, if its file does not list them."""
+
+
+class SubjectError(QuadpredError):
+    """A model or folder of runs that cannot be evaluated. One line: the path and the reason."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A clip and its prediction by a model that was not trained on it."""
+
+    clip: Clip
+    prediction: Prediction
+
+
+class Subject(Protocol):
+    """Anything that predicts the clips of a set, once per seed."""
+
+    name: str
+    seeds: Sequence[int]
+    trained_on: Sequence[str]
+
+    def cases(self, test_set: TestSet, seed: int, change: Change = unchanged) -> Iterator[Case]:
+        """Predict the clips of a set."""
+        ...
+
+    def generated(self, seed: int, name: str, samples: Samples) -> Iterator[Prediction]:
+        """Predict generated samples at 16 kHz, with every model of a seed."""
+        ...
+
+
+class Model:
+    """One model file, scored as it is.
+
+    Args:
+        path: the ONNX file.
+        name: of the results.
+        store: where predictions are kept.
+    """
+
+    seeds = (0,)
+
+    def __init__(self, path: Path, name: str, store: PredictionStore):
+        self.name = name
+        self._predictor = Predictor(path)
+        self._store = store
+        self.trained_on: Sequence[str] = _metadata(path).get("trained_on", TRAINED_ON)
+
+    def cases(self, test_set: TestSet, seed: int, change: Change = unchanged) -> Iterator[Case]:
+        """Predict the clips of a set."""
+        for clip in test_set.clips:
+            yield Case(clip, self._store.predict(self._predictor, clip.path, change))
+
+    def generated(self, seed: int, name: str, samples: Samples) -> Iterator[Prediction]:
+        """Predict generated samples."""
+        yield self._store.predict_samples(self._predictor, name, samples)
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    """Temperature of the quadrants, and the margins below which a prediction is uncertain."""
+
+    temperature: float
+    second: float
+    clip: float
+
+    @classmethod
+    def fit(cls, predictions: Sequence[Prediction], truth: NDArray[np.int64]) -> "_Calibration":
+        rows = [_log_rows(prediction) for prediction in predictions]
+        found = fit_temperature(rows, truth)
+        calibrated = [apply_temperature(part, found) for part in rows]
+        lengths = [len(part) for part in rows]
+        clips = np.stack([part.mean(0) for part in calibrated])
+        return cls(
+            found,
+            _margin(np.concatenate(calibrated), np.repeat(truth, lengths)),
+            _margin(clips, truth),
+        )
+
+    def apply(self, prediction: Prediction) -> Prediction:
+        """Divide the log-probabilities; arousal and valence are sums over quadrants."""
+        quadrant = apply_temperature(
+            np.log(np.maximum(prediction.quadrant, SMALLEST)), self.temperature
+        )
+        signs = np.array([signs_of(name) for name in QUADRANT.classes], float)
+        positive = quadrant @ signs
+        pairs = np.stack([1 - positive, positive], -1).astype(np.float32)
+        return replace(
+            prediction,
+            quadrant=quadrant.astype(np.float32),
+            arousal=pairs[:, 0],
+            valence=pairs[:, 1],
+            model=replace(
+                prediction.model, min_margin_second=self.second, min_margin_clip=self.clip
+            ),
+        )
+
+
+class Runs:
+    """The runs of one recipe: `fold-K-seed-S/model.onnx`, not calibrated.
+
+    Args:
+        folder: that holds them.
+        calibration_set: the clips on whose other folds each run is calibrated.
+        store: where predictions are kept.
+
+    Raises:
+        SubjectError: the folder holds no runs.
+    """
+
+    trained_on: Sequence[str] = ()
+
+    def __init__(self, folder: Path, calibration_set: TestSet, store: PredictionStore):
+        self.name = folder.resolve().name
+        self._store = store
+        self._set = calibration_set
+        self._models: dict[tuple[int, str], Predictor] = {}
+        for path in sorted(folder.glob("fold-*-seed-*/model.onnx")):
+            if found := re.fullmatch(r"fold-(\d+)-seed-(\d+)", path.parent.name):
+                self._models[int(found[2]), found[1]] = Predictor(path)
+        if not self._models:
+            raise SubjectError(f"{folder}: no runs (fold-K-seed-S/model.onnx)")
+        self.seeds = sorted({seed for seed, _ in self._models})
+
+    def cases(self, test_set: TestSet, seed: int, change: Change = unchanged) -> Iterator[Case]:
+        """Predict each clip by the run that left out its fold, or by every run if it has none."""
+        for case_fold, predictor in self._of_seed(seed):
+            calibration = self._calibrations[seed, case_fold]
+            for clip in test_set.clips:
+                if not test_set.in_folds or clip.split == case_fold:
+                    prediction = self._store.predict(predictor, clip.path, change)
+                    yield Case(clip, calibration.apply(prediction))
+
+    def generated(self, seed: int, name: str, samples: Samples) -> Iterator[Prediction]:
+        """Predict generated samples by every run."""
+        for fold, predictor in self._of_seed(seed):
+            prediction = self._store.predict_samples(predictor, name, samples)
+            yield self._calibrations[seed, fold].apply(prediction)
+
+    def _of_seed(self, seed: int) -> list[tuple[str, Predictor]]:
+        return [(fold, model) for (number, fold), model in self._models.items() if number == seed]
+
+    @cached_property
+    def _calibrations(self) -> dict[tuple[int, str], _Calibration]:
+        """Fit each run's calibration on what the other runs of its seed predict.
+
+        A single run of a seed is calibrated on its own fold, for want of another.
+        """
+        fitted = {}
+        for seed in self.seeds:
+            cases = [
+                Case(clip, self._store.predict(predictor, clip.path))
+                for fold, predictor in self._of_seed(seed)
+                for clip in self._set.clips
+                if clip.split == fold
+            ]
+            truth = quadrants(self._set, [case.clip for case in cases])
+            for fold, _ in self._of_seed(seed):
+                others = [k for k, case in enumerate(cases) if case.clip.split != fold]
+                chosen = others or list(range(len(cases)))
+                predictions = [cases[k].prediction for k in chosen]
+                fitted[seed, fold] = _Calibration.fit(predictions, truth[chosen])
+        return fitted
+
+
+def open_subject(
+    given: str, store: PredictionStore, calibration_set: Callable[[], TestSet]
+) -> Model | Runs:
+    """Open a shipped model by its name, an ONNX file, or a folder of runs.
+
+    Raises:
+        ModelError: the file is not a model.
+        SubjectError: there is no such model, file or folder, or no runs in it.
+    """
+    shipped = {model.name: model.path for model in registry.models()}
+    path = shipped.get(given, Path(given))
+    if path.is_dir():
+        return Runs(path, calibration_set(), store)
+    if not path.is_file():
+        names = ", ".join(shipped)
+        raise SubjectError(f"{given}: no such file or folder, nor one of the models {names}")
+    return Model(path, path.stem, store)
+
+
+def _metadata(path: Path) -> dict[str, list[str]]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    found = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+    assert isinstance(found, dict)
+    return found
+
+
+def _log_rows(prediction: Prediction) -> NDArray[np.float64]:
+    """Log-probabilities of the quadrants in the seconds that count for the clip."""
+    counted = ~prediction.silent if not prediction.silent.all() else np.ones(len(prediction), bool)
+    rows: NDArray[np.float64] = np.log(
+        np.maximum(prediction.quadrant[counted].astype(np.float64), SMALLEST)
+    )
+    return rows
+
+
+def _margin(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Least margin among the most certain 70 %."""
+    points = risk_coverage(probabilities, truth)
+    return next(point.margin for point in points if point.coverage == TARGET_COVERAGE)

@@ -1,0 +1,206 @@
+"""Linear regressions on the teachers' values, with the same folds as the networks.
+
+Each teacher has a regression of its own on standardised means over a clip, and the regressions are
+averaged: probabilities of logistic regressions, standardised estimates of ridge regressions.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from experiments.data import SOUNDFONTS, Bars, emopia_scores
+from experiments.scoring import Outputs
+from experiments.subjects import SubjectError
+from experiments.test_sets import TestSet, class_truth, quadrants
+from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
+from quadpred.train.corpora import Clip
+
+__all__ = ["TEACHERS", "TeacherRegression"]
+
+Array = NDArray[np.float64]
+
+TEACHERS = ("yam", "mus", "fcn")
+"""Keys of the extracted values: YAMNet, musicnn, the two FCN taggers."""
+
+LOGISTIC_C = 0.01
+RIDGE_ALPHAS = np.logspace(1, 5, 9)
+# Within pieces: musicnn's patches of 2.992 s, averaged over 12 s.
+PATCH_SECONDS = 2.992
+WINDOW = 12.0  # seconds
+DYNAMICS_ALPHA = 3000.0
+DYNAMICS_DELAY = 4  # seconds from the music to the ratings that it is fitted to
+
+
+class TeacherRegression:
+    """Regressions on extracted values.
+
+    Args:
+        values: the folder that `python -m experiments.teachers` wrote: `SET/CLIP.npz`.
+        data: the folder of corpora.
+    """
+
+    name = "teachers"
+    seeds = (0,)
+    trained_on: Sequence[str] = ()
+
+    def __init__(self, values: Path, data: Path):
+        self._folder = values
+        self._data = data
+
+    def outputs(self, test_set: TestSet) -> Outputs:
+        """Predict every clip by regressions on the other folds, or on EMOPIA's `train` split.
+
+        Raises:
+            SubjectError: the values of a clip are missing.
+        """
+        clips = test_set.clips
+        features = self._features(test_set.name, [test_set.corpus.name(clip) for clip in clips])
+        if test_set.scale is not None:
+            ratings = np.array([test_set.corpus.ratings[clip.path] for clip in clips])
+            estimates = np.zeros_like(ratings)
+            for train, test in _splits(clips):
+                estimates[test] = _ridge(features, ratings, train, test)
+            seconds = self._dynamics(test_set) if test_set.corpus.bars else []
+            return Outputs(clips, {}, estimates, seconds)
+        if test_set.in_folds:
+            labels = quadrants(test_set, clips)
+            folds = _splits(clips)
+        else:
+            train_clips, train_features = self._emopia_train()
+            features = {
+                key: np.concatenate([train_features[key], features[key]]) for key in TEACHERS
+            }
+            clips = (*train_clips, *clips)
+            labels = np.array([QUADRANT.classes.index(clip.quadrant) for clip in clips])
+            inside = np.arange(len(clips)) < len(train_clips)
+            folds = iter([(inside, ~inside)])
+        probabilities = {head.name: np.zeros((len(clips), len(head.classes))) for head in HEADS}
+        scored = np.zeros(len(clips), bool)
+        for train, test in folds:
+            scored |= test
+            for head, truth in class_truth(labels).items():
+                probabilities[head][test] = _logistic(features, truth, train, test)
+        probabilities = {head: rows[scored] for head, rows in probabilities.items()}
+        estimates = np.stack([probabilities[axis.name][:, 1] for axis in (AROUSAL, VALENCE)], -1)
+        chosen = [clip for clip, is_scored in zip(clips, scored, strict=True) if is_scored]
+        return Outputs(chosen, probabilities, estimates)
+
+    def _read(self, folder: str, name: str, teacher: str) -> Array:
+        path = self._folder / folder / f"{name}.npz"
+        try:
+            with np.load(path) as archive:
+                values: Array = archive[teacher].astype(np.float64)
+        except (OSError, KeyError) as error:
+            raise SubjectError(
+                f"{path}: no values of {teacher!r} ({type(error).__name__}); run"
+                " python -m experiments.teachers"
+            ) from None
+        return values
+
+    def _features(self, folder: str, names: Sequence[str]) -> dict[str, Array]:
+        """Mean values of clips by teacher, each of shape (clips, values)."""
+        return {
+            teacher: np.stack([self._read(folder, name, teacher).mean(0) for name in names])
+            for teacher in TEACHERS
+        }
+
+    def _emopia_train(self) -> tuple[list[Clip], dict[str, Array]]:
+        """EMOPIA's `train` split, each clip with the soundfonts of which there are values."""
+        clips, parts = [], []
+        for soundfont in SOUNDFONTS:
+            folder = f"emopia-{soundfont}"
+            listed = [
+                clip
+                for clip in emopia_scores(self._data, "train")
+                if (self._folder / folder / f"{clip.path.stem}.npz").is_file()
+            ]
+            if listed:
+                clips += listed
+                parts.append(self._features(folder, [clip.path.stem for clip in listed]))
+        if not clips:
+            raise SubjectError(f"{self._folder}: no values of EMOPIA's train split")
+        return clips, {key: np.concatenate([part[key] for part in parts]) for key in TEACHERS}
+
+    def _dynamics(self, test_set: TestSet) -> list[Array]:
+        """Arousal and valence per second from musicnn's patches, fitted within other pieces."""
+        clips, corpus = test_set.clips, test_set.corpus
+        pieces = [
+            _per_second(self._read(test_set.name, corpus.name(clip), "mus")) for clip in clips
+        ]
+        pieces = [piece - piece.mean(0) for piece in pieces]
+        targets = [
+            _ratings_per_second(corpus.bars[clip.path], len(piece))
+            for clip, piece in zip(clips, pieces, strict=True)
+        ]
+        predicted: list[Array] = [np.empty(0)] * len(clips)
+        for train, test in _splits(clips):
+            model = make_pipeline(StandardScaler(), Ridge(DYNAMICS_ALPHA))
+            chosen = np.flatnonzero(train)
+            model.fit(
+                np.concatenate([pieces[k] for k in chosen]),
+                np.concatenate([targets[k] for k in chosen]),
+            )
+            for k in np.flatnonzero(test):
+                predicted[k] = model.predict(pieces[k])
+        return predicted
+
+
+def _splits(clips: Sequence[Clip]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Masks of training and test clips for each fold."""
+    folds = np.array([clip.split for clip in clips])
+    for fold in np.unique(folds):
+        yield folds != fold, folds == fold
+
+
+def _ridge(
+    features: dict[str, Array],
+    ratings: Array,
+    train: NDArray[np.bool_],
+    test: NDArray[np.bool_],
+) -> Array:
+    """Average of the teachers' estimates, in standard deviations of the training clips."""
+    total = np.zeros((int(test.sum()), ratings.shape[1]))
+    scale = StandardScaler().fit(ratings[train])
+    for values in features.values():
+        model = make_pipeline(StandardScaler(), RidgeCV(RIDGE_ALPHAS, alpha_per_target=True))
+        model.fit(values[train], scale.transform(ratings[train]))
+        total += model.predict(values[test])
+    return total / len(features)
+
+
+def _logistic(
+    features: dict[str, Array],
+    truth: NDArray[np.int64],
+    train: NDArray[np.bool_],
+    test: NDArray[np.bool_],
+) -> Array:
+    """Average of the teachers' probabilities."""
+    parts = []
+    for values in features.values():
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=LOGISTIC_C, max_iter=2000))
+        parts.append(model.fit(values[train], truth[train]).predict_proba(values[test]))
+    return np.mean(parts, 0)
+
+
+def _per_second(patches: Array) -> Array:
+    """Mean of the patches within 12 s about the middle of each second."""
+    centres = (np.arange(len(patches)) + 0.5) * PATCH_SECONDS
+    seconds = np.arange(max(1, int(len(patches) * PATCH_SECONDS))) + 0.5
+    near = np.abs(seconds[:, None] - centres) <= WINDOW / 2
+    near[np.arange(len(seconds)), np.abs(seconds[:, None] - centres).argmin(1)] = True
+    weights = near / near.sum(1, keepdims=True)
+    means: Array = weights @ patches
+    return means
+
+
+def _ratings_per_second(bars: Bars, seconds: int) -> Array:
+    """Ratings of the bar that sounds after the listeners' delay, less their mean per piece."""
+    times = np.arange(seconds) + 0.5 + DYNAMICS_DELAY
+    bar = np.clip(np.searchsorted(bars.start, times, "right") - 1, 0, len(bars.start) - 1)
+    ratings = np.stack([bars.arousal, bars.valence], -1)[bar]
+    return np.asarray(ratings - ratings.mean(0))

@@ -1,0 +1,1 @@
+"""Pretrained networks for distillation; their weights are not part of this repository."""

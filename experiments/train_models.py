@@ -1,0 +1,201 @@
+"""Train the shipped models: distillation once per speech encoder, then fine-tuning per fold.
+
+    python -m experiments.train_models DATA RUNS [--speech LANGUAGE] [--folds 0,1] [--seeds 0]
+
+RUNS holds what `experiments.prepare` made (`audio/`, `teachers/`) and takes the runs. Finished runs
+are kept, so an interrupted command continues.
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.data import emotify, film, four_quadrants
+from experiments.data.labelled import FOLDS, Corpus
+from quadpred import registry
+from quadpred.train.corpora import Clip, DataSheet, Manifest, in_folds, read_table
+from quadpred.train.data.log_mels import LogMels
+from quadpred.train.export import export
+from quadpred.train.recipe import Recipe
+from quadpred.train.transfer import transfer
+
+FINETUNE = Path(__file__).with_name("finetune.toml")
+UNLABELLED = ("mirex", "n2m", "gems", "asap", "free")
+SPEECH = ("english", "mandarin", "mixed")
+AUDIO = {".flac", ".mp3", ".ogg", ".wav"}
+
+
+def labelled(data: Path, runs: Path) -> list[Manifest]:
+    """Manifests of all labelled music; what has no fold stays in training in every run."""
+    return [
+        _with_ratings(four_quadrants(data), runs, "4q"),
+        _with_ratings(film(data), runs, "film"),
+        _with_ratings(emotify(data), runs, "emotify20"),
+        emopia(data, runs),
+        *(vgmidi(data, runs, soundfont) for soundfont in ("tim", "fluid")),
+        *memomusic(runs),
+    ]
+
+
+def _with_ratings(corpus: Corpus, runs: Path, name: str) -> Manifest:
+    """Put the ratings into the clips, and name the teacher's archive."""
+    manifest, ratings = corpus.manifest, corpus.ratings
+    clips = (
+        replace(clip, arousal=ratings[clip.path].arousal, valence=ratings[clip.path].valence)
+        if clip.path in ratings
+        else clip
+        for clip in manifest.clips
+    )
+    return Manifest(tuple(clips), _taught(manifest.sheet, runs, name))
+
+
+def _taught(sheet: DataSheet, runs: Path, name: str) -> DataSheet:
+    archive = runs / "teachers" / f"{name}.npz"
+    return replace(sheet, teacher=str(archive) if archive.is_file() else "")
+
+
+def emopia(data: Path, runs: Path) -> Manifest:
+    """EMOPIA's published training split, rendered with two soundfonts in turn."""
+    rows = read_table(data / "music_piano/emopia/labels.csv")
+    clips = []
+    for number, row in enumerate(rows):
+        path = (
+            runs / "audio/emopia" / f"{Path(row['file']).stem}.{('fluid', 'tim')[number % 2]}.flac"
+        )
+        if row["split"] == "train" and path.is_file():
+            clips.append(Clip(path, row["song"], "train", row["quadrant"]))
+    sheet = DataSheet(
+        "EMOPIA", "", "CC BY-NC-SA 4.0", "Hung et al. 2021: pop piano, rendered by FluidSynth"
+    )
+    return Manifest(tuple(clips), _taught(sheet, runs, "emopia"))
+
+
+def vgmidi(data: Path, runs: Path, soundfont: str) -> Manifest:
+    """VGMIDI rendered with one soundfont: ratings per piece and per bar, folds by game."""
+    folder = data / "music_piano/vgmidi"
+    clips = [
+        Clip(
+            runs / f"audio/vgmidi_{soundfont}" / f"{Path(row['file']).stem}.flac",
+            row["game"],
+            "",
+            arousal=float(row["arousal"]),
+            valence=float(row["valence"]),
+        )
+        for row in read_table(folder / "labels.csv")
+    ]
+    sheet = DataSheet(
+        "VGMIDI, development part",
+        "",
+        "no licence stated: research only",
+        "Ferreira & Whitehead 2019: 128 pieces of game music for piano, rated per bar",
+        dynamics=str(folder / "dynamics.csv"),
+    )
+    return Manifest(in_folds(clips, FOLDS, 0), _taught(sheet, runs, f"vgmidi_{soundfont}"))
+
+
+def memomusic(runs: Path) -> list[Manifest]:
+    """Piano pieces with one rating of arousal and valence each; never scored."""
+    rows = read_table(runs / "audio/memomusic.csv")
+    kinds = {"1": "Classic", "2": "Pop", "3": "Yanni"}
+    ratings = {}
+    for row in rows:
+        number = row["url"].rsplit("/", 1)[-1].removesuffix(".mp3")
+        ratings[f"{kinds[row['type'].strip()]}_{number}"] = (
+            float(row["arousal"]),
+            float(row["valence"]),
+        )
+    manifests = []
+    for name in ("memo", "memomp3"):
+        clips = []
+        for path in _recordings(runs, name):
+            key = path.stem.split(" ")[0]
+            if key in ratings:
+                arousal, valence = ratings[key]
+                clips.append(Clip(path, key, "train", arousal=arousal, valence=valence))
+        sheet = DataSheet("MemoMusic", "", "none stated: research only", "180 piano pieces, rated")
+        manifests.append(Manifest(tuple(clips), _taught(sheet, runs, name)))
+    return manifests
+
+
+def unlabelled(runs: Path) -> list[Manifest]:
+    """Manifests of the music for distillation alone; none of it is scored."""
+    manifests = []
+    for name in UNLABELLED:
+        sheet = _taught(DataSheet(f"Music for distillation: {name}"), runs, name)
+        clips = tuple(Clip(path, path.stem, "train") for path in _recordings(runs, name))
+        if clips and sheet.teacher:
+            manifests.append(Manifest(clips, sheet))
+    return manifests
+
+
+def _recordings(runs: Path, name: str) -> list[Path]:
+    return sorted(p for p in (runs / "audio" / name).iterdir() if p.suffix in AUDIO)
+
+
+def speech_clips(data: Path) -> list[Manifest]:
+    """Speech as an example of audio that is not music, for outlier exposure."""
+    return [
+        Manifest(
+            tuple(Clip(path, path.stem, "train") for path in sorted(folder.rglob("*.ogg"))[:60]),
+            DataSheet(folder.name),
+        )
+        for folder in (data / "speech_english", data / "speech_mandarin")
+    ]
+
+
+def distill(data: Path, runs: Path, speech: str) -> Path:
+    """Distil the teachers into an encoder that starts from speech; return the run's folder."""
+    folder = runs / f"distill-{speech}"
+    start = registry.encoder(speech).path
+    transfer(Recipe.load("distill"), unlabelled(runs), folder, start=start)
+    return folder
+
+
+def finetune(data: Path, runs: Path, speech: str, fold: int | None, seed: int) -> Path:
+    """Fine-tune on everything but one fold of every corpus, or on everything, and export."""
+    recipe = replace(Recipe.load(FINETUNE), seed=seed)
+    name = f"fold-{fold}-seed-{seed}" if fold is not None else f"all-seed-{seed}"
+    folder = runs / speech / name
+    music = [*labelled(data, runs), *unlabelled(runs)]
+    transfer(
+        recipe,
+        music,
+        folder,
+        outliers=speech_clips(data),
+        start=runs / f"distill-{speech}",
+        test=[] if fold is None else [str(fold)],
+    )
+    if not (folder / "model.onnx").is_file():
+        export(folder, folder / "model.onnx", name=name, speech=speech, music="english")
+    return folder
+
+
+def main() -> None:
+    """Train what is asked for and not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--speech", choices=SPEECH, default="english")
+    parser.add_argument("--folds", default="", help="comma-separated; empty for all music at once")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--only", choices=("distill", "log-mels"), help="stop after this step")
+    options = parser.parse_args()
+    if options.only == "log-mels":
+        _log_mels([*labelled(options.data, options.runs), *unlabelled(options.runs)])
+        return
+    distill(options.data, options.runs, options.speech)
+    if options.only:
+        return
+    folds: Sequence[int | None] = [int(k) for k in options.folds.split(",") if k] or [None]
+    for seed in map(int, options.seeds.split(",")):
+        for fold in folds:
+            finetune(options.data, options.runs, options.speech, fold, seed)
+
+
+def _log_mels(manifests: Iterable[Manifest]) -> None:
+    LogMels(Recipe.load("base").features).load([c for m in manifests for c in m.clips])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training data: recordings to log-mels, labels to targets, both to batches of augmented crops."""
