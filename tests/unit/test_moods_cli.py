@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from mutagen.flac import FLAC
 from typer.testing import CliRunner
 
 from helpers.sounds import music
@@ -149,6 +150,21 @@ def test_numbers_scales_and_comments(summary):
     run("tag", "--from", summary, "--undo", code=1)
     assert list(read_tags(song, names).values()) == [[], [], [], []]
     assert "needs a folder, or a summary" in complaint("tag", song, "--percentiles")
+
+
+def test_comments_of_others_are_kept(summary):
+    song = Path("calm.flac")
+    file = FLAC(song)
+    file["comment"] = "mine"
+    file.save()
+    content = song.read_bytes()
+    result = run("tag", "--from", summary, "--comment", code=1)
+    assert f"{song.absolute()}: calm, left out: it has another comment" in result.stdout
+    assert song.read_bytes() == content
+    run("tag", "--from", summary, "--comment", "--replace", code=1)
+    assert read_tags(song, ["COMMENT"])["COMMENT"] == ["Energy 3 - Valence 8 - calm"]
+    run("tag", "--undo", song)
+    assert song.read_bytes() == content
 
 
 def test_uncertain_files_are_tagged_when_asked():

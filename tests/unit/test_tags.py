@@ -512,7 +512,7 @@ def test_moods_in_any_kind_of_tag_are_recognised(name, made, tmp_path):
     with pytest.raises(ExistingTagError, match="has a mood already: Dark"):
         write_tags(path, HAPPY)
     if name == "ape.mp3":  # its tags are not changed
-        with pytest.raises(ExistingTagError, match="--replace does not change"):
+        with pytest.raises(ExistingTagError, match="that --replace does not change"):
             write_tags(path, HAPPY, replace=True)
     else:
         write_tags(path, HAPPY, replace=True)

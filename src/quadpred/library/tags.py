@@ -54,7 +54,15 @@ class TagError(QuadpredError):
 
 
 class ExistingTagError(TagError):
-    """A file whose mood, or another field to be written, is by another program."""
+    """A file with a field of another program, such as a mood, in the place of one to be written.
+
+    Attributes:
+        field: its name in lower case.
+    """
+
+    def __init__(self, path: Path, field: str, texts: Sequence[str], note: str = ""):
+        self.field = field.lower()
+        super().__init__(path, f"has a {self.field} already: {'; '.join(texts)}{note}")
 
 
 def write_tags(
@@ -249,15 +257,12 @@ class _Tags:
         self, others: Sequence[Item], fields: Mapping[str, Sequence[str]], *, replace: bool
     ) -> None:
         if MOOD in fields and any(self._container.fixed):
-            moods = "; ".join(self._container.fixed)
-            raise ExistingTagError(
-                self._path, f"has a mood already: {moods} (in tags that --replace does not change)"
-            )
+            note = " (in APEv2 or other tags that --replace does not change)"
+            raise ExistingTagError(self._path, MOOD, self._container.fixed, note)
         for name in fields:
             texts = [text for item in others if item.name == name for text in item.texts]
             if any(texts) and not (replace or name in self._mine or name.startswith(_OWN)):
-                what = f"a {name.lower()}"
-                raise ExistingTagError(self._path, f"has {what} already: {'; '.join(texts)}")
+                raise ExistingTagError(self._path, name, texts)
 
     def _read_record(self) -> _Record | None:
         texts = self.texts(UNDO)
