@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from quadpred import __version__
 from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
+from quadpred.names import escape_name
 from quadpred.prediction import Prediction
 
 __all__ = [
@@ -55,10 +56,10 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "quadpred": __version__,
-        "source": _unicode(prediction.source),
+        "source": escape_name(prediction.source),
         "duration": round(prediction.duration, _DIGITS),
         "model": {
-            "name": _unicode(model.name),
+            "name": escape_name(model.name),
             "sha256": model.sha256,
             "speech": model.speech,
             "music": model.music,
@@ -270,8 +271,3 @@ def _real(path: Path) -> Path:
 def _rounded(array: NDArray[np.float32]) -> list[Any]:
     rounded: list[Any] = array.astype(np.float64).round(_DIGITS).tolist()
     return rounded
-
-
-def _unicode(name: str) -> str:
-    """Escape the bytes of a file name that are not UTF-8, which JSON cannot hold."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
+from quadpred.names import unescape_name
 from quadpred.prediction import Prediction
 
 __all__ = ["Clip", "LibraryError", "clip_of", "read_library"]
@@ -115,7 +116,7 @@ def _clip(row: Mapping[str, Any], number: int) -> Clip:
     try:
         clip = Clip(
             path=str(row["path"]),
-            file=str(row["file"]),
+            file=unescape_name(str(row["file"])),
             duration=float(row["duration"]),
             quadrant=row["quadrant"],
             arousal=float(row["arousal"]),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from quadpred import __version__
 from quadpred.annotations import write_audacity, write_jams
-from quadpred.audio import AudioError, AudioWarning
+from quadpred.audio import AudioError, AudioWarning, open_regular
 from quadpred.batch import BatchError
 from quadpred.batch.discovery import Recording
 from quadpred.batch.ledger import Output, Record, Stamp, output_of, stamp_of
@@ -225,13 +225,9 @@ def process(task: Task, predictor: Predictor, settings: Settings) -> Outcome:
 
 def _process(task: Task, predictor: Predictor, settings: Settings) -> Done:
     recording = task.recording
-    try:
+    with open_regular(recording.path) as file:
         stamp, started = stamp_of(recording.path), time.time()
-        with open(recording.path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        predictor.predict(recording.path)  # says in words why it cannot be read
-        raise
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     kept = stamp if started - stamp[2] / 1e9 > _TICK and os.name == "posix" else None
     if task.known is not None and sha256 == task.known.sha256:
         return Done(recording, sha256, kept, task.known)

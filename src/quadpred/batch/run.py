@@ -12,10 +12,11 @@ from typing import Any, Protocol, Self
 
 from quadpred.batch import BatchError, tables
 from quadpred.batch.clip import FORMATS, Done, Outcome, Settings, Task, target
-from quadpred.batch.discovery import Found, Recording, Shard, natural_key, unicode
+from quadpred.batch.discovery import Found, Recording, Shard, natural_key
 from quadpred.batch.ledger import FOLDER, Ledger, Record, output_of, stamp_of
 from quadpred.batch.workers import Workers
 from quadpred.formats import SECOND_COLUMNS, check_target
+from quadpred.names import escape_name
 
 __all__ = ["Engine", "Progress", "Report", "engine", "run", "scratch"]
 
@@ -109,6 +110,8 @@ def run(
     names = frozenset(recording.name for recording in found.recordings)
     progress = Progress(len(names) + len(found.errors), failed=len(found.errors))
     report = Report(progress, dict(found.errors))
+    for note in found.notes:
+        say(note)
     for name, reason in found.errors.items():
         say(f"{name}: {reason}")
     with Ledger(settings.output, shard, names, len(SECOND_COLUMNS)) as ledger:
@@ -254,18 +257,18 @@ def _write_tables(
 
     def rows() -> Iterator[dict[str, Any]]:
         for recording, record in finished():
-            file = unicode(recording.path)
-            yield {"path": unicode(recording.name), **record.row, "file": file}
+            file = escape_name(recording.path)
+            yield {"path": escape_name(recording.name), **record.row, "file": file}
 
     output = settings.output
-    reasons = {unicode(name): reason for name, reason in errors.items()}
+    reasons = {escape_name(name): reason for name, reason in errors.items()}
     failures = (
         {"path": path, "reason": reasons[path]} for path in sorted(reasons, key=natural_key)
     )
     written = tables.write_summary(rows(), output, shard)
     written += tables.write_errors(failures, output, shard)
     if settings.seconds:
-        clips = ((unicode(each.name), ledger.seconds(record)) for each, record in finished())
+        clips = ((escape_name(each.name), ledger.seconds(record)) for each, record in finished())
         written += tables.write_seconds(clips, output, shard)
     if shard.count > 1:
         written += tables.merge(output, shard)
