@@ -1,4 +1,4 @@
-# quadpred in a container, with ffmpeg for the formats that libsndfile does not read.
+# quadpred in a container. PyAV's wheel brings the decoders; nothing else is installed.
 #
 #   docker build -t quadpred .
 #   mkdir -p out
@@ -16,7 +16,7 @@
 # The server must listen at 0.0.0.0, since 127.0.0.1 would be the container's own; that only this
 # machine reaches it is then up to -p 127.0.0.1:…, hence --no-auth. To let others in, publish the
 # port to them and give a token instead: -e QUADPRED_TOKEN=…, 16 characters or more. --init buries
-# the decoders of workers that were killed.
+# the processes that killed workers leave.
 
 FROM python:3.12-slim AS build
 WORKDIR /src
@@ -31,9 +31,9 @@ COPY src ./src
 RUN pip install --no-cache-dir --no-deps --prefix=/install .
 
 FROM python:3.12-slim
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends ffmpeg \
-    && rm -rf /var/lib/apt/lists/*
+# PyAV's wheel (BSD-3) bundles FFmpeg (LGPL 3) with x264 and x265 (GPL 2), which quadpred (MIT) does
+# not use.
+LABEL org.opencontainers.image.licenses="MIT AND BSD-3-Clause AND LGPL-3.0-or-later AND GPL-2.0-or-later"
 # The base image ships the standard library without bytecode, and the unprivileged user could not
 # keep any: compiled here once, not at each start. pip compiles what it installs.
 RUN python -m compileall -q -x 'site-packages|lib2to3|idlelib|/tests?/' /usr/local/lib/python3.12

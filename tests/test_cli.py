@@ -581,7 +581,7 @@ def test_help_starts_lean(args):
     assert result.returncode == 0
     loaded = {name.partition(".")[0] for name in result.stderr.split()}
     assert "typer" in loaded
-    assert not loaded & {"numpy", "soundfile", "onnxruntime", "matplotlib", "torch"}
+    assert not loaded & {"numpy", "av", "onnxruntime", "matplotlib", "torch"}
 
 
 def test_predicting_without_a_picture_is_lean(clip, weights):

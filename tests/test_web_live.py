@@ -95,7 +95,7 @@ def test_rows_come_while_it_plays(client: httpx.Client) -> None:
         ("", ['{"sample_rate": 8000}', b"\0"], "32-bit"),
         ("", ['{"sample_rate": 8000}', '{"go": true}'], "samples, or stop"),
         ("", ['{"sample_rate": 8000}', np.float32([math.nan]).tobytes()], "finite"),
-        ("", ['{"sample_rate": 8000}', '{"stop": true}'], "there are none"),
+        ("", ['{"sample_rate": 8000}', '{"stop": true}'], "none were received"),
     ],
 )
 def test_what_is_no_sound(

@@ -358,5 +358,6 @@ def _live(blocks: Iterable[Array], rate: int, sample_rate: int) -> Iterator[Arra
             frame = _frame(block[:, None], rate)
             graph = graph or _Graph(frame, None, sample_rate, 0)
             yield from graph.blocks([frame])
-    if graph:
-        yield from graph.blocks([None])
+    if graph is None:
+        raise AudioError(_SAMPLES, "none were received")
+    yield from graph.blocks([None])

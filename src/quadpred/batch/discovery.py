@@ -121,9 +121,9 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
     """List the recordings of files, folders, playlists and of standard input.
 
     A folder is searched with all that it holds, except hidden files, hidden folders and those in
-    which systems keep what was deleted. Links are followed, but nothing is found twice. In one folder
-    given alone, names are relative to it; else they are the paths as given, without a leading
-    slash.
+    which systems keep what was deleted. Links are followed, but nothing is found twice. In one
+    folder given alone, names are relative to it; else they are the paths as given, without a
+    leading slash.
 
     Args:
         paths: what was given; "-" stands for `listed`.
@@ -238,7 +238,8 @@ class _Search:
 
     def _passed_over(self, entry: os.DirEntry[str]) -> bool:
         """Count an entry that is skipped, and return whether it is."""
-        folder = entry.is_dir()
+        # A link that leads to itself has no status.
+        folder = os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
         if entry.name.startswith("."):
             self.skipped["hidden"] += 1
         elif folder and entry.name.lower() in _SYSTEM:
