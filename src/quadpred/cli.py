@@ -81,6 +81,9 @@ app.command()(serve)
 
 def main() -> None:
     """Run the command line."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in sys.stdout, sys.stderr:
         with suppress(AttributeError):  # not a stream of characters
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
