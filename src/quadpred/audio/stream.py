@@ -102,7 +102,7 @@ def _power(pieces: Iterable[Array]) -> NDArray[np.float64]:
 
 
 def _cancels(power: NDArray[np.float64]) -> bool:
-    """Tell whether channels cancel each other, or whether only their mean is silent."""
+    """Return whether channels cancel each other, or only their mean is silent."""
     mix, channels = power[0], power[1:]
     quiet = mix < SILENCE**2 <= channels.max()
     return bool(quiet or mix < _COHERENCE * channels.sum() / len(channels) ** 2)
@@ -161,7 +161,11 @@ def _mono(frames: Iterable["AudioFrame"], sample_rate: int, name: str) -> Iterat
         if graph is None or same is None or channel != graph.channel:
             if graph is not None:
                 yield from graph.blocks([None])
-            graph = _Graph(group[0], channel, sample_rate, _BLOCK)
+            try:
+                graph = _Graph(group[0], channel, sample_rate, _BLOCK)
+            except (OSError, ValueError):  # as which PyAV's errors come
+                layout = group[0].layout.name
+                raise AudioError(name, f"its channels cannot be mixed ({layout})") from None
         yield from graph.blocks(group)
     if graph is not None:
         yield from graph.blocks([None])
