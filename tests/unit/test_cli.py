@@ -571,7 +571,7 @@ def test_help_starts_lean(args):
     assert result.returncode == 0
     loaded = {name.partition(".")[0] for name in result.stderr.split()}
     assert "typer" in loaded
-    assert not loaded & {"numpy", "soundfile", "onnxruntime", "matplotlib", "torch"}
+    assert not loaded & {"numpy", "av", "onnxruntime", "matplotlib", "torch"}
 
 
 @pytest.mark.slow

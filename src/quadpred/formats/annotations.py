@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from quadpred import __version__
-from quadpred.files import as_unicode
+from quadpred.files import escape_name
 from quadpred.formats.documents import dump
 from quadpred.formats.rows import DIGITS
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
@@ -67,7 +67,7 @@ def write_jams(prediction: Prediction, file: BinaryIO) -> None:
     content = {
         "annotations": [annotation],
         "file_metadata": {
-            "title": PurePath(as_unicode(prediction.source)).name,
+            "title": PurePath(escape_name(prediction.source)).name,
             "artist": "",
             "release": "",
             "duration": duration,

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from numpy.typing import NDArray
 
 from quadpred import __version__
-from quadpred.files import as_unicode
+from quadpred.files import escape_name
 from quadpred.formats.rows import DIGITS, blocks, rounded
 from quadpred.labels import HEADS
 from quadpred.prediction import Prediction
@@ -45,11 +45,11 @@ def _whole(prediction: Prediction) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "quadpred": __version__,
-        "source": as_unicode(prediction.source),
+        "source": escape_name(prediction.source),
         "duration": round(prediction.duration, DIGITS),
         "damage": prediction.damage,
         "model": {
-            "name": as_unicode(model.name),
+            "name": escape_name(model.name),
             "sha256": model.sha256,
             "speech": model.speech,
             "music": model.music,
