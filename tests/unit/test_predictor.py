@@ -176,11 +176,7 @@ def test_live_row_comes_with_the_next_samples(predictor: Predictor) -> None:
 
 
 def test_live_samples_that_are_none(predictor: Predictor) -> None:
-<<<<<<< HEAD:tests/unit/test_predictor.py
-    with pytest.raises(AudioError, match="not one sample"):
-=======
     with pytest.raises(AudioError, match="none were received"):
->>>>>>> decoder:tests/test_predictor.py
         list(predictor.listen([], RATE))
     with pytest.raises(AudioError, match="not finite"):
         list(predictor.listen([np.full(RATE, np.nan, np.float32)], RATE))

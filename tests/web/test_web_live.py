@@ -105,11 +105,7 @@ def test_rows_arrive_during_playback(client: httpx.Client) -> None:
         ("", ['{"sample_rate": 8000}', b"\0"], "32-bit"),
         ("", ['{"sample_rate": 8000}', '{"go": true}'], "send samples, or"),
         ("", ['{"sample_rate": 8000}', np.float32([math.nan]).tobytes()], "finite"),
-<<<<<<< HEAD:tests/web/test_web_live.py
-        ("", ['{"sample_rate": 8000}', '{"stop": true}'], "not one sample"),
-=======
         ("", ['{"sample_rate": 8000}', '{"stop": true}'], "none were received"),
->>>>>>> decoder:tests/test_web_live.py
     ],
 )
 def test_invalid_messages(

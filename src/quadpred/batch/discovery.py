@@ -120,7 +120,7 @@ def natural_key(name: str) -> tuple[list[list[str | int]], str]:
 
 
 def is_collection(path: str) -> bool:
-    """Return whether a path stands for several recordings: a folder, a playlist, or the list `-`."""
+    """Return whether a path stands for several recordings: a folder, a playlist, or `-`."""
     return path == LIST or is_playlist(path) or os.path.isdir(path)
 
 
