@@ -26,7 +26,7 @@ def outcomes(tmp_path):
     def process(*names, count=2, timeout=60.0, kind=Unreliable):
         settings = settings_of(tmp_path / "out", kind=kind)
         tasks = [Task(Recording(name, str(record(tmp_path / f"{name}.wav")))) for name in names]
-        with Workers(count, settings, timeout=patience) as workers:
+        with Workers(count, settings, timeout=timeout) as workers:
             groups = list(workers.run(iter(tasks)))
         return {outcome.recording.name: outcome for group in groups for outcome in group}
 
