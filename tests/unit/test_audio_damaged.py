@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from decoded import RATE, assert_tone, read, read_warned
-from sounds import music, tone
+
+from helpers.decoded import RATE, assert_tone, read, read_warned
+from helpers.sounds import music, tone
 
 MISSING = r"decoded \d+\.\d+ (of \d+\.\d+ )?seconds, (the rest|more) is damaged or missing"
 

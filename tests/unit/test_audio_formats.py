@@ -5,9 +5,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from decoded import RATE, assert_tone, id3, read
-from sounds import music, tone
 
+from helpers.decoded import RATE, assert_tone, id3, read
+from helpers.sounds import music, tone
 from quadpred.audio import probe, read_blocks
 from quadpred.audio import stream as audio_stream
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import soxr
-from decoded import RATE, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sounds import music, tone
 
+from helpers.decoded import RATE, read
+from helpers.sounds import music, tone
 from quadpred.audio import AudioError, AudioReader, AudioWarning, live_blocks, sample_blocks
 
 
