@@ -61,7 +61,7 @@ def main() -> None:
 
         from quadpred import Predictor
 
-        model, predictor = paper_pipeline.network(), Predictor.of_languages()
+        model, predictor = paper_pipeline.network(), Predictor.load()
         programs: dict[str, Callable[[], object]] = {
             "paper's pipeline": lambda: paper_pipeline.predict(model, str(mp3)),
             "quadpred": lambda: predictor.predict(mp3),

@@ -33,7 +33,7 @@ print(json.dumps(min(spent)))
 PROGRAMS = {
     "quadpred": """
 from quadpred import Predictor
-predictor = Predictor.of_languages()
+predictor = Predictor.load()
 run = lambda: predictor.predict(path)
 """,
     "VibeNet": """

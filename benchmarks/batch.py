@@ -48,7 +48,7 @@ def two_workers(folder: Path, songs: int) -> None:
 def overhead(folder: Path, clips: int) -> None:
     music = folder_of(folder / "clips", clips, CLIP)
     single = folder_of(folder / "single", 1, CLIP)
-    predictor = Predictor.of_languages()
+    predictor = Predictor.load()
     files = [str(path) for path in music.iterdir()]
     predictor.predict(files[0])
     started = time.process_time()

@@ -95,7 +95,7 @@ def by_predictor(path: Path, count: int) -> None:
 @cache
 def load() -> Predictor:
     """Load the model once per process."""
-    return Predictor.of_languages()
+    return Predictor.load()
 
 
 def main() -> None:

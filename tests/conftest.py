@@ -1,12 +1,11 @@
 """Audio made by code, in real files."""
 
-import shutil
 import signal
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -53,16 +52,32 @@ def sound_file(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def ffmpeg(tmp_path: Path) -> Callable[..., Path]:
-    """Encode a file with ffmpeg and return the new path; the name's ending chooses the format."""
-    program = shutil.which("ffmpeg")
-    if not program:
-        pytest.skip("ffmpeg is not installed")
+def encode(tmp_path: Path) -> Callable[..., Path]:
+    """Encode samples with PyAV and return the path; the name's ending chooses the container."""
 
-    def encode(source: Path, name: str, *options: str, before: tuple[str, ...] = ()) -> Path:
+    def write(
+        name: str,
+        samples: np.ndarray,
+        rate: int,
+        codec: str,
+        *,
+        container: dict[str, str] | None = None,
+        cover: bool = False,
+        **options: str,
+    ) -> Path:
         path = tmp_path / name
-        start = [program, "-nostdin", "-v", "error", "-y", *before, "-i", f"file:{source}"]
-        subprocess.run([*start, *options, f"file:{path}"], check=True)
+        channels = 1 if samples.ndim == 1 else samples.shape[1]
+        layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
+        with av.open(path, "w", options=container) as file:
+            stream = file.add_stream(codec, rate, layout=layout, options=options)
+            pictures = file.add_stream("mpeg4", 5, width=64, height=64) if cover else None
+            if pictures:
+                picture = av.VideoFrame(64, 64, "yuv420p")
+                file.mux(pictures.encode(picture) + pictures.encode(None))
+            data = np.ascontiguousarray(samples, np.float32).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(data, format="flt", layout=layout)
+            frame.sample_rate, frame.pts = rate, 0
+            file.mux(stream.encode(frame) + stream.encode(None))
         return path
 
-    return encode
+    return write

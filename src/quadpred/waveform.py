@@ -22,15 +22,19 @@ class Waveform:
     """
 
     def __init__(self) -> None:
-        self._samples = 0  # per channel
+        self._rate = 0  # Hz
+        self._samples = 0  # per channel, at this rate
         self._taken = 0  # bins
-        self._open = np.empty((0, 2), np.float32)  # the last bin, which is not complete
+        self._open = np.empty((0, 2), np.float32)  # the last bin, if it is not complete
         self._complete: list[NDArray[np.float32]] = []
 
     def add(self, block: NDArray[np.floating[Any]], rate: int) -> None:
         """Take the next samples: shape (samples, channels), full scale 1, at `rate` Hz."""
         if not len(block):
             return
+        if rate != self._rate:  # as between the parts of a chained file
+            self._complete.append(self._open)
+            self._open, self._samples, self._rate = self._open[:0], 0, rate
         start, end = self._samples, self._samples + len(block)
         self._samples = end
         # Bin k holds the samples from ceil(k * rate / 50) on.

@@ -12,9 +12,9 @@ from helpers.libraries import counts, files, ledger_lines, predict, record, tabl
 from quadpred.batch import BatchError, clip, tables
 from quadpred.batch.discovery import Shard
 from quadpred.batch.ledger import Ledger
-from quadpred.batch.tables import SUMMARY
 from quadpred.formats import FORMATS
-from quadpred.library.summary import read_library, unescape_cell
+from quadpred.labels import QUADRANT
+from quadpred.library.summary import COLUMNS, read_summary, unescape_cell
 from quadpred.predictor import Predictor
 
 
@@ -47,18 +47,18 @@ def test_the_summary_has_a_row_a_clip(library, out):
     assert [row["path"] for row in rows] == ["a.mp3", "a.wav", "rock/b.flac"]
     predictor = Predictor(out.parent / "tiny-0.onnx")
     for row in rows:
-        assert tuple(row) == tuple(SUMMARY)
+        assert tuple(row) == tuple(COLUMNS)
         assert row["file"] == str(library / row["path"])
         prediction = predictor.predict(row["file"])
         means = prediction.means()
         assert float(row["duration"]) == prediction.duration
         assert row["quadrant"] == prediction.winner
         for name in ("Q1", "Q2", "Q3", "Q4"):
-            assert float(row[name.lower()]) == pytest.approx(means["quadrant"][name], abs=1e-6)
+            assert float(row[name]) == pytest.approx(means["quadrant"][name], abs=1e-6)
         for name in ("arousal", "valence"):
             assert float(row[name]) == pytest.approx(means[name]["positive"], abs=1e-6)
         assert float(row["confidence"]) == pytest.approx(prediction.confidence, abs=1e-6)
-        assert row["uncertain"] == str(prediction.unsure).lower()
+        assert row["uncertain"] == str(prediction.uncertain).lower()
         assert (row["model"], row["version"]) == ("tiny", quadpred.__version__)
     assert len({row["sha256"] for row in rows}) == 3
     assert table(out / "errors.csv") == []
@@ -68,8 +68,14 @@ def test_parquet_holds_the_same_as_csv(library, out):
     parquet = pytest.importorskip("pyarrow.parquet")
     predict([library], out)
     read = parquet.read_table(out / "summary.parquet").to_pylist()
-    assert [type(value) for value in read[0].values()] == list(SUMMARY.values())
-    texts = [{name: tables._cell(row[name], SUMMARY[name]) for name in row} for row in read]
+    assert [type(value) for value in read[0].values()] == list(COLUMNS.values())
+    texts = [
+        {
+            name: str(value).lower() if value in (True, False) else str(value)
+            for name, value in row.items()
+        }
+        for row in read
+    ]
     assert texts == table(out / "summary.csv")
 
 
@@ -79,8 +85,8 @@ def test_without_pyarrow_there_is_csv(library, out, monkeypatch):
     assert files(out) == ["errors.csv", "seconds.csv", "summary.csv"]
     rows = table(out / "seconds.csv")
     assert len(rows) == 6
-    assert list(rows[0])[:3] == ["path", "time", "q1"]
-    assert rows[1]["time"] == "1"
+    assert list(rows[0])[:3] == ["path", "second", "Q1"]
+    assert rows[1]["second"] == "1"
     assert rows[1]["silent"] == "false"
 
 
@@ -88,12 +94,12 @@ def test_a_row_a_second(library, out):
     parquet = pytest.importorskip("pyarrow.parquet")
     predict([library], out, seconds=True, formats=("npy",))
     rows = parquet.read_table(out / "seconds.parquet").to_pylist()
-    assert [(row["path"], row["time"]) for row in rows[:3]] == [
+    assert [(row["path"], row["second"]) for row in rows[:3]] == [
         ("a.mp3", 0),
         ("a.mp3", 1),
         ("a.wav", 0),
     ]
-    quadrants = [[row[name] for name in ("q1", "q2", "q3", "q4")] for row in rows[:2]]
+    quadrants = [[row[name] for name in QUADRANT.classes] for row in rows[:2]]
     assert np.array_equal(np.float32(quadrants), np.load(out / "a.mp3.npy"))
     assert rows[0]["silent"] is False
 
@@ -118,8 +124,8 @@ def test_csv_and_parquet_of_a_clip_hold_its_rows(library, out):
     rows, read = table(out / "a.wav.csv"), parquet.read_table(out / "a.wav.parquet").to_pylist()
     expected = np.load(out / "a.wav.npy")
     for second in range(2):
-        assert float(rows[second]["time"]) == read[second]["time"] == second
-        for at, name in enumerate(("q1", "q2", "q3", "q4")):
+        assert int(rows[second]["second"]) == read[second]["second"] == second
+        for at, name in enumerate(QUADRANT.classes):
             assert read[second][name] == expected[second, at]
             assert float(rows[second][name]) == pytest.approx(expected[second, at], abs=1e-6)
         assert rows[second]["uncertain"] == str(read[second]["uncertain"]).lower()
@@ -184,7 +190,7 @@ def test_a_renamed_file_is_not_predicted_again_unless_its_new_name_needs_files(
     assert counts(predict([library], out, seconds=True)) == (0, 4, 0)
     rows = {row["path"]: row for row in table(out / "summary.csv")}
     assert list(rows) == ["a.wav", "copy.wav", "pop/first.mp3", "rock/b.flac"]
-    assert rows["copy.wav"]["q1"] == rows["a.wav"]["q1"]
+    assert rows["copy.wav"]["Q1"] == rows["a.wav"]["Q1"]
     assert rows["pop/first.mp3"]["sha256"] != rows["a.wav"]["sha256"]
     assert rows["pop/first.mp3"]["file"] == str(library / "pop/first.mp3")
     assert counts(predict([library], out, seconds=True)) == (0, 4, 0)
@@ -262,14 +268,13 @@ def test_a_file_that_is_gone_leaves_the_summary(library, out):
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(library, out, monkeypatch):
-    def predict_and_touch(self, path):
-        prediction = whole(self, path)
+    def stream_and_touch(self, path):
+        yield from stream(self, path)
         if path.endswith("a.wav"):
             record(library / "a.wav", seed=5)
-        return prediction
 
-    whole = Predictor.predict
-    monkeypatch.setattr(Predictor, "predict", predict_and_touch)
+    stream = Predictor.stream
+    monkeypatch.setattr(Predictor, "stream", stream_and_touch)
     assert counts(predict([library], out)) == (2, 0, 1)
     assert table(out / "errors.csv")[0]["reason"] == "changed while it was read"
 
@@ -358,7 +363,7 @@ def test_broken_empty_silent_and_duplicate_files(tmp_path, out):
     rows = {row["path"]: row for row in table(out / "summary.csv")}
     assert rows["silent.wav"]["uncertain"] == "true"
     assert rows["a.wav"]["sha256"] == rows["same.wav"]["sha256"]
-    assert rows["a.wav"]["q1"] == rows["same.wav"]["q1"]
+    assert rows["a.wav"]["Q1"] == rows["same.wav"]["Q1"]
     assert json.loads((out / "same.wav.json").read_bytes())["source"] == "same.wav"
 
 
@@ -401,10 +406,10 @@ def test_results_never_take_the_place_of_inputs_or_tables(tmp_path, out, monkeyp
     paths = [record(tmp_path / name) for name in ("out/a", "out/a.json", "summary")]
     content = paths[1].read_bytes()
     monkeypatch.chdir(out)
-    with pytest.raises(BatchError, match="is an input"):
+    with pytest.raises(BatchError, match="is an input and would be overwritten"):
         predict(["a", "a.json"], out, formats=("json",))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BatchError, match="as the tables are"):
+    with pytest.raises(BatchError, match="would overwrite the tables"):
         predict(["summary"], out, formats=("csv",))
     assert paths[1].read_bytes() == content
     assert counts(predict(["summary"], out)) == (1, 0, 0)
@@ -427,7 +432,7 @@ def test_a_byte_order_mark_is_optional(library, out, tmp_path, settled, bom):
         predict([library], out, Shard(index, 2), bom=bom)
     for name in ("summary.csv", "errors.csv", "summary-1-of-2.csv"):
         assert (out / name).read_bytes().startswith(b"\xef\xbb\xbf") == bom
-    assert len(read_library(out / "summary.csv")) == 3
+    assert len(read_summary(out / "summary.csv")) == 3
 
 
 def test_errors_have_one_form_of_path(library, out, monkeypatch):

@@ -1,4 +1,4 @@
-"""Settings whose predictor does what a recording's name says. Worker processes import it too."""
+"""Settings whose predictor fails as a recording's name demands. Workers import it too."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from quadpred.predictor import Predictor
 
 
 class _Unreliable(Predictor):
-    def predict(self, path):
+    def stream(self, path, **options):
         name = Path(path).stem
         if name == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -30,7 +30,7 @@ class _Unreliable(Predictor):
             raise RuntimeError(os.environ["OPENBLAS_NUM_THREADS"])
         if name.startswith("slow"):
             time.sleep(1.5 if name == "slower" else 0.2)
-        return super().predict(path)
+        return super().stream(path, **options)
 
 
 @dataclass(frozen=True)

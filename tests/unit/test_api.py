@@ -15,12 +15,10 @@ from quadpred import registry
 def clip(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "WEIGHTS", write_weights(tmp_path / "weights"))
     registry.models.cache_clear()
-    quadpred._predictor.cache_clear()
     samples = np.random.default_rng(0).normal(0, 0.1, 40_000)
     soundfile.write(tmp_path / "a.wav", samples, 16_000)
     yield tmp_path / "a.wav"
     registry.models.cache_clear()
-    quadpred._predictor.cache_clear()
 
 
 def test_predict(clip):
@@ -61,7 +59,7 @@ def test_importing_costs_nothing():
     code = "import sys, quadpred, quadpred.__main__; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     loaded = {name.partition(".")[0] for name in result.stdout.decode().split()}
-    assert not loaded & {"numpy", "soundfile", "onnxruntime", "matplotlib", "torch"}
+    assert not loaded & {"numpy", "av", "onnxruntime", "matplotlib", "torch"}
 
 
 def test_onnx_runtime_gathers_nothing_for_its_makers(tmp_path):

@@ -2,6 +2,7 @@ import io
 import json
 import os
 import stat
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import pytest
 import quadpred
 from helpers.full_disk import LIMIT, large_files_refused
 from quadpred.files import atomic_write, check_target
+from quadpred.formats import rows
+from quadpred.formats.annotations import write_audacity, write_jams
 from quadpred.formats.documents import json_line, to_json, write_json
-from quadpred.formats.rows import write_npy
+from quadpred.formats.rows import write_csv, write_npy
 from quadpred.labels import HEADS
-from quadpred.prediction import Origin, Prediction
+from quadpred.prediction import ModelInfo, Prediction
 
 ROWS = 3
+LONG = 10_000
 
 
 @pytest.fixture
@@ -26,8 +30,8 @@ def prediction():
         random.dirichlet(np.ones(len(head.classes)), ROWS).astype(np.float32) for head in HEADS
     ]
     silent = np.array([True, False, False])
-    origin = Origin("tiny", "english", "mandarin", "ab" * 32, "little music")
-    return Prediction(*heads, silent, 2.71828182, origin, "songs/anger.mp3")
+    info = ModelInfo("tiny", "english", "mandarin", "ab" * 32, "little music", 0.25, 0.125)
+    return Prediction(*heads, silent, 2.71828182, info, "songs/anger.mp3", "the end is missing")
 
 
 # JSON
@@ -44,20 +48,33 @@ def test_json_holds_everything(prediction):
         "sha256": "ab" * 32,
         "speech": "english",
         "music": "mandarin",
-        "case": "cross-linguistic",
-        "experimental": "little music",
+        "transfer_setting": "cross-linguistic",
+        "caveat": "little music",
+        "min_margin_second": 0.25,
+        "min_margin_clip": 0.125,
     }
     assert read["winner"] == prediction.winner
     assert read["times"] == [0, 1, 2]
     assert read["silent"] == [True, False, False]
-    assert read["uncertain"] == prediction.uncertain.tolist()
+    assert read["damage"] == "the end is missing"
+    assert read["uncertain_seconds"] == prediction.uncertain_seconds.tolist()
     assert read["confidence"] == pytest.approx(prediction.confidence, abs=5.1e-7)
-    assert read["unsure"] is prediction.unsure
+    assert read["uncertain"] is prediction.uncertain
     for head in HEADS:
         assert read[head.name]["classes"] == list(head.classes)
         assert np.allclose(read[head.name]["rows"], prediction.head(head), atol=5.1e-7)
         means = dict(zip(head.classes, prediction.mean(head).tolist(), strict=True))
         assert read["means"][head.name] == pytest.approx(means, abs=5.1e-7)
+
+
+def test_json_gives_the_prediction_back(prediction):
+    document = json.loads(json_line(prediction))
+    again = Prediction.from_dict(document)
+    assert to_json(again) == document
+    assert again.model == prediction.model
+    assert again.damage == prediction.damage
+    with pytest.raises(KeyError, match="silent"):
+        Prediction.from_dict({key: document[key] for key in document if key != "silent"})
 
 
 def test_json_is_one_compact_line(prediction):
@@ -95,6 +112,32 @@ def test_json_holds_no_control_characters(prediction):
     assert json.loads(line)["source"] == name
 
 
+def test_long_recordings_are_written_in_blocks(monkeypatch, prediction):
+    whole, table = json_line(prediction), io.BytesIO()
+    write_csv(prediction, table)
+    monkeypatch.setattr(rows, "_BLOCK", 2)
+    assert len(prediction) == 3
+    assert json_line(prediction) == whole
+    assert json.loads(whole) == to_json(prediction)
+    blocks = io.BytesIO()
+    write_csv(prediction, blocks)
+    assert blocks.getvalue() == table.getvalue()
+
+
+def test_a_long_recording_takes_little_memory(prediction):
+    arrays = {name: getattr(prediction, name) for name in (*(h.name for h in HEADS), "silent")}
+    long = {name: np.resize(array, (LONG, *array.shape[1:])) for name, array in arrays.items()}
+    day = replace(prediction, duration=float(LONG), **long)
+    for write in write_json, write_csv, write_jams, write_audacity:
+        tracemalloc.start()
+        try:
+            with open(os.devnull, "wb") as file:
+                write(day, file)
+            assert tracemalloc.get_traced_memory()[1] < 3_000_000
+        finally:
+            tracemalloc.stop()
+
+
 def test_write_json(prediction):
     file = io.BytesIO()
     write_json(prediction, file)
@@ -110,15 +153,6 @@ def test_npy_holds_the_quadrants(prediction):
     rows = np.load(io.BytesIO(file.getvalue()), allow_pickle=False)
     assert rows.dtype == np.float32
     assert np.array_equal(rows, prediction.quadrant)
-
-
-def test_npy_of_winners(prediction):
-    file = io.BytesIO()
-    write_npy(prediction, file, winner=True)
-    rows = np.load(io.BytesIO(file.getvalue()), allow_pickle=False)
-    assert rows.dtype == np.float32
-    assert rows.sum(axis=1).tolist() == [1] * ROWS
-    assert np.array_equal(rows.argmax(axis=1), prediction.quadrant.argmax(axis=1))
 
 
 # Files that appear whole or not at all

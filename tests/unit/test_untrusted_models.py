@@ -52,12 +52,12 @@ def changed(
         ("features", {"fmin": float("nan")}),
         ("features", {"fmax": float("inf")}),
         ("features", {"unknown": 1}),
-        ("origin", {"name": 5}),
-        ("origin", {"name": "two\nlines"}),
-        ("origin", {"experimental": 100_000 * "long "}),
-        ("origin", {"lead_second": float("nan")}),
-        ("origin", {"lead_clip": -1}),
-        ("origin", {"lead_clip": "0.5"}),
+        ("model", {"name": 5}),
+        ("model", {"name": "two\nlines"}),
+        ("model", {"caveat": 100_000 * "long "}),
+        ("model", {"min_margin_second": float("nan")}),
+        ("model", {"min_margin_clip": -1}),
+        ("model", {"min_margin_clip": "0.5"}),
     ],
 )
 def test_claims_out_of_bounds(tmp_path: Path, part: str, values: dict[str, Any]) -> None:
@@ -72,7 +72,7 @@ def test_claims_out_of_bounds(tmp_path: Path, part: str, values: dict[str, Any])
 @pytest.mark.parametrize("context", [-1, 10_000, 1e9, "3", None, [1]])
 def test_context_out_of_bounds(tmp_path: Path, context: object) -> None:
     path = changed(tmp_path / "m.onnx", lambda described: described.update(context=context))
-    with pytest.raises(ModelError, match="context must be an integer of 0 to 300"):
+    with pytest.raises(ModelError, match="context must be an integer from 0 to 300"):
         Predictor(path)
 
 

@@ -33,3 +33,12 @@ def test_peaks_of_any_blocks(rate: int, channels: int) -> None:
 def test_nothing_decoded() -> None:
     first, peaks = Waveform().take()
     assert (first, peaks.shape) == (0, (0, 2))
+
+
+def test_rate_that_changes() -> None:
+    """A part of a chained file ends with a bin that is not complete."""
+    waveform = Waveform()
+    waveform.add(np.full((8_100, 1), 0.25, np.float32), 8_000)
+    waveform.add(np.full((44_100, 2), -0.5, np.float32), 44_100)
+    _, peaks = waveform.take()
+    assert peaks.tolist() == 51 * [[32, 32]] + 50 * [[-64, -64]]

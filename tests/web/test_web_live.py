@@ -22,6 +22,8 @@ from quadpred.predictor import Predictor
 from quadpred.web.limits import Limits
 from quadpred.web.security import AccessPolicy
 
+pytestmark = pytest.mark.slow
+
 RATE = 44_100
 TOKEN = "correct-horse-battery"
 
@@ -75,7 +77,7 @@ def test_rows_arrive_during_playback(client: httpx.Client) -> None:
         assert row["quadrant"] == part["quadrant"]["rows"]
         assert row["arousal"] == part["arousal"]["rows"]
         assert row["silent"] == part["silent"]
-        assert row["uncertain_seconds"] == part["uncertain"]
+        assert row["uncertain_seconds"] == part["uncertain_seconds"]
     data = b"".join(base64.b64decode(row["peaks"]["data"]) for row in rows)
     peaks = np.frombuffer(data, np.int8).reshape(-1, 2)
     assert rows[-1]["peaks"]["per_second"] == 50
@@ -103,7 +105,7 @@ def test_rows_arrive_during_playback(client: httpx.Client) -> None:
         ("", ['{"sample_rate": 8000}', b"\0"], "32-bit"),
         ("", ['{"sample_rate": 8000}', '{"go": true}'], "send samples, or"),
         ("", ['{"sample_rate": 8000}', np.float32([math.nan]).tobytes()], "finite"),
-        ("", ['{"sample_rate": 8000}', '{"stop": true}'], "there are none"),
+        ("", ['{"sample_rate": 8000}', '{"stop": true}'], "none were received"),
     ],
 )
 def test_invalid_messages(

@@ -1,26 +1,48 @@
-"""From what a person gives (files, folders, playlists, a list) to recordings in a stable order."""
+"""Expand input paths (files, folders, playlists, a list) into a sorted list of recordings."""
 
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes, urlsplit
+from dataclasses import dataclass, field
 
+from quadpred.audio import NOT_REGULAR
 from quadpred.batch import BatchError
+from quadpred.batch.playlists import is_playlist, list_entries, playlist_entries
+from quadpred.files import escape_name
 
-__all__ = ["Found", "Recording", "Shard", "discover", "is_collection", "natural_key", "unicode"]
+__all__ = [
+    "DiscoveryResult",
+    "Recording",
+    "Shard",
+    "discover",
+    "is_collection",
+    "natural_key",
+]
 
 LIST = "-"
 """Stands for a list of paths on standard input."""
 
-_PLAYLISTS = (".m3u", ".m3u8")
 # In a folder, what ends in something else is taken for covers, booklets, films and the like.
-_AUDIO = re.compile(
-    r"\.(aac|ac3|aif|aif[cf]|amr|ape|au|caf|dsf|flac|m4[ab]|mka|mp[23c]|og[ag]|opus|ra|snd|spx"
-    r"|tta|w64|wav|wma|wv)",
-    re.IGNORECASE,
-)
+_ENDINGS = """
+3g2 3ga 3gp aa3 aac ac3 adts aif aifc aiff alac amr ape asf au awb bwf caf dsf dts dtshd eac3 flac
+gsm loas m4a m4b m4r mka mlp mp1 mp2 mp3 mp4 mpa mpc mpga oga ogg oma opus qoa ra rf64 shn snd spx
+tak thd tta voc vqf w64 wav weba webm wma wv xwma
+"""
+_AUDIO = frozenset(f".{ending}" for ending in _ENDINGS.split())
+# Folders in which systems keep thumbnails and what was deleted.
+_SYSTEM = {
+    "#recycle",
+    "$recycle.bin",
+    "@eadir",
+    "@recycle",
+    "__macosx",
+    "lost+found",
+    "recycled",
+    "recycler",
+    "system volume information",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +58,18 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found: recordings in natural order of their names, and why others were not."""
+class DiscoveryResult:
+    """Recordings, and what was left out.
+
+    Attributes:
+        recordings: in natural order of their names.
+        errors: the reason for each path without recordings.
+        notes: lines on what was skipped or guessed.
+    """
 
     recordings: list[Recording]
     errors: dict[Recording, str]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -90,27 +119,22 @@ def natural_key(name: str) -> tuple[list[list[str | int]], str]:
     return [[int(s) if at % 2 else s for at, s in enumerate(part)] for part in folded], name
 
 
-def unicode(name: str) -> str:
-    """Escape the bytes of a file name that are not UTF-8, which tables cannot hold."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
 def is_collection(path: str) -> bool:
-    """Tell whether a path stands for several recordings: a folder, a playlist, or the list `-`."""
-    return path == LIST or _is_playlist(path) or os.path.isdir(path)
+    """Return whether a path stands for several recordings: a folder, a playlist, or `-`."""
+    return path == LIST or is_playlist(path) or os.path.isdir(path)
 
 
-def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) -> Found:
+def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) -> DiscoveryResult:
     """List the recordings of files, folders, playlists and of standard input.
 
-    A folder is searched with all that it holds, hidden files and folders left out; links to files
-    and folders are followed, but what has been found already is not found again. In one folder
-    given alone, names are relative to it; else they are the paths as given, without a leading
-    slash.
+    A folder is searched with all that it holds, except hidden files, hidden folders and those in
+    which systems keep what was deleted. Links are followed, but nothing is found twice. In one
+    folder given alone, names are relative to it; else they are the paths as given, without a
+    leading slash.
 
     Args:
         paths: what was given; "-" stands for `listed`.
-        listed: paths, a line each, or each ended by a zero byte; they may be other than UTF-8.
+        listed: paths, one per line, or each ended by a zero byte; they may be other than UTF-8.
         shard: leave out what is of other shards.
 
     Raises:
@@ -121,107 +145,125 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
     def name_of(path: str) -> str:
         return os.path.relpath(path, paths[0]) if alone else _name(path)
 
-    errors: dict[str, str] = {}
+    search = _Search()
     found: dict[str, Recording] = {}
     named: dict[str, str] = {}
-    for path, real in _files(_expand(paths, listed, errors), errors):
+    for path, real in search.files(search.expand(paths, listed)):
         if real in found:
             continue
         name = name_of(path)
         if name in named:
-            clash = f"would be saved under the name of {named[name]}"
-            raise BatchError(f"{path}: {clash}; give the folder that holds both")
+            clash = f"{path} and {named[name]} would write the same file"
+            raise BatchError(f"{clash}; name their common folder")
         named[name] = path
         found[real] = Recording(name, os.path.abspath(path))
-    return Found(
+    return DiscoveryResult(
         sorted(
             (recording for recording in found.values() if shard.holds(recording.name)),
-            key=lambda recording: natural_key(unicode(recording.name)),
+            key=lambda recording: natural_key(escape_name(recording.name)),
         ),
         {
             Recording(name, os.path.abspath(path)): reason
-            for path, reason in errors.items()
+            for path, reason in search.errors.items()
             if shard.holds(name := name_of(path))
         },
+        search.all_notes(),
     )
 
 
-def _is_playlist(path: str) -> bool:
-    return path.lower().endswith(_PLAYLISTS)
+class _Search:
+    """Looks for files, and notes what it skips.
 
-
-def _expand(paths: Iterable[str], listed: bytes, errors: dict[str, str]) -> Iterator[str]:
-    """Yield files and folders in the place of lists and playlists."""
-    for path in paths:
-        if path == LIST:
-            separator = b"\0" if b"\0" in listed else b"\n"
-            lines = (os.fsdecode(line.removesuffix(b"\r")) for line in listed.split(separator))
-            yield from _expand((line for line in lines if line), b"", errors)
-        elif _is_playlist(path):
-            try:
-                yield from _playlist(path)
-            except OSError as error:
-                errors[path] = str(error.strerror)
-        else:
-            yield path
-
-
-def _playlist(path: str) -> Iterator[str]:
-    """Yield a playlist's entries, which are relative to its folder."""
-    with open(path, "rb") as file:
-        content = file.read().removeprefix(b"\xef\xbb\xbf")
-    for line in content.splitlines():
-        entry = line.strip()
-        if not entry or entry.startswith(b"#"):
-            continue
-        if entry.startswith(b"file:"):
-            entry = unquote_to_bytes(urlsplit(entry).path)
-        yield os.path.join(os.path.dirname(path), os.fsdecode(entry))
-
-
-def _files(paths: Iterable[str], errors: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield files, those in folders too, and what each is called with all links resolved.
-
-    Links come last, so that a file is known by its own name rather than by that of a link.
+    Attributes:
+        errors: the reason why a path gives no recordings, by path.
+        notes: lines on what was guessed.
+        skipped: how much was left out of folders, by kind.
     """
-    links: list[str] = []
-    searched: set[str] = set()
 
-    def search(folder: str) -> Iterator[tuple[str, str]]:
+    def __init__(self) -> None:
+        self.errors: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.skipped: Counter[str] = Counter()
+        self._links: list[str] = []
+        self._searched: set[str] = set()
+
+    def all_notes(self) -> list[str]:
+        """Return the notes, and one line that counts what was skipped."""
+        counts = [f"{count} {kind}" for kind, count in self.skipped.items()]
+        return [*self.notes, *([f"skipped {', '.join(counts)}"] if counts else [])]
+
+    def expand(self, paths: Iterable[str], listed: bytes) -> Iterator[str]:
+        """Yield files and folders in the place of lists and playlists."""
+        for path in paths:
+            try:
+                if path == LIST:
+                    yield from self.expand(list_entries(listed), b"")
+                elif is_playlist(path):
+                    refuse, note = self.errors.__setitem__, self.notes.append
+                    yield from playlist_entries(path, refuse=refuse, note=note)
+                else:
+                    yield path
+            except BatchError as error:
+                self.errors[path] = str(error)
+            except OSError as error:
+                self.errors[path] = str(error.strerror)
+
+    def files(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yield files, those in folders too, and what each is called with all links resolved.
+
+        Links come last, so that a file is known by its own name rather than by that of a link.
+        """
+        for path in paths:
+            if "\0" in path:
+                self.errors[path] = "not a valid path"
+            elif os.path.islink(path):
+                self._links.append(path)
+            elif os.path.isdir(path):
+                yield from self._folder(path)
+            else:
+                yield path, os.path.realpath(path)
+        for link in self._links:  # grows while the folders behind links are searched
+            if os.path.isdir(link):
+                yield from self._folder(link)
+            else:
+                yield link, os.path.realpath(link)
+
+    def _folder(self, folder: str) -> Iterator[tuple[str, str]]:
         real = os.path.realpath(folder)
-        if real in searched:
+        if real in self._searched:
             return
-        searched.add(real)
+        self._searched.add(real)
         try:
             with os.scandir(folder) as entries:
                 found = sorted(entries, key=lambda entry: natural_key(entry.name))
         except OSError as error:
-            errors[folder] = str(error.strerror)
+            self.errors[folder] = str(error.strerror)
             return
         for entry in found:
-            if entry.name.startswith("."):
+            if self._passed_over(entry):
                 continue
-            audio = _AUDIO.fullmatch(os.path.splitext(entry.name)[1])
             if entry.is_symlink():
-                if audio or os.path.isdir(entry.path):
-                    links.append(entry.path)
+                self._links.append(entry.path)
             elif entry.is_dir():
-                yield from search(entry.path)
-            elif audio:
+                yield from self._folder(entry.path)
+            elif entry.is_file():
                 yield entry.path, os.path.join(real, entry.name)
+            else:
+                self.errors[entry.path] = NOT_REGULAR
 
-    for path in paths:
-        if os.path.islink(path):
-            links.append(path)
-        elif os.path.isdir(path):
-            yield from search(path)
+    def _passed_over(self, entry: os.DirEntry[str]) -> bool:
+        """Count an entry that is skipped, and return whether it is."""
+        # A link that leads to itself has no status.
+        folder = os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+        if entry.name.startswith("."):
+            self.skipped["hidden"] += 1
+        elif folder and entry.name.lower() in _SYSTEM:
+            self.skipped["system folders"] += 1
+        elif not folder and os.path.splitext(entry.name)[1].lower() not in _AUDIO:
+            self.skipped["not audio by their names"] += 1
         else:
-            yield path, os.path.realpath(path)
-    for link in links:  # grows while the folders behind links are searched
-        if os.path.isdir(link):
-            yield from search(link)
-        else:
-            yield link, os.path.realpath(link)
+            return False
+        return True
 
 
 def _name(path: str) -> str:

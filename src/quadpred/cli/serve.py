@@ -1,4 +1,4 @@
-"""The command `quadpred serve`. What is slow to import is imported inside."""
+"""`quadpred serve`."""
 
 import os
 import re
@@ -7,22 +7,18 @@ from typing import Annotated
 
 import typer
 
-from quadpred.errors import QuadpredError
+from quadpred.cli.console import UsageError
 
-__all__ = ["ServeError", "serve"]
+__all__ = ["serve"]
 
 _MIN_TOKEN = 16  # characters
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _DEFAULT_WORKERS = min(4, os.cpu_count() or 1)
 
 
-class ServeError(QuadpredError):
-    """Options of a server that cannot be served safely. One line: the option and the remedy."""
-
-
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8000,
     token: Annotated[
         str | None,
         typer.Option(
@@ -35,7 +31,7 @@ def serve(
         bool, typer.Option("--no-auth", help="Serve other machines without a token.")
     ] = False,
     workers: Annotated[
-        int, typer.Option(min=1, max=64, help="Predictions at the same time.")
+        int, typer.Option(min=1, max=64, help="Number of predictions at the same time.")
     ] = _DEFAULT_WORKERS,
     max_megabytes: Annotated[int, typer.Option(min=1, help="Largest upload.")] = 200,
     max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest recording.")] = 60,
@@ -44,16 +40,16 @@ def serve(
     ] = "",
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Serve a page to drop songs on, and an HTTP API."""
+    """Serve a web page and an HTTP API that predict uploaded recordings."""
     if token is not None and (
         len(token) < _MIN_TOKEN or not token.isascii() or not token.isprintable()
     ):
-        raise ServeError(f"--token: must be {_MIN_TOKEN} or more printable ASCII characters")
+        raise UsageError(f"--token: must be {_MIN_TOKEN} or more printable ASCII characters")
     if not _only_here(host) and token is None and not no_auth:
-        raise ServeError(f"--host {host}: other machines can reach it; add --token or --no-auth")
+        raise UsageError(f"--host {host}: other machines can reach it; add --token or --no-auth")
     prefix = prefix.rstrip("/")
     if not _PREFIX.fullmatch(prefix):
-        raise ServeError(f"--prefix {prefix}: must be a path such as /emotion")
+        raise UsageError(f"--prefix {prefix}: must be a path such as /emotion")
     from quadpred.web.limits import MEGABYTE, Limits
     from quadpred.web.run import run
     from quadpred.web.security import AccessPolicy
@@ -70,7 +66,7 @@ def serve(
 
 
 def _only_here(host: str) -> bool:
-    """Tell whether only programs of this machine can reach this address."""
+    """Return whether only programs of this machine can reach this address."""
     if host == "localhost":
         return True
     try:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from quadpred.errors import QuadpredError
 from quadpred.features import FeatureConfig
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
 _CONFIG = ConfigDict(extra="forbid")
 
 
-class RecipeError(ValueError):
+class RecipeError(QuadpredError):
     """A recipe cannot be read. The message is one line: the file and the reason."""
 
 

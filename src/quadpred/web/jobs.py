@@ -226,7 +226,10 @@ class Jobs:
 
     def client(self, name: str) -> EventLog:
         """Return the event log of a client, for all its jobs."""
-        return self._clients.setdefault(name, EventLog())
+        log = self._clients.setdefault(name, EventLog())
+        if self._closing.is_set():
+            log.close()
+        return log
 
     async def follow(self, client: str, last_id: str | None) -> AsyncIterator[bytes]:
         """Yield the events of all jobs of a client; the first one, `jobs`, lists them."""

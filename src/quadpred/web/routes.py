@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingRes
 from quadpred import __version__, registry
 from quadpred.formats.rows import write_csv
 from quadpred.labels import HEADS
-from quadpred.prediction import Origin, Prediction
+from quadpred.prediction import ModelInfo, Prediction
 from quadpred.web.jobs import Job, Jobs
 from quadpred.web.problems import PROBLEMS, ProblemError, problem_page
 from quadpred.web.schemas import (
@@ -43,8 +43,8 @@ _WAIT = re.compile(r"\bwait\s*=\s*\"?(\d{1,9})\b")  # RFC 7240, section 4.3
 _CLIENT = r"^[A-Za-z0-9_-]{16,64}$"
 
 _CSV = """\
-time,q1,q2,q3,q4,arousal,valence,silent,uncertain
-0.0,0.1,0.7,0.15,0.05,0.8,0.15,false,false
+second,Q1,Q2,Q3,Q4,arousal,valence,uncertain,silent
+0,0.1,0.7,0.15,0.05,0.8,0.15,false,false
 """
 _EVENTS = """\
 retry: 2000
@@ -139,12 +139,12 @@ async def list_models(jobs: JobsOf) -> dict[str, Any]:
 
 
 def _model(model: registry.Model) -> dict[str, Any]:
-    info = Origin(model.name, model.speech, model.music, model.sha256)
+    info = ModelInfo(model.name, model.speech, model.music, model.sha256)
     return {
         "name": model.name,
         "speech": model.speech,
         "music": model.music,
-        "case": info.case,
+        "transfer_setting": info.transfer_setting,
         "experimental": model.experimental,
         "sha256": model.sha256,
         "scores": list(model.scores),

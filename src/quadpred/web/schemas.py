@@ -25,7 +25,7 @@ _MODEL = {
     "name": "english-to-english",
     "speech": "english",
     "music": "english",
-    "case": "intra-linguistic",
+    "transfer_setting": "intra-linguistic",
 }
 _ROWS: dict[str, Any] = {
     "quadrant": [[0.1, 0.7, 0.15, 0.05], [0.2, 0.6, 0.1, 0.1]],
@@ -37,16 +37,17 @@ _RESULT: dict[str, Any] = {
     "quadpred": "0.1.0",
     "source": "song.mp3",
     "duration": 2.1,
+    "damage": None,
     "model": {
         **_MODEL,
         "sha256": 64 * "0",
-        "experimental": "",
+        "caveat": "",
         "min_margin_second": 0.1,
         "min_margin_clip": 0.08,
     },
     "winner": "Q2",
     "confidence": 0.65,
-    "unsure": False,
+    "uncertain": False,
     "means": {
         "quadrant": {"Q1": 0.15, "Q2": 0.65, "Q3": 0.125, "Q4": 0.075},
         "arousal": {"negative": 0.25, "positive": 0.75},
@@ -54,7 +55,7 @@ _RESULT: dict[str, Any] = {
     },
     "times": [0.0, 1.0],
     "silent": [False, False],
-    "uncertain": [False, False],
+    "uncertain_seconds": [False, False],
     "quadrant": {"classes": ["Q1", "Q2", "Q3", "Q4"], "rows": _ROWS["quadrant"]},
     "arousal": {"classes": ["negative", "positive"], "rows": _ROWS["arousal"]},
     "valence": {"classes": ["negative", "positive"], "rows": _ROWS["valence"]},
@@ -67,6 +68,19 @@ _JOB: dict[str, Any] = {
     "damage": None,
     "error": None,
     "result": _RESULT,
+}
+_MODELS: dict[str, Any] = {
+    "quadpred": "0.1.0",
+    "models": [{**_MODEL, "experimental": False, "sha256": 64 * "0", "scores": []}],
+    "heads": [
+        {
+            "name": "arousal",
+            "classes": ["negative", "positive"],
+            "titles": ["Negative arousal", "Positive arousal"],
+            "colours": ["#b8b8b8", "#555555"],
+        }
+    ],
+    "limits": {"bytes": 200_000_000, "seconds": 3600, "files": 16},
 }
 _DETAILS = {
     "bad-form": "the form is not complete",
@@ -114,8 +128,10 @@ UPLOAD = {
 class Health(BaseModel):
     """That the server answers, and its version."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"status": "ok", "version": "0.1.0"}})
+
     status: Literal["ok"]
-    version: str = Field(examples=["0.1.0"])
+    version: str
 
 
 class Score(BaseModel):
@@ -135,7 +151,7 @@ class Model(BaseModel):
     name: str
     speech: str
     music: str
-    case: str
+    transfer_setting: str
     experimental: bool
     sha256: str
     scores: list[Score]
@@ -161,7 +177,9 @@ class UploadLimits(BaseModel):
 class Models(BaseModel):
     """The models, their outputs, and the limits of the server."""
 
-    quadpred: str = Field(description="Version of the server.", examples=["0.1.0"])
+    model_config = ConfigDict(json_schema_extra={"example": _MODELS})
+
+    quadpred: str = Field(description="Version of the server.")
     models: list[Model]
     heads: list[Head]
     limits: UploadLimits
@@ -181,8 +199,8 @@ class ModelInfo(BaseModel):
     sha256: str
     speech: str
     music: str
-    case: str
-    experimental: str
+    transfer_setting: str
+    caveat: str
     min_margin_second: float
     min_margin_clip: float
 
@@ -203,14 +221,15 @@ class PredictionDocument(BaseModel):
     quadpred: str
     source: str
     duration: float
+    damage: str | None = Field(description="What of the recording is damaged or missing.")
     model: ModelInfo
     winner: Literal["Q1", "Q2", "Q3", "Q4"]
     confidence: float
-    unsure: bool
+    uncertain: bool
     means: dict[str, dict[str, float]]
     times: list[float]
     silent: list[bool]
-    uncertain: list[bool]
+    uncertain_seconds: list[bool]
     quadrant: Rows
     arousal: Rows
     valence: Rows
@@ -248,7 +267,7 @@ def problems(*kinds: str, token: bool = True) -> dict[int | str, dict[str, Any]]
             },
         )
         answer["content"][MEDIA_TYPE]["examples"][kind] = {"value": problem(kind, _DETAILS[kind])}
-        if known.status == 429:
+        if known.status in (429, 503):
             answer["headers"] = header("Retry-After", "Seconds after which to try again.", "5")
         if known.status == 401:
             answer["headers"] = header("WWW-Authenticate", "How to send the token.", "Bearer")

@@ -13,30 +13,26 @@ import os
 import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from queue import Queue
 from typing import Any, BinaryIO
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError, AudioWarning, TooLongError
-from quadpred.confine import die_with_parent, limit_memory
+from quadpred.audio import AudioError, AudioReader, TooLongError, at_most, probe
 from quadpred.formats.documents import json_line, to_json
 from quadpred.labels import HEADS
-from quadpred.mpeg import find_frames
 from quadpred.prediction import Prediction, join
 from quadpred.predictor import Predictor
 from quadpred.registry import find
-from quadpred.sources import printable
 from quadpred.waveform import BINS_PER_SECOND, Waveform
 from quadpred.web.protocol import Message, pack, read
+from quadpred.web.sandbox import die_with_parent, limit_memory
 
 _AHEAD = 4  # messages read before they are needed; further live audio waits in the pipe
+_LOW_RATE = 8_000  # Hz, to find out the length of a recording
 
 Send = Callable[..., None]
 
@@ -84,7 +80,7 @@ class _Worker:
     def _predictor(self, speech: str, music: str) -> Predictor:
         model = find(speech, music)
         if model.name not in self._predictors:
-            self._predictors[model.name] = Predictor(model.path, sha256=model.sha256)
+            self._predictors[model.name] = Predictor.load(speech=speech, music=music)
         return self._predictors[model.name]
 
     def serve(self, task: dict[str, Any], body: bytes) -> None:
@@ -111,21 +107,16 @@ class _Worker:
     def _predict(
         self, _: bytes, path: str, source: str, speech: str, music: str, longest: float
     ) -> None:
-        length = _announced(path)
+        length = probe(path)
         if length is not None and length > longest:
-            lasts = f"lasts {length / 60:.1f} minutes; the limit is {longest / 60:g} minutes"
-            raise TooLongError(path, lasts)
+            # The header may be wrong. To decode takes a fraction of the time of a prediction.
+            for _ in at_most(longest, AudioReader(path, _LOW_RATE), _LOW_RATE, path):
+                pass
         self._send("progress", seconds=0.0, duration=length)
         waveform = Waveform()
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AudioWarning)
-            stream = self._predictor(speech, music).stream(
-                path, longest=longest, on_block=waveform.add
-            )
-            prediction = self._send_rows(stream, waveform, length)
-        messages = [str(w.message) for w in caught if issubclass(w.category, AudioWarning)]
-        damage = messages[0].removeprefix(f"{printable(path)}: ") if messages else None
-        self._send("done", json_line(replace(prediction, source=source)), damage=damage)
+        stream = self._predictor(speech, music).stream(path, longest=longest, on_block=waveform.add)
+        prediction = replace(self._send_rows(stream, waveform, length), source=source)
+        self._send("done", json_line(prediction), damage=prediction.damage)
 
     def _listen(self, _: bytes, speech: str, music: str, rate: int) -> None:
         waveform = Waveform()
@@ -168,24 +159,17 @@ def _rows(part: Prediction) -> dict[str, Any]:
     """Return the per-second values of a prediction, named as in its JSON document."""
     document = to_json(part)
     rows = {head.name: document[head.name]["rows"] for head in HEADS}
-    return {**rows, "silent": document["silent"], "uncertain_seconds": document["uncertain"]}
+    return {
+        **rows,
+        "silent": document["silent"],
+        "uncertain_seconds": document["uncertain_seconds"],
+    }
 
 
 def _peaks(waveform: Waveform) -> dict[str, Any]:
     first, peaks = waveform.take()
     data = base64.b64encode(peaks.tobytes()).decode()
     return {"per_second": BINS_PER_SECOND, "from": first, "data": data}
-
-
-def _announced(path: str) -> float | None:
-    """Return the length in seconds that a file's header states; it may be wrong."""
-    with suppress(soundfile.LibsndfileError), open(path, "rb", buffering=0) as file:
-        if find_frames(file):  # an MPEG header is often wrong about the length
-            return None
-        info = soundfile.info(path)
-        if info.frames < 1 << 40:  # a stream of unknown length
-            return float(info.duration)
-    return None
 
 
 if __name__ == "__main__":

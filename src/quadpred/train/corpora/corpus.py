@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import soundfile
-
+from quadpred.audio import AudioError, probe
 from quadpred.train.corpora.manifest import (
     SUFFIXES,
     Clip,
@@ -271,12 +270,12 @@ def _usable(found: Found, warn: Warn) -> bool:
             warn(f"{found.path}: is empty")
             return False
         if found.path.suffix.lower() in {".flac", ".ogg", ".wav"}:
-            soundfile.info(found.path)
+            probe(found.path)
     except OSError as error:
         warn(f"{found.path}: {error.strerror}")
         return False
-    except soundfile.LibsndfileError as error:
-        warn(f"{found.path}: {error.error_string}")
+    except AudioError as error:
+        warn(str(error))
         return False
     return True
 
@@ -289,11 +288,12 @@ def _drawn(found: list[Found], hours: float, seed: int) -> Iterator[Found]:
             return
         yield item
         try:
-            left -= float(soundfile.info(item.path).duration)
-        except soundfile.LibsndfileError as error:
-            raise ManifestError(
-                f"{item.path}: {error.error_string}: its length is unknown"
-            ) from None
+            length = probe(item.path)
+        except AudioError as error:
+            raise ManifestError(f"{error}: its length is unknown") from None
+        if length is None:
+            raise ManifestError(f"{item.path}: its length is unknown")
+        left -= length
 
 
 def number(text: str) -> float:

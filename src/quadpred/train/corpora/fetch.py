@@ -23,7 +23,8 @@ from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from quadpred.files import add_filename_to_errors
+from quadpred.errors import QuadpredError
+from quadpred.files import add_filename_to_errors, printable
 from quadpred.train.corpora.corpus import Archive, Corpus
 
 __all__ = ["FetchError", "Progress", "download", "fetch", "unpack"]
@@ -48,7 +49,7 @@ DAMAGED = (
 SPARE = 64 << 20  # bytes allowed beyond what is announced or expected
 
 
-class FetchError(ValueError):
+class FetchError(QuadpredError):
     """A download or archive that cannot be used. One line: what, and the reason."""
 
 
@@ -139,14 +140,16 @@ def download(archive: Archive, target: Path, progress: Progress = lambda *_: Non
             break
         except HTTPError as error:
             if error.code not in (408, 429) and error.code < 500:
-                raise FetchError(f"{archive.url}: {error.code} {error.reason}") from None
+                reason = printable(f"{error.code} {error.reason}")
+                raise FetchError(f"{archive.url}: {reason}") from None
             reason = f"{error.code} {error.reason}"
         except (URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason = str(getattr(error, "reason", error))
         now = part.stat().st_size if part.exists() else 0
         failures = 1 if now > had else failures + 1
         if failures > len(PAUSES):
-            raise FetchError(f"{archive.url}: {reason}; what has arrived is kept in {part}")
+            kept = f"; what has arrived is kept in {part}" if now else ""
+            raise FetchError(f"{archive.url}: {printable(reason)}{kept}")
         time.sleep(PAUSES[failures - 1])
     _verify(archive, part, progress)
     part.replace(target)
@@ -168,17 +171,17 @@ def _receive(archive: Archive, part: Path, progress: Progress) -> None:
     except HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        if error.headers.get("Content-Range") == f"bytes */{have}":
+        if have and error.headers.get("Content-Range") == f"bytes */{have}":
             return  # it was complete
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise ConnectionError("the file has changed since part of it was downloaded") from None
-    except ValueError as error:
+    except (OverflowError, ValueError) as error:
         reason = f"the server redirects to an invalid address ({error})"
         raise FetchError(f"{archive.url}: {reason}") from None
     with response:
         if response.status == http.HTTPStatus.PARTIAL_CONTENT:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                part.unlink()
+                part.unlink(missing_ok=True)
                 raise ConnectionError("the server sent another part than asked for")
         else:
             have = 0

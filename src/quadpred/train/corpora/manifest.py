@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from quadpred.errors import QuadpredError
 from quadpred.labels import QUADRANT
 
 __all__ = [
@@ -36,7 +37,7 @@ SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".
 """Of the files that a folder is searched for."""
 
 
-class ManifestError(ValueError):
+class ManifestError(QuadpredError):
     """A manifest or labels file that cannot be used. One line: the file and the reason."""
 
 

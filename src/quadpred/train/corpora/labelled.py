@@ -11,13 +11,13 @@ from pathlib import Path
 from quadpred.labels import QUADRANT
 from quadpred.train.corpora import SUFFIXES, Clip, DataSheet, Manifest, ManifestError, read_table
 
-__all__ = ["read_own"]
+__all__ = ["read_labelled"]
 
 _MANIFEST = {"path", "group", "split", "quadrant"}
 _PATH, _GROUP = ("file", "path"), ("group", "artist")
 
 
-def read_own(source: Path) -> Manifest:
+def read_labelled(source: Path) -> Manifest:
     """Read labelled songs; those without a label are left out, and splits are not used.
 
     Args:
