@@ -124,7 +124,7 @@ def test_every_control_is_reached_by_the_keyboard(page: Page, song: Path) -> Non
     tab_to(page.get_by_role("button", name="Choose files"))
     page.keyboard.press("Enter")
     expect(page.locator(".verdict")).to_contain_text("Q1 happy", use_inner_text=True)
-    tab_to(page.get_by_label("Model", exact=True))
+    tab_to(page.get_by_role("combobox", name="Model", exact=True))
     page.keyboard.press("ArrowDown")
     expect(page.locator("#song-about")).to_contain_text("Mandarin")
     tab_to(page.locator("#downloads summary"))

@@ -56,13 +56,13 @@ def test_another_model_starts_from_nothing(page: Page, files: Any) -> None:
     page.set_input_files("#files", files("song.wav"))
     expect(verdict(page)).to_contain_text("Q1 happy", use_inner_text=True)
     stub.answers.clear()
-    page.get_by_label("Model", exact=True).select_option(OTHER)
+    page.get_by_role("combobox", name="Model", exact=True).select_option(OTHER)
     expect(verdict(page)).to_have_text("Not known yet", use_inner_text=True)
     expect(page.locator("#now")).to_have_text("not predicted yet")
     expect(page.locator("#downloads")).to_be_hidden()
     stub.job("song.wav", OTHER).done(prediction(SAD))
     expect(verdict(page)).to_contain_text("Q3 sad", use_inner_text=True)
-    page.get_by_label("Model", exact=True).select_option("english-to-english")
+    page.get_by_role("combobox", name="Model", exact=True).select_option("english-to-english")
     expect(verdict(page)).to_contain_text("Q1 happy 90 % probable", use_inner_text=True)
     assert stub.uploads == 2
 
@@ -112,7 +112,7 @@ def test_silence_has_no_emotion(page: Page, files: Any) -> None:
 
 def test_experimental_models_stay_marked(page: Page, files: Any) -> None:
     StubServer(page, {"song.wav": prediction(HAPPY)})
-    page.get_by_label("Model", exact=True).select_option("english-to-mandarin")
+    page.get_by_role("combobox", name="Model", exact=True).select_option("english-to-mandarin")
     expect(page.locator("#model-about")).to_contain_text("Experimental")
     page.set_input_files("#files", files("song.wav"))
     expect(verdict(page)).to_contain_text("experimental model", use_inner_text=True)
