@@ -136,6 +136,8 @@ def test_songs_are_listed_by_mood_and_placed_on_the_map(page: Page, moods: Any) 
     happy, sad = places["1 merrier.wav: Q1 happy"], places["3 sad.wav: Q3 sad"]
     assert happy["x"] > sad["x"]
     assert happy["y"] < sad["y"]
+    page.get_by_role("button", name="1 merrier.wav").hover()
+    expect(page.get_by_role("tooltip")).to_have_text("merrier.wav")
     page.get_by_role("button", name="4 gentle.wav: Q4 calm, uncertain").press("Enter")
     expect(page.locator("#song-name")).to_have_text("gentle.wav")
 
@@ -147,7 +149,7 @@ def test_the_list_is_sorted_and_filtered(page: Page, moods: Any) -> None:
     expect(names).to_have_text(["gentle.wav", "merrier.wav", "merry.wav", "sad.wav"])
     page.get_by_label("Sort by").select_option("arousal")
     expect(names.last).to_have_text("gentle.wav")
-    page.get_by_label("Show").select_option("0")
+    page.get_by_label("Show", exact=True).select_option("0")
     expect(names).to_have_count(2)
     page.get_by_label("Find songs by name").fill("merrier")
     expect(names).to_have_text(["merrier.wav"])

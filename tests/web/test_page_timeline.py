@@ -18,9 +18,11 @@ HOUR = prediction(
 
 
 @pytest.fixture
-def hour(page: Page, song: Path) -> Page:
-    StubServer(page, {"song.wav": HOUR})
-    page.set_input_files("#files", song)
+def hour(page: Page, tmp_path: Path) -> Page:
+    """A song of an hour, in a format that the browser cannot play."""
+    (tmp_path / "song.ape").write_bytes(b"a format that no browser plays")
+    StubServer(page, {"song.ape": HOUR})
+    page.set_input_files("#files", tmp_path / "song.ape")
     expect(page.locator("#length")).to_have_text(" / 1:00:00")
     return page
 
@@ -51,7 +53,8 @@ def test_an_hour_is_zoomed_and_scrolled(hour: Page) -> None:
     hour.keyboard.down("Control")
     hour.mouse.wheel(0, -100)
     hour.keyboard.up("Control")
-    expect(window(hour)).to_have_attribute("aria-valuetext", "5:00 to 55:00")
+    shown = re.compile(r"^(4:59|5:0\d) to (54:59|55:0\d)$")
+    expect(window(hour)).to_have_attribute("aria-valuetext", shown)
 
 
 def test_the_pointer_reads_a_second(hour: Page) -> None:

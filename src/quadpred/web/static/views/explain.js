@@ -23,7 +23,7 @@ const TERMS = {
     "and valence lie in another quadrant than the most probable one.",
 };
 
-/** @type {HTMLElement|null} */
+/** @type {Element|null} */
 let shown = null;
 
 /**
@@ -33,21 +33,27 @@ let shown = null;
  * @param {string} className
  */
 export function term(name, text, className = "") {
-  const made = make(
-    "button",
-    { type: "button", className: `term ${className}`, "aria-describedby": "explanation" },
-    text,
-  );
-  const show = () => open(made, TERMS[name]);
-  made.addEventListener("click", show);
-  made.addEventListener("focus", show);
-  made.addEventListener("pointerenter", show);
-  made.addEventListener("pointerleave", leave);
-  made.addEventListener("blur", close);
+  const made = make("button", { type: "button", className: `term ${className}` }, text);
+  made.setAttribute("aria-describedby", "explanation");
+  made.addEventListener("click", () => open(made, TERMS[name]));
+  explain(made, () => TERMS[name]);
   return made;
 }
 
-/** @param {HTMLElement} made @param {string} text */
+/**
+ * Show a text beside an element, while it has the pointer or the focus.
+ * @param {Element} element
+ * @param {() => string} text
+ */
+export function explain(element, text) {
+  const show = () => open(element, text());
+  element.addEventListener("focus", show);
+  element.addEventListener("pointerenter", show);
+  element.addEventListener("pointerleave", (event) => leave(/** @type {PointerEvent} */ (event)));
+  element.addEventListener("blur", close);
+}
+
+/** @param {Element} made @param {string} text */
 function open(made, text) {
   const box = el("explanation");
   shown = made;

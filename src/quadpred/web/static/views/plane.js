@@ -5,6 +5,7 @@
 
 import { svg, write } from "../dom.js";
 import { QUADRANTS, quadrantName } from "../words.js";
+import { explain } from "./explain.js";
 
 const SIDE = 280; // of the square, in units of the drawing
 const LEFT = 22;
@@ -163,9 +164,7 @@ export class Chart {
         `${number} ${label}: ${quadrantName(summary.winner)}${doubt}`,
       );
       mark.setAttribute("aria-pressed", String(shown));
-      const [title, , text] = mark.children;
-      write(title, label);
-      write(text, String(number));
+      write(/** @type {Element} */ (mark.lastElementChild), String(number));
       move(mark, places[i]);
     });
   }
@@ -177,10 +176,10 @@ export class Chart {
       mark = svg(
         "g",
         { role: "button", tabindex: 0 },
-        svg("title"),
         svg("circle", { r: 10.5 }),
         svg("text", { "text-anchor": "middle", dy: "0.35em" }),
       );
+      explain(mark, () => song.name);
       mark.addEventListener("click", () => this.chosen(song));
       mark.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" && event.key !== " ") return;
