@@ -1,4 +1,4 @@
-# quadpred in a container.
+# quadpred in a container. PyAV's wheel brings the decoders; nothing else is installed.
 #
 #   docker build -t quadpred .
 #   mkdir -p out

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: help demo lint format types test-fast test coverage docs models bench clean
+.PHONY: help demo lint page format types test-fast test coverage docs models bench clean
 
 help: ## list every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,11 @@ lint: $(VENV)/.dev ## check style, spelling and import layers
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 
+page: ## check the page's code, where npm is installed
+	@if command -v npm >/dev/null; \
+	then $(MAKE) --no-print-directory node_modules/.installed && npm run --silent check; \
+	else echo "npm is not installed: the code of the page is not checked"; fi
+
 format: $(VENV)/.dev ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -31,7 +36,7 @@ types: $(VENV)/.dev ## check types
 test-fast: $(VENV)/.dev ## run the fast tests
 	$(BIN)/pytest -m "not slow"
 
-test: lint types ## run everything that CI runs on one Python version
+test: lint page types ## run everything that CI runs on one Python version
 	$(BIN)/pytest
 
 coverage: $(VENV)/.dev ## run all tests, fail if coverage falls below the gate
@@ -71,3 +76,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable . --group docs
 	@touch $@ $(VENV)/.installed
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --silent --no-fund --no-audit
+	@touch $@

@@ -1,7 +1,6 @@
 """Audio made by code, in real files."""
 
 import signal
-import subprocess
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path

@@ -6,10 +6,9 @@ not changed.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from optparse import Values
-from typing import ClassVar
 
 from beets.dbcore.types import BOOLEAN, STRING, Float, Type
 from beets.importer import ImportSession, ImportTask
@@ -24,12 +23,13 @@ from quadpred.prediction import join
 __all__ = ["QuadpredPlugin"]
 
 _DIGITS = 3  # after the point
+_ENERGY_VALENCE = {"energy": Float(_DIGITS), "valence": Float(_DIGITS)}
 
 
 class QuadpredPlugin(BeetsPlugin):
     """Fills `mood_quadrant`, `mood_arousal`, `mood_valence`, their confidence and uncertainty."""
 
-    item_types: ClassVar[dict[str, Type]] = {
+    item_types: Mapping[str, Type] = {
         "mood_quadrant": STRING,
         "mood_arousal": Float(_DIGITS),
         "mood_valence": Float(_DIGITS),
@@ -40,8 +40,18 @@ class QuadpredPlugin(BeetsPlugin):
     def __init__(self) -> None:
         super().__init__()
         self.config.add(
-            {"auto": True, "force": False, "speech": "english", "music": "english", "model": ""}
+            {
+                "auto": True,
+                "force": False,
+                "energy_valence": False,
+                "speech": "english",
+                "music": "english",
+                "model": "",
+            }
         )
+        if self.config["energy_valence"].get(bool):
+            # Only then: another plugin may have fields of these names.
+            self.item_types = {**self.item_types, **_ENERGY_VALENCE}
         if self.config["auto"].get(bool):
             self.import_stages = [self.imported]
 
@@ -63,8 +73,11 @@ class QuadpredPlugin(BeetsPlugin):
         self._fill(lib.items(args), force=opts.force or self.config["force"].get(bool))
 
     def imported(self, session: ImportSession, task: ImportTask) -> None:
-        """Predict the songs of an import."""
-        self._fill(task.imported_items(), force=self.config["force"].get(bool))
+        """Predict the songs of an import; no error stops the import."""
+        try:
+            self._fill(task.imported_items(), force=self.config["force"].get(bool))
+        except UserError as error:  # of the model
+            self._log.error("{}", error)
 
     @cached_property
     def _predictor(self) -> Predictor:
@@ -89,6 +102,11 @@ class QuadpredPlugin(BeetsPlugin):
             except AudioError as error:
                 self._log.error("{}", error)
                 continue
+            except UserError:
+                raise
+            except Exception as error:  # a bug or a lack of memory must not stop an import
+                self._log.error("{}: {}: {}", path, type(error).__name__, error)
+                continue
             if prediction.damage:
                 self._log.warning("{}: {}", path, prediction.damage)
             row = SummaryRow.of(prediction)
@@ -97,5 +115,7 @@ class QuadpredPlugin(BeetsPlugin):
             item["mood_valence"] = round(row.valence, _DIGITS)
             item["mood_confidence"] = round(row.confidence, _DIGITS)
             item["mood_uncertain"] = row.uncertain
+            if self.config["energy_valence"].get(bool):
+                item["energy"], item["valence"] = item["mood_arousal"], item["mood_valence"]
             item.store()
             self._log.info("{}: {}", item, row.quadrant)

@@ -7,8 +7,10 @@
     ├── ModelError              predictor               a model file or device cannot be used
     ├── SummaryError            library.summary         a summary cannot be read or has no match
     ├── MoodError               library.moods           mood words cannot be used
+    ├── PlaylistError           library.playlist_files  a playlist cannot be written or refreshed
     ├── TagError                library.tags            a music file cannot be tagged
-    │   └── ForeignMoodError                            it has a mood of another program
+    │   └── ExistingTagError                            it has a mood of another program
+    ├── IntervalError           library.moments         intervals cannot be read or averaged
     ├── FormatError             formats                 no such output format
     ├── BatchError              batch                   a run cannot start or continue
     ├── UsageError              cli.console             options that cannot be combined
@@ -20,6 +22,7 @@
     │   └── DivergedError                               the loss is not a finite number
     ├── EvaluationError         train.evaluate          scores cannot be read
     ├── AdaptError              train.adapt             labelled songs cannot be used
+    ├── PaperModelError         train.paper_model       a Keras model cannot be converted
     └── ExportError             train.export            a model file differs from its network
 
 `str(error)` is one line: the file or option, the reason and, if there is one, the remedy. The

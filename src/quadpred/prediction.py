@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.labels import HEADS, QUADRANT, Head
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["ModelInfo", "Prediction", "join", "margin"]
 
@@ -74,6 +77,8 @@ class Prediction:
         model: the model that made the prediction.
         source: name of the file, or empty for samples.
         damage: one line on what of the file is damaged or missing, or `None`.
+        embedding: pooled latent of each second, shape (rows, width), float32; `None` if the model
+            file has no such output.
     """
 
     quadrant: Array
@@ -84,6 +89,7 @@ class Prediction:
     model: ModelInfo
     source: str = ""
     damage: str | None = None
+    embedding: Array | None = None
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "Prediction":
@@ -154,11 +160,51 @@ class Prediction:
         small = margin(self.mean(QUADRANT)[None])[0] < self.model.min_margin_clip
         return bool(self.silent.all() or small)
 
-    def winners(self, head: Head = QUADRANT) -> Array:
-        """Return 1 for each row's most probable class and 0 elsewhere, shape (rows, classes)."""
-        rows = self.head(head)
-        one_hot: Array = np.eye(rows.shape[1], dtype=np.float32)[rows.argmax(axis=1)]
-        return one_hot
+    def winners_only(self) -> "Prediction":
+        """Return the prediction with 0 for all but the most probable class of each row and head.
+
+        The most probable class keeps its probability, as in the paper's script; means follow.
+        """
+
+        def keep_largest(rows: Array) -> Array:
+            return np.where(np.eye(rows.shape[1], dtype=bool)[rows.argmax(axis=1)], rows, 0)
+
+        return replace(
+            self,
+            quadrant=keep_largest(self.quadrant),
+            arousal=keep_largest(self.arousal),
+            valence=keep_largest(self.valence),
+        )
+
+    def pooled_embedding(self) -> Array:
+        """Return the mean embedding over the seconds that are not silent, shape (width,).
+
+        If every second is silent, it is the mean over all of them.
+
+        Raises:
+            ValueError: the model has no embeddings.
+        """
+        if self.embedding is None:
+            raise ValueError("the prediction has no embeddings")
+        counted = ~self.silent if not self.silent.all() else np.ones(len(self), bool)
+        return np.asarray(self.embedding[counted].mean(axis=0, dtype=np.float64), np.float32)
+
+    def to_frame(self) -> "DataFrame":
+        """Return a pandas frame with one row per second.
+
+        Its index `second` holds times from the start of the recording. Its columns are `Q1` to
+        `Q4`, `arousal` and `valence` (probability of "positive"), `uncertain` and `silent`.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed.
+        """
+        import pandas  # as slow to import as the whole package
+
+        columns = dict(zip(QUADRANT.classes, self.quadrant.T, strict=True))
+        columns |= {"arousal": self.arousal[:, 1], "valence": self.valence[:, 1]}
+        columns |= {"uncertain": self.uncertain_seconds, "silent": self.silent}
+        index = pandas.to_timedelta(np.arange(len(self)), unit="s").rename("second")
+        return pandas.DataFrame(columns, index=index)
 
     def means(self) -> dict[str, dict[str, float]]:
         """Return the mean probability of every class, by head and class."""
@@ -193,5 +239,12 @@ def join(parts: Iterable[Prediction]) -> Prediction:
     quadrant, arousal, valence = (
         np.concatenate([part.head(head) for part in parts]) for head in HEADS
     )
-    silent = np.concatenate([part.silent for part in parts])
-    return replace(parts[-1], quadrant=quadrant, arousal=arousal, valence=valence, silent=silent)
+    embeddings = [part.embedding for part in parts if part.embedding is not None]
+    return replace(
+        parts[-1],
+        quadrant=quadrant,
+        arousal=arousal,
+        valence=valence,
+        silent=np.concatenate([part.silent for part in parts]),
+        embedding=np.concatenate(embeddings) if embeddings else None,
+    )

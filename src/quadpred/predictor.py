@@ -8,7 +8,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,8 @@ class Predictor:
         info: name, languages and margins of the model.
         features: the front end.
         context: rows on either side that the network reads for a row; 0 if it reads each by itself.
+        has_embedding: whether the model file has the output `EMBEDDING`.
+        embedding_width: values of an embedding; 0 if there is none.
 
     Raises:
         ModelError: the file is missing, damaged or not a quadpred model, or the device is missing.
@@ -119,6 +121,10 @@ class Predictor:
         if outputs[: len(HEADS)] != _OUTPUTS or outputs[len(HEADS) :] not in ([], [EMBEDDING]):
             names = ", ".join(_OUTPUTS)
             raise ModelError(f"{path}: not a quadpred model: its outputs must be {names}")
+        self.has_embedding = EMBEDDING in outputs
+        self.embedding_width = (
+            int(self._session.get_outputs()[-1].shape[-1]) if self.has_embedding else 0
+        )
         if device == "cuda" and _CUDA not in self._session.get_providers():
             raise ModelError("device cuda: ONNX Runtime finds no GPU that it can use")
 
@@ -149,7 +155,7 @@ class Predictor:
         found = registry.find(speech, music)
         return cls(found.path, sha256=found.sha256, device=device)
 
-    def predict(self, path: str | os.PathLike[str]) -> Prediction:
+    def predict(self, path: str | os.PathLike[str], *, embeddings: bool = False) -> Prediction:
         """Predict a file. It is streamed: memory does not grow with its length.
 
         If a part of it is damaged or missing, one `AudioWarning` says so, and `damage` of the
@@ -158,7 +164,7 @@ class Predictor:
         Raises:
             AudioError: the file cannot be read.
         """
-        prediction = join(self.stream(path))
+        prediction = join(self.stream(path, embeddings=embeddings))
         if prediction.damage:
             text = f"{printable(prediction.source)}: {prediction.damage}"
             warnings.warn(text, AudioWarning, stacklevel=2)
@@ -170,6 +176,7 @@ class Predictor:
         *,
         longest: float | None = None,
         on_block: OnBlock | None = None,
+        embeddings: bool = False,
     ) -> Iterator[Prediction]:
         """Predict a file in blocks of seconds, each as soon as it is computed.
 
@@ -181,6 +188,7 @@ class Predictor:
             longest: in seconds; longer audio is refused once that much has been decoded, whatever
                 its header says.
             on_block: is called with all channels of each decoded block, at the file's own rate.
+            embeddings: whether the predictions carry embeddings.
 
         Yields:
             Predictions of consecutive seconds. Their `duration` is the part that has been read;
@@ -199,9 +207,36 @@ class Predictor:
                 return iter(readers[-1])
             return at_most(longest, readers[-1], self.features.sample_rate, os.fspath(path))
 
-        return self._stream(read, os.fspath(path), damage=lambda: readers[0].damage)
+        return self._stream(
+            read, os.fspath(path), damage=lambda: readers[0].damage, embeddings=embeddings
+        )
 
-    def predict_samples(self, samples: ArrayLike, sample_rate: int) -> Prediction:
+    def embed(self, path: str | os.PathLike[str]) -> Array:
+        """Return the embeddings of a file, one per second, shape (rows, width), float32.
+
+        `predict(path, embeddings=True)` returns them with the prediction, of which
+        `pooled_embedding` gives one embedding of the recording.
+
+        Raises:
+            AudioError: the file cannot be read.
+            ModelError: the model file has no embeddings.
+        """
+        embedding = self.predict(path, embeddings=True).embedding
+        assert embedding is not None
+        return embedding
+
+    def check_embedding(self) -> None:
+        """Check that the model file has embeddings.
+
+        Raises:
+            ModelError: it has none.
+        """
+        if not self.has_embedding:
+            raise ModelError(f"{self.path}: has no output {EMBEDDING!r}; export the model again")
+
+    def predict_samples(
+        self, samples: ArrayLike, sample_rate: int, *, embeddings: bool = False
+    ) -> Prediction:
         """Predict samples of shape (samples,) or (samples, channels), at `sample_rate` Hz.
 
         Raises:
@@ -211,7 +246,7 @@ class Predictor:
         def read() -> Iterator[Array]:
             return sample_blocks(samples, sample_rate, self.features.sample_rate)
 
-        return join(self._stream(read, ""))
+        return join(self._stream(read, "", embeddings=embeddings))
 
     def listen(self, blocks: Iterable[Array], sample_rate: int) -> Iterator[Prediction]:
         """Predict live audio, each second as soon as it is over.
@@ -250,7 +285,7 @@ class Predictor:
         Returns:
             Probabilities of shape (rows, classes), one array per head, in the order of `HEADS`.
         """
-        parts = list(self._blocks(iter(frames), rows))
+        parts = list(self._blocks(iter(frames), rows, _OUTPUTS))
         return tuple(np.concatenate(head) for head in zip(*parts, strict=True))
 
     def _stream(
@@ -260,7 +295,11 @@ class Predictor:
         damage: Callable[[], str | None] = lambda: None,
         *,
         live: bool = False,
+        embeddings: bool = False,
     ) -> Iterator[Prediction]:
+        outputs = [*_OUTPUTS, EMBEDDING] if embeddings else _OUTPUTS
+        if embeddings:
+            self.check_embedding()
         levels = SecondLevels(self.features.sample_rate)
         blocks = scaled(levels.watch(read()), read, self.features)
 
@@ -272,7 +311,9 @@ class Predictor:
             blocks, self.features, self.features.frames_per_row if live else CHUNK
         )
         first = 0
-        for quadrant, arousal, valence in self._blocks(frames, rows, live=live):
+        for quadrant, arousal, valence, *embedding in self._blocks(
+            frames, rows, outputs, live=live
+        ):
             last = first + len(quadrant)
             yield Prediction(
                 quadrant=quadrant,
@@ -283,6 +324,7 @@ class Predictor:
                 model=self.info,
                 source=source,
                 damage=damage(),
+                embedding=embedding[0] if embedding else None,
             )
             first = last
 
@@ -290,6 +332,7 @@ class Predictor:
         self,
         frames: Iterator[Array],
         rows: Callable[[], int] | None,
+        outputs: Sequence[str],
         *,
         live: bool = False,
     ) -> Iterator[tuple[Array, ...]]:
@@ -319,7 +362,7 @@ class Predictor:
             if chunk is None:
                 break
             last = first + block
-            yield self._run(held, held_from, first, last, last + ahead)
+            yield self._run(outputs, held, held_from, first, last, last + ahead)
             first = last
             keep = max(0, first - context)
             held, held_from = held[start(keep) - start(held_from) :], keep
@@ -333,13 +376,19 @@ class Predictor:
             held = np.pad(held, ((0, missing), (0, 0)), "edge")
         while first < total:
             last = min(first + block, total)
-            yield self._run(held, held_from, first, last, min(last + ahead, total))
+            yield self._run(outputs, held, held_from, first, last, min(last + ahead, total))
             first = last
 
     def _run(
-        self, held: Array, held_from: int, first: int, last: int, until: int
+        self,
+        outputs: Sequence[str],
+        held: Array,
+        held_from: int,
+        first: int,
+        last: int,
+        until: int,
     ) -> tuple[Array, ...]:
-        """Return the probabilities of rows first to last, from frames that begin at `held_from`.
+        """Return outputs for rows first to last, from frames that begin at row `held_from`.
 
         A network with context reads one stretch, from the context before `first` to row `until`. A
         network without reads every row by itself.
@@ -349,28 +398,28 @@ class Predictor:
         if self.context:
             begin = max(0, first - self.context)
             stretch = held[start(begin) - origin : start(until) - origin]
-            heads = self._probabilities(stretch[None])
+            heads = self._outputs(outputs, stretch[None])
             rows = slice(first - begin, last - begin)
             return tuple(head[0, rows] for head in heads)
         starts = [start(row) - origin for row in range(first, last)]
         windows = np.stack([held[at : at + size] for at in starts])
-        return tuple(head[:, 0] for head in self._probabilities(windows))
+        return tuple(head[:, 0] for head in self._outputs(outputs, windows))
 
-    def _probabilities(self, log_mel: Array) -> list[Array]:
+    def _outputs(self, names: Sequence[str], log_mel: Array) -> list[Array]:
         """Run the network on frames of shape (batch, frames, mels).
 
         Returns:
-            One array per head, shape (batch, rows, classes).
+            One array per output, shape (batch, rows, classes) for heads.
 
         Raises:
             ModelError: the network fails, or its outputs are not probabilities.
         """
         try:
-            outputs = self._session.run(_OUTPUTS, {"log_mel": log_mel})
+            outputs: list[Array] = self._session.run(names, {"log_mel": log_mel})
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             reason = type(error).__name__
             raise ModelError(f"{self.path}: the network failed ({reason})") from error
-        for head, output in zip(HEADS, outputs, strict=True):
+        for head, output in zip(HEADS, outputs, strict=False):
             if not _are_probabilities(output, len(log_mel), len(head.classes)):
                 raise ModelError(f"{self.path}: its outputs for {head.name} are not probabilities")
         return outputs

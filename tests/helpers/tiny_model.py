@@ -22,8 +22,12 @@ def write_model(
     caveat: str = "",
     min_margin: float = 0.0,
     seed: int = 0,
+    embedding: bool = False,
 ) -> str:
-    """Write a model that predicts each second by itself, and return its checksum."""
+    """Write a model that predicts each second by itself, and return its checksum.
+
+    Its embedding is the mean log-mel frame of the second.
+    """
     random = np.random.default_rng(seed)
     config = FeatureConfig()
     frames = ["batch", config.frames_per_row, config.mels]
@@ -38,6 +42,10 @@ def write_model(
         nodes.append(helper.make_node("Softmax", [logits], [head.name], axis=-1))
         shape = ["batch", 1, classes]
         outputs.append(helper.make_tensor_value_info(head.name, TensorProto.FLOAT, shape))
+    if embedding:
+        nodes.append(helper.make_node("Identity", ["level"], ["embedding"]))
+        shape = ["batch", 1, config.mels]
+        outputs.append(helper.make_tensor_value_info("embedding", TensorProto.FLOAT, shape))
     inputs = [helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, frames)]
     graph = helper.make_graph(nodes, name, inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)

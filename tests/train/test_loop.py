@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from quadpred.train.corpora import DataSheet, Manifest, ManifestError, from_folder
-from quadpred.train.run import Run, RunError
 from quadpred.train.evaluate import evaluate
+from quadpred.train.inference import load_classifier
 from quadpred.train.loop import Stage, Trainer
 from quadpred.train.recipe import Recipe
-from quadpred.train.inference import load_classifier
+from quadpred.train.run import Run, RunError
 from quadpred.train.transfer import transfer
 
 

@@ -34,9 +34,7 @@ def loss_of(recipes: dict[str, Path], *examples: Example) -> tuple[MultiTaskLoss
     recipe = Recipe.load(recipes["base"])
     training = TrainingSet(examples, FRAMES)
     torch.manual_seed(0)
-    model = Classifier(
-        recipe.network, 32, FRAMES, training.teacher_width, training.corpora
-    ).train()
+    model = Classifier(recipe.network, 32, FRAMES, training.teacher_width, training.corpora).train()
     return MultiTaskLoss(recipe, training), model
 
 
@@ -51,7 +49,7 @@ def outputs(quadrant: torch.Tensor, student: torch.Tensor | None = None) -> Outp
 
 def test_arousal_and_valence_are_marginals_of_the_quadrants() -> None:
     quadrant, arousal, valence = marginals(torch.randn(2, 3, 4))
-    q1, q2, q3, q4 = quadrant.exp().unbind(-1)
+    q1, q2, _, q4 = quadrant.exp().unbind(-1)
     torch.testing.assert_close(arousal.exp()[..., 1], q1 + q2)
     torch.testing.assert_close(valence.exp()[..., 1], q1 + q4)
     torch.testing.assert_close(arousal.exp().sum(-1), torch.ones(2, 3))
@@ -71,7 +69,9 @@ def test_gain_of_a_recording_has_no_effect(recipes: dict[str, Path]) -> None:
 
 
 def test_quadrants_of_unlabelled_clips_do_not_count(recipes: dict[str, Path]) -> None:
-    loss, model = loss_of(recipes, example("a", quadrant="Q1"), example("b", quadrant="Q3"), example("c"))
+    loss, model = loss_of(
+        recipes, example("a", quadrant="Q1"), example("b", quadrant="Q3"), example("c")
+    )
     logits = torch.randn(2, ROWS, 4)
     with_label = loss.quadrants(model, outputs(logits[:1]), batch(0))
     with_both = loss.quadrants(model, outputs(logits), batch(0, 2))
@@ -80,9 +80,7 @@ def test_quadrants_of_unlabelled_clips_do_not_count(recipes: dict[str, Path]) ->
 
 def test_link_of_a_corpus_shifts_its_quadrants_alone(recipes: dict[str, Path]) -> None:
     piano = CorpusConfig("piano", 1.0, linked=True)
-    loss, model = loss_of(
-        recipes, example("a", quadrant="Q1"), example("b", piano, quadrant="Q3")
-    )
+    loss, model = loss_of(recipes, example("a", quadrant="Q1"), example("b", piano, quadrant="Q3"))
     logits = torch.zeros(1, ROWS, 4)
     before = [loss.quadrants(model, outputs(logits), batch(n)).item() for n in (0, 1)]
     with torch.no_grad():
@@ -110,7 +108,9 @@ def test_ratings_are_standardised_per_corpus_and_met_through_the_link(
     logits = torch.tensor([1.0, 0.0, -1.0, 0.0]).expand(1, ROWS, 4)
     odds = log_odds(marginals(logits))[0, 0]
     expected = (odds - 1).square().sum().item()
-    assert loss.ratings(model, outputs(logits), batch(1)).item() == pytest.approx(expected, rel=1e-4)
+    assert loss.ratings(model, outputs(logits), batch(1)).item() == pytest.approx(
+        expected, rel=1e-4
+    )
     assert loss.ratings(model, outputs(logits), batch(2)).item() == 0
 
 

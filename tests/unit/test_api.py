@@ -59,7 +59,7 @@ def test_importing_costs_nothing():
     code = "import sys, quadpred, quadpred.__main__; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     loaded = {name.partition(".")[0] for name in result.stdout.decode().split()}
-    assert not loaded & {"numpy", "soundfile", "onnxruntime", "matplotlib", "torch"}
+    assert not loaded & {"numpy", "av", "onnxruntime", "matplotlib", "torch"}
 
 
 def test_onnx_runtime_gathers_nothing_for_its_makers(tmp_path):

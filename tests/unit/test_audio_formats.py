@@ -6,10 +6,10 @@ import tracemalloc
 import numpy as np
 import pytest
 from decoded import RATE, assert_tone, id3, read
+from sounds import music, tone
 
 from quadpred.audio import probe, read_blocks
 from quadpred.audio import stream as audio_stream
-from sounds import music, tone
 
 
 @pytest.mark.parametrize("rate", [1_000, 8_000, 11_025, 16_000, 44_100, 96_000, 384_000])
@@ -64,7 +64,9 @@ def test_formats_of_libsndfile(sound_file, name, options):
 )
 def test_other_formats(encode, name, codec, options):
     stereo = np.stack([tone(3, 48_000)] * 2, axis=1)
-    assert_tone(read(encode(name, stereo, 48_000, codec, **options)), 3, tolerance=2e-2, slack=0.1)
+    samples = read(encode(name, stereo, 48_000, codec, **options))
+    gain = 0.475 if name == "a.mp3" else 0.5  # LAME turns it down by a twentieth
+    assert_tone(samples, 3, gain=gain, tolerance=2e-2, slack=0.1)
 
 
 def test_film(encode):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sounds import tone
 
 from quadpred.audio import SecondLevels
-from sounds import tone
 
 RATE = 16_000
 

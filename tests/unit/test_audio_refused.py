@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from decoded import RATE, id3, read, refusal
+from sounds import music, tone
 
 from quadpred.audio import AudioError, probe, read_blocks
-from sounds import music, tone
 
 UNREADABLE = "not audio that quadpred can read"
 

@@ -60,13 +60,31 @@ def test_means_by_head_and_class():
     assert means["valence"] == pytest.approx({"negative": 0.25, "positive": 0.75})
 
 
-def test_winners_are_one_hot():
+def test_winners_keep_their_probability_in_all_heads():
     prediction = predict([LOUD, QUIET, [0.25, 0.25, 0.25, 0.25]])
-    rows = prediction.winners()
-    assert rows.dtype == np.float32
-    # Of equals, the first.
-    assert rows.tolist() == [[1, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]
-    assert prediction.winners(VALENCE).tolist() == [[0, 1], [0, 1], [1, 0]]
+    winners = prediction.winners_only()
+    for head in HEADS:
+        before, after = prediction.head(head), winners.head(head)
+        assert after.dtype == np.float32
+        assert (after.argmax(axis=1) == before.argmax(axis=1)).all()
+        assert (after.max(axis=1) == before.max(axis=1)).all()
+        assert ((after > 0).sum(axis=1) == 1).all()  # of equals, the first
+    assert winners.mean(QUADRANT)[0] == pytest.approx((LOUD[0] + 0.25) / 3)
+
+
+def test_embeddings_are_joined_and_pooled():
+    parts = [
+        replace(predict([LOUD, QUIET]), embedding=np.array([[1, 2], [3, 4]], np.float32)),
+        replace(predict([LOUD]), embedding=np.array([[8, 9]], np.float32)),
+    ]
+    joined = join(parts)
+    assert joined.embedding.tolist() == [[1, 2], [3, 4], [8, 9]]
+    assert joined.pooled_embedding().tolist() == [4, 5]
+    silent = replace(joined, silent=np.array([False, False, True]))
+    assert silent.pooled_embedding().tolist() == [2, 3]
+    assert replace(joined, silent=np.ones(3, bool)).pooled_embedding().tolist() == [4, 5]
+    with pytest.raises(ValueError, match="no embeddings"):
+        predict([LOUD]).pooled_embedding()
 
 
 @pytest.mark.parametrize(

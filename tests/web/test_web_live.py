@@ -105,7 +105,7 @@ def test_rows_arrive_during_playback(client: httpx.Client) -> None:
         ("", ['{"sample_rate": 8000}', b"\0"], "32-bit"),
         ("", ['{"sample_rate": 8000}', '{"go": true}'], "send samples, or"),
         ("", ['{"sample_rate": 8000}', np.float32([math.nan]).tobytes()], "finite"),
-        ("", ['{"sample_rate": 8000}', '{"stop": true}'], "there are none"),
+        ("", ['{"sample_rate": 8000}', '{"stop": true}'], "none were received"),
     ],
 )
 def test_invalid_messages(

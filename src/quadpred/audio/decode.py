@@ -5,8 +5,6 @@ no address, take no format that is a list of files, and decode no pictures.
 """
 
 import os
-import re
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -22,6 +20,7 @@ from av.stream import Discard, Disposition
 
 from quadpred.audio.containers import ogg_links, promised_fraction, skip_tags, xing_frames
 from quadpred.audio.errors import AudioError
+from quadpred.audio.source import open_regular
 
 __all__ = ["Decoder", "announced_seconds"]
 
@@ -127,7 +126,7 @@ class Decoder:
         Raises:
             AudioError: the file cannot be read, or no audio can be decoded.
         """
-        with _open_regular(self.path) as file:
+        with open_regular(self.path) as file:
             parts, self._broken = _parts(file)
             refusal = None
             try:
@@ -228,7 +227,7 @@ def announced_seconds(path: str | os.PathLike[str]) -> float | None:
         AudioError: the file cannot be read or has no audio track.
     """
     path = os.fspath(path)
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         parts, _ = _parts(file)
         with _open(parts[0], path) as container:
             _audio_track(container, path)
@@ -249,29 +248,6 @@ def _parts(file: BinaryIO) -> tuple[list[_Part], bool]:
         return [_Part(file, start, size)], False
     spans, truncated = ogg_links(file, start, size)
     return [_Part(file, *span) for span in spans], truncated
-
-
-def _open_regular(path: str) -> BinaryIO:
-    """Open a file that can be read without waiting for somebody to write it."""
-    if "\0" in path:
-        raise AudioError(path, "not a valid path")
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise AudioError(path, "is a folder")
-        if not stat.S_ISREG(status.st_mode):
-            raise AudioError(path, "is a pipe, a socket or a device, not a file")
-        if not status.st_size:
-            raise AudioError(path, "is empty")
-        return open(path, "rb", buffering=0)
-    except FileNotFoundError:
-        address = re.match(r"[a-z][a-z0-9+.-]*:/", path, re.IGNORECASE)
-        reason = "is an address; give the path of a file" if address else "no such file"
-        raise AudioError(path, reason) from None
-    except PermissionError:
-        raise AudioError(path, "no permission to read it") from None
-    except OSError as error:
-        raise AudioError(path, f"cannot be opened ({error.strerror})") from None
 
 
 def _open(part: _Part, path: str) -> InputContainer:

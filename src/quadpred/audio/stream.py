@@ -113,7 +113,7 @@ def _power(pieces: Iterable[Array]) -> NDArray[np.float64]:
 
 
 def _cancels(power: NDArray[np.float64]) -> bool:
-    """Tell whether channels cancel each other, or whether only their mean is silent."""
+    """Return whether channels cancel each other, or only their mean is silent."""
     mix, channels = power[0], power[1:]
     quiet = mix < SILENCE**2 <= channels.max()
     return bool(quiet or mix < _COHERENCE * channels.sum() / len(channels) ** 2)
@@ -174,7 +174,11 @@ def _mono(
         if graph is None or same is None or channel != graph.channel:
             if graph is not None:
                 yield from graph.blocks([None])
-            graph = _Graph(group[0], channel, sample_rate, _BLOCK)
+            try:
+                graph = _Graph(group[0], channel, sample_rate, _BLOCK)
+            except (OSError, ValueError):  # as which PyAV's errors come
+                layout = group[0].layout.name
+                raise AudioError(name, f"its channels cannot be mixed ({layout})") from None
         if on_block:
             block = np.concatenate([_samples(frame) for frame in group], axis=1)
             on_block(block.T, group[0].sample_rate)
@@ -382,5 +386,6 @@ def _live(blocks: Iterable[Array], rate: int, sample_rate: int) -> Iterator[Arra
             frame = _frame(block[:, None], rate)
             graph = graph or _Graph(frame, None, sample_rate, 0)
             yield from graph.blocks([frame])
-    if graph:
-        yield from graph.blocks([None])
+    if graph is None:
+        raise AudioError(_SAMPLES, "none were received")
+    yield from graph.blocks([None])

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError
+from quadpred.audio import AudioError, open_regular
 from quadpred.batch.discovery import Recording
 from quadpred.batch.ledger import Output, Record, Stamp, output_of, stamp_of
 from quadpred.batch.targets import library_target
-from quadpred.files import sha256_of
-from quadpred.formats import FORMATS, Format, save
+from quadpred.formats import FORMATS, save
 from quadpred.formats.rows import second_values
+from quadpred.library.fingerprint import audio_sha256
 from quadpred.library.summary import summary_values
 from quadpred.prediction import Prediction, join
 from quadpred.predictor import Predictor
@@ -125,9 +125,9 @@ def predict_and_save(
     predictor: Predictor,
     targets: Mapping[str, Path],
     *,
-    formats: Mapping[str, Format] = FORMATS,
     scratch: Path | None = None,
     stamp: Stamp | None = None,
+    winners_only: bool = False,
 ) -> Prediction:
     """Predict a recording and save it; all files appear together, or none does.
 
@@ -135,9 +135,9 @@ def predict_and_save(
         recording: its name becomes the prediction's `source`.
         predictor: the model.
         targets: the file of each format, by its name.
-        formats: the formats by name.
         scratch: folder on the same file system for the files while they are written.
         stamp: of the recording, if it is already in use; nothing is saved if it has changed.
+        winners_only: see `Prediction.winners_only`.
 
     Raises:
         AudioError: the recording cannot be read, or changed while it was read.
@@ -146,10 +146,13 @@ def predict_and_save(
     if stamp is None:
         with suppress(OSError):  # `stream` gives the reason
             stamp = stamp_of(recording.path)
-    prediction = replace(join(predictor.stream(recording.path)), source=recording.name)
+    parts = predictor.stream(recording.path, embeddings="embedding" in targets)
+    prediction = replace(join(parts), source=recording.name)
     if stamp_of(recording.path) != stamp:
         raise AudioError(recording.path, "changed while it was read")
-    save(prediction, targets, formats=formats, scratch=scratch)
+    if winners_only:
+        prediction = prediction.winners_only()
+    save(prediction, targets, scratch=scratch)
     return prediction
 
 
@@ -174,12 +177,9 @@ def process(task: Task, predictor: Predictor, settings: Settings) -> Outcome:
 
 def _process(task: Task, predictor: Predictor, settings: Settings) -> Done:
     recording, previous = task.recording, task.previous
-    try:
+    with open_regular(recording.path):  # raises an AudioError with the reason
         stamp, started = stamp_of(recording.path), time.time()
-        sha256 = sha256_of(recording.path)
-    except OSError:
-        join(predictor.stream(recording.path))  # raises an AudioError with the reason
-        raise
+        sha256 = audio_sha256(recording.path)
     # A time of change far in the future was set by a wrong clock, and no write repeats it.
     old = abs(started - stamp[2] / 1e9) > _TICK
     settled = stamp if old and os.name == "posix" else None

@@ -27,7 +27,8 @@ PARTLY, FAILED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 _EXTRAS = {  # packages that may be missing: what needs them, and the extra that installs them
     **dict.fromkeys(
-        ("onnx", "onnxscript", "optuna", "platformdirs", "torch"), ("training", "train")
+        ("h5py", "onnx", "onnxscript", "optuna", "platformdirs", "sklearn", "torch"),
+        ("training", "train"),
     ),
     **dict.fromkeys(("fastapi", "python_multipart", "starlette", "uvicorn"), ("serving", "web")),
     "mutagen": ("tagging", "tags"),

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -111,8 +110,8 @@ def predict(
         bool,
         typer.Option(
             "--winner",
-            help="Save 1 for each second's most probable quadrant and 0 for the others in the "
-            ".npy, instead of probabilities.",
+            help="Keep the probability of each second's most probable class, and set the others to "
+            "0, in all outputs.",
         ),
     ] = False,
     json: Annotated[
@@ -132,8 +131,8 @@ def predict(
         typer.Option(
             "--format",
             metavar="NAMES",
-            help="Save each recording as json, csv, parquet, npy, png, jams or audacity; several "
-            "are separated by commas.",
+            help="Save each recording as json, csv, parquet, npy, png, or another format of "
+            "docs/library.md; several are separated by commas.",
             rich_help_panel=_LIBRARY,
         ),
     ] = None,
@@ -271,6 +270,8 @@ def _predict_library(
     from quadpred.formats import parse_formats
 
     predictor = load_predictor(speech, music, model, device)
+    if "embedding" in parse_formats(options.formats or ""):
+        predictor.check_embedding()
     shard = discovery.Shard.parse(options.shard or "1/1")
     folder = Path(output).absolute()
     settings = Settings(
@@ -356,15 +357,10 @@ def _predict_file(
     from quadpred.audio import AudioError
     from quadpred.batch.clip import failure, predict_and_save
     from quadpred.batch.discovery import Recording
-    from quadpred.formats import FORMATS, Format
-    from quadpred.formats.rows import write_npy
 
     recording = Recording(path, path)
-    npy = Format(".npy", partial(write_npy, winner=winner))
     try:
-        prediction = predict_and_save(
-            recording, predictor, targets, formats={**FORMATS, "npy": npy}
-        )
+        prediction = predict_and_save(recording, predictor, targets, winners_only=winner)
     except (AudioError, OSError) as error:
         print_message(f"{path}: {failure(recording, error).reason}")
         return None

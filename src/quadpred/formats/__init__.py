@@ -10,8 +10,16 @@ from typing import BinaryIO
 
 from quadpred.errors import QuadpredError
 from quadpred.files import add_filename_to_errors, atomic_write
-from quadpred.formats.annotations import write_audacity, write_jams
+from quadpred.formats.annotations import (
+    write_audacity,
+    write_elan,
+    write_jams,
+    write_moodbar,
+    write_sonic_visualiser,
+    write_textgrid,
+)
 from quadpred.formats.documents import write_json
+from quadpred.formats.embeddings import write_embedding
 from quadpred.formats.rows import write_csv, write_npy, write_parquet
 from quadpred.prediction import Prediction
 
@@ -49,6 +57,11 @@ FORMATS: Mapping[str, Format] = {
     "png": Format(".png", _write_png),
     "jams": Format(".jams", write_jams),
     "audacity": Format(".txt", write_audacity),
+    "textgrid": Format(".TextGrid", write_textgrid),
+    "elan": Format(".eaf", write_elan),
+    "sonic-visualiser": Format(".svl", write_sonic_visualiser),
+    "moodbar": Format(".mood", write_moodbar),
+    "embedding": Format(".npz", write_embedding),
 }
 
 
@@ -72,7 +85,6 @@ def save(
     prediction: Prediction,
     targets: Mapping[str, Path],
     *,
-    formats: Mapping[str, Format] = FORMATS,
     scratch: Path | None = None,
 ) -> None:
     """Save a prediction in several formats; all files appear together, or none does.
@@ -80,7 +92,6 @@ def save(
     Args:
         prediction: what to save.
         targets: the file of each format, by its name.
-        formats: the formats by name.
         scratch: folder on the same file system for the files while they are written.
 
     Raises:
@@ -90,4 +101,4 @@ def save(
     with atomic_write(*targets.values(), scratch=scratch) as files:
         for (name, path), file in zip(targets.items(), files, strict=True):
             with add_filename_to_errors(path):
-                formats[name].write(prediction, file)
+                FORMATS[name].write(prediction, file)

@@ -1,57 +1,65 @@
 """Playlists of a predicted library: one mood, or small steps from one mood to another."""
 
-import os
-import re
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.labels import signs_of
+from quadpred.library.moods import Vocabulary
 from quadpred.library.summary import SummaryError, SummaryRow
 
-__all__ = ["mood_playlist", "path_playlist", "to_m3u8"]
+__all__ = ["candidates", "mood_playlist", "path_playlist", "within"]
 
 Array = NDArray[np.float64]
 
 _STOPS = 80  # points along the path
 _NEAREST = 5  # songs considered at each of them
-# Names that players or shells would read as a comment, an option, a home folder or an address.
-_UNSAFE = re.compile(r"[\s#~\-]|[^/]*:")
 
 
 def mood_playlist(
     songs: Iterable[SummaryRow],
-    quadrant: str,
+    mood: str,
+    vocabulary: Vocabulary | None = None,
     *,
-    seconds: float | None = None,
+    seconds: float = np.inf,
     uncertain: bool = False,
 ) -> list[SummaryRow]:
-    """Choose the songs of a quadrant, by decreasing confidence.
+    """Choose the songs of a mood, by decreasing confidence.
 
     Args:
         songs: a library.
-        quadrant: Q1 to Q4.
+        mood: Q1 to Q4, or a word of the vocabulary.
+        vocabulary: words for quadrants and places on the plane.
         seconds: maximum total duration; songs that do not fit are skipped.
         uncertain: include songs whose quadrant is uncertain.
 
     Raises:
         SummaryError: there are none.
+        MoodError: the vocabulary does not have the word.
     """
-    candidates = [
-        song for song in _candidates(songs, uncertain=uncertain) if song.quadrant == quadrant
+    vocabulary = vocabulary or Vocabulary()
+    fitting = [
+        song
+        for song in candidates(songs, uncertain=uncertain)
+        if vocabulary.has_word(mood, song.quadrant, arousal=song.arousal, valence=song.valence)
     ]
-    candidates.sort(key=lambda song: (-song.confidence, song.file))
-    if not candidates:
-        raise SummaryError(_no_song(quadrant))
-    chosen, left = [], np.inf if seconds is None else seconds
-    for song in candidates:
-        if song.duration <= left:
-            chosen.append(song)
-            left -= song.duration
+    fitting.sort(key=lambda song: (-song.confidence, song.file))
+    if not fitting:
+        raise SummaryError(_no_song(mood))
+    chosen = within(fitting, seconds)
     if not chosen:
-        raise SummaryError(f"every {quadrant} song is longer than {left / 60:g} minutes")
+        raise SummaryError(f"every {mood} song is longer than {seconds / 60:g} minutes")
+    return chosen
+
+
+def within(songs: Iterable[SummaryRow], seconds: float) -> list[SummaryRow]:
+    """Return the songs that fit into a total duration, in their order; others are skipped."""
+    chosen = []
+    for song in songs:
+        if song.duration <= seconds:
+            chosen.append(song)
+            seconds -= song.duration
     return chosen
 
 
@@ -78,17 +86,17 @@ def path_playlist(
     """
     if start == end:
         raise SummaryError("--from and --to must differ")
-    candidates = _candidates(songs, uncertain=uncertain)
-    candidates.sort(key=lambda song: song.file)
+    known = candidates(songs, uncertain=uncertain)
+    known.sort(key=lambda song: song.file)
     for quadrant in (start, end):
-        if not any(song.quadrant == quadrant for song in candidates):
+        if not any(song.quadrant == quadrant for song in known):
             raise SummaryError(_no_song(quadrant))
     first, last = _centre(start), _centre(end)
-    points = np.array([(song.valence, song.arousal) for song in candidates])
-    near = _near_line(candidates, points, first, last, {start, end})
+    points = np.array([(song.valence, song.arousal) for song in known])
+    near = _near_line(known, points, first, last, {start, end})
     progress = points[near] @ (last - first)
     near = near[np.argsort(progress, kind="stable")]
-    ordered = [candidates[index] for index in near]
+    ordered = [known[index] for index in near]
     return _smallest_steps(ordered, points[near], start, end, seconds)
 
 
@@ -150,51 +158,10 @@ def _centre(quadrant: str) -> Array:
     return np.array([0.75 if positive else 0.25 for positive in (valence, arousal)])
 
 
-def _candidates(songs: Iterable[SummaryRow], *, uncertain: bool) -> list[SummaryRow]:
+def candidates(songs: Iterable[SummaryRow], *, uncertain: bool) -> list[SummaryRow]:
     """Return every file once; uncertain ones only if requested."""
     return list({song.file: song for song in songs if uncertain or not song.uncertain}.values())
 
 
-def _no_song(quadrant: str) -> str:
-    return f"no song is confidently {quadrant}; try --uncertain"
-
-
-def to_m3u8(
-    songs: Iterable[SummaryRow], folder: Path | None, *, on_message: Callable[[str], None]
-) -> str:
-    """Return a playlist as m3u8.
-
-    Args:
-        songs: in the order of play.
-        folder: folder of the playlist. Songs below it are named relative to it, so that both can be
-            moved together. Other songs, and all without a folder, have absolute paths.
-        on_message: is called with one line per song that is left out, because its name has a line
-            break or is not UTF-8.
-    """
-    lines = ["#EXTM3U"]
-    for song in songs:
-        path = _name_in_playlist(Path(song.file), folder)
-        if len(path.splitlines()) != 1 or not _is_unicode(path):
-            reason = "a playlist cannot hold this name; rename the file"
-            on_message(f"{song.file}: left out: {reason}")
-            continue
-        title = Path(song.file).stem.strip()
-        lines += [f"#EXTINF:{round(song.duration)},{title}", path]
-    return "\n".join(lines) + "\n"
-
-
-def _name_in_playlist(file: Path, folder: Path | None) -> str:
-    if folder is not None:
-        for root in (Path(os.path.abspath(folder)), Path(os.path.realpath(folder))):
-            if file.is_relative_to(root):
-                relative = str(file.relative_to(root))
-                return f"./{relative}" if _UNSAFE.match(relative) else relative
-    return str(file)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _no_song(mood: str) -> str:
+    return f"no song is confidently {mood}; try --uncertain"

@@ -13,6 +13,7 @@ from typing import Any
 
 from quadpred import __version__
 from quadpred.errors import QuadpredError
+from quadpred.files import unescape_name
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 
@@ -59,6 +60,7 @@ class SummaryRow:
         valence: probability of positive valence, 0 to 1.
         confidence: probability of the most probable quadrant, 0 to 1.
         uncertain: whether the quadrant is uncertain.
+        sha256: checksum of the audio, as `audio_sha256` returns it; empty if not computed.
     """
 
     path: str
@@ -69,6 +71,7 @@ class SummaryRow:
     valence: float
     confidence: float
     uncertain: bool
+    sha256: str = ""
 
     @classmethod
     def of(cls, prediction: Prediction) -> "SummaryRow":
@@ -76,6 +79,7 @@ class SummaryRow:
         values = {
             **summary_values(prediction),
             "path": prediction.source,
+            "sha256": "",
             "file": str(Path(prediction.source).absolute()),
         }
         return cls(**{name: values[name] for name in _REQUIRED})
@@ -189,13 +193,14 @@ def _row(values: Mapping[str, Any], number: int) -> SummaryRow:
     try:
         row = SummaryRow(
             path=str(values["path"]),
-            file=str(values["file"]),
+            file=unescape_name(str(values["file"])),
             duration=float(values["duration"]),
             quadrant=values["quadrant"],
             arousal=float(values["arousal"]),
             valence=float(values["valence"]),
             confidence=float(values["confidence"]),
             uncertain=_FLAGS[str(values["uncertain"]).lower()],
+            sha256=str(values["sha256"]),
         )
     except (TypeError, ValueError, KeyError):
         raise SummaryError(f"row {number}: a value is not a number, or not true or false") from None
