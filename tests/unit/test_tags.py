@@ -643,7 +643,7 @@ def test_killed_at_any_moment(flac, moment):
         from pathlib import Path
         from quadpred.library import tags
         {moment} = lambda *_: os.kill(os.getpid(), {int(signal.SIGKILL)})
-        tags.write_tags(Path(sys.argv[1]), {"MOOD": ["happy"]})
+        tags.write_tags(Path(sys.argv[1]), {{"MOOD": ["happy"]}})
     """
     code = "\n".join(line.strip() for line in code.splitlines())
     done = subprocess.run([sys.executable, "-c", code, flac], timeout=60)
