@@ -131,6 +131,7 @@ class StubServer:
         self.jobs: dict[tuple[str, str], Job] = {}
         self.answers = answers or {}
         self.sha256 = SHA256
+        self._offer: dict[str, Any] | None = None
         self.uploads = 0
         page.context.route(re.compile(r"/v1/predictions\?"), self._upload)
         page.context.route("**/v1/predictions/*", lambda route: route.fulfill(status=204))
@@ -163,14 +164,14 @@ class StubServer:
         route.fulfill(status=202, json=job.document())
 
     def _models(self, route: Route) -> None:
-        offer = route.fetch().json()
-        for model in offer["models"]:
+        self._offer = self._offer or route.fetch().json()
+        for model in self._offer["models"]:
             model["sha256"] = self.sha256
-        route.fulfill(json=offer)
+        route.fulfill(json=self._offer)
 
     def _events(self, route: Route) -> None:
         jobs = self.jobs.values()
-        lines = ["retry: 100", ""]
+        lines = ["retry: 200", ""]
         events = [("jobs", {"jobs": [job.document() for job in jobs]})]
         events += [(kind, {"job": job.id, **data}) for job in jobs for kind, data in job.events]
         for kind, data in events:

@@ -66,6 +66,7 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 
     yield open_it
     for context in contexts:
+        context.unroute_all(behavior="ignoreErrors")
         context.close()
     assert wrong == []
     own = (address, f"blob:{address}", address.replace("http", "ws"))
