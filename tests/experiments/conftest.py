@@ -24,10 +24,10 @@ BARS = 8
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten groups of two clips in every corpus; signs of ratings follow the generated quadrant."""
+    """Five groups of two clips in every corpus; signs of ratings follow the generated quadrant."""
     root = tmp_path_factory.mktemp("data")
     rng = np.random.default_rng(0)
-    clips = [(f"clip_{k}", list(MUSIC)[k % 4], str(k // 2)) for k in range(20)]
+    clips = [(f"clip_{k}", list(MUSIC)[k % 4], str(k // 2)) for k in range(10)]
 
     def corpus(
         folder: str, columns: Sequence[str], cells: Callable[[str, str], Sequence[object]]
@@ -93,7 +93,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         root / "music_piano/emopia/labels.csv",
         ["file", "quadrant", "song", "split"],
         [
-            [f"{name}.mid", quadrant, group, "val" if int(group) % 2 else "train"]
+            [f"{name}.mid", quadrant, group, "val" if int(group) < 2 else "train"]
             for name, quadrant, group in clips
         ],
     )
