@@ -6,27 +6,26 @@
 #     -v "$PWD/song.mp3:/audio.mp3:ro" -v "$PWD/out:/outdir" \
 #     quadpred -s e -m e -i /audio.mp3 -o /outdir/
 #
-# --user makes the results yours and lets the container write to your folder; without it, it runs
-# as user 1000. Make the folder first: Docker would create a missing one for root alone.
+# --user makes the results yours and lets the container write to your folder. Without it, the
+# container runs as user 1000. Create the folder first: Docker would create it as root.
 #
 # The page and the API:
 #
 #   docker run --rm --init -p 127.0.0.1:8000:8000 quadpred serve --host 0.0.0.0 --no-auth
 #
-# The server must listen at 0.0.0.0, since 127.0.0.1 would be the container's own; that only this
-# machine reaches it is then up to -p 127.0.0.1:…, hence --no-auth. To let others in, publish the
-# port to them and give a token instead: -e QUADPRED_TOKEN=…, 16 characters or more. --init buries
-# the decoders of workers that were killed.
+# Inside the container the server must bind to 0.0.0.0. -p 127.0.0.1:… then keeps it private to this
+# machine, hence --no-auth. To admit other machines, publish the port to them and set a token instead:
+# -e QUADPRED_TOKEN=…, at least 16 characters. --init reaps the processes of killed workers.
 
 FROM python:3.12-slim AS build
 WORKDIR /src
-# The dependencies' names apart, so that their layer below outlives every other change.
+# A list of dependencies alone, so that their layer is cached until the list changes.
 COPY pyproject.toml ./
 RUN python -c "import tomllib; \
 project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
 print(*project['dependencies'], *project['optional-dependencies']['web'], sep='\n')" \
     > /requirements.txt
-COPY README.md LICENSE ./
+COPY README.md LICENSE LICENSE-WEIGHTS.md ./
 COPY src ./src
 RUN pip install --no-cache-dir --no-deps --prefix=/install .
 
@@ -34,14 +33,14 @@ FROM python:3.12-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ffmpeg \
     && rm -rf /var/lib/apt/lists/*
-# The base image ships the standard library without bytecode, and the unprivileged user could not
-# keep any: compiled here once, not at each start. pip compiles what it installs.
+# The base image has no bytecode of the standard library, and the unprivileged user cannot write any.
+# Compile it once here instead of at each start.
 RUN python -m compileall -q -x 'site-packages|lib2to3|idlelib|/tests?/' /usr/local/lib/python3.12
 COPY --from=build /requirements.txt /tmp/requirements.txt
 RUN pip install --no-cache-dir --root-user-action=ignore -r /tmp/requirements.txt \
     && rm /tmp/requirements.txt
 
-# matplotlib keeps its font list where it may write: found once here, open to any --user.
+# matplotlib caches its font list: build it once here, writable for any --user.
 ENV MPLCONFIGDIR=/tmp/matplotlib
 RUN python -c "import matplotlib.font_manager" && chmod -R a+rwX "$MPLCONFIGDIR"
 

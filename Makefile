@@ -1,32 +1,82 @@
-# make demo   predicts examples/ and says where the tag-grams are
-# make test   everything that CI runs
+# make demo       install quadpred into .venv and predict examples/
+# make test       install what the tests need, then lint, check types, run all tests
+# make help       list every target
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test clean
+.PHONY: help demo lint page format types test-fast test coverage docs models bench clean
 
-demo: $(VENV)/.installed
+help: ## list every target
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.installed ## predict examples/ and write their tag-grams to out/
 	$(BIN)/quadpred predict examples/*.ogg -o out/
 	@echo "Tag-grams: $(CURDIR)/out/*.png"
 
-test: $(VENV)/.tested
+lint: $(VENV)/.dev ## check style, spelling and import layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/codespell
 	$(BIN)/lint-imports
+
+page: ## check the page's code, where npm is installed
+	@if command -v npm >/dev/null; \
+	then $(MAKE) --no-print-directory node_modules/.installed && npm run --silent check; \
+	else echo "npm is not installed: the code of the page is not checked"; fi
+
+format: $(VENV)/.dev ## fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev ## check types
+	$(BIN)/mypy
+
+test-fast: $(VENV)/.dev ## run the fast tests
+	$(BIN)/pytest -m "not slow"
+
+test: lint page types ## run everything that CI runs on one Python version
 	$(BIN)/pytest
 
-clean:
+coverage: $(VENV)/.dev ## run all tests, fail if coverage falls below the gate
+	$(BIN)/pytest --cov --cov-report=term --cov-report=html:out/coverage
+
+docs: $(VENV)/.docs ## build the site into out/docs, fail on any warning
+	$(BIN)/sphinx-build -W --keep-going -b html docs out/docs
+	@echo "Site: $(CURDIR)/out/docs/index.html"
+
+models: $(VENV)/.dev ## rebuild the bundled models: make models DATA=... RUNS=...
+	@test -n "$(DATA)" -a -n "$(RUNS)" || { echo "usage: make models DATA=FOLDER RUNS=FOLDER"; exit 2; }
+	$(BIN)/python -m experiments.train_models $(DATA) $(RUNS)
+
+bench: $(VENV)/.dev ## measure speed and memory without third-party packages
+	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/batch.py
+	$(BIN)/python benchmarks/web.py
+
+clean: ## remove .venv and out
 	rm -rf $(VENV) out
 
+# pip reads [dependency-groups] since 25.1; a new environment may hold an older one.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.tested: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[train,web,test]"
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable ".[beets,parquet,tags,train,web]" --group dev
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable . --group docs
+	@touch $@ $(VENV)/.installed
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --silent --no-fund --no-audit
+	@touch $@

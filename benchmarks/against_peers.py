@@ -1,9 +1,9 @@
-"""CPU time a minute of one 3-minute mp3 against VibeNet and Essentia's MusicExtractor, warm.
+"""CPU time per minute of a 3-minute mp3, warm, against VibeNet and Essentia's MusicExtractor.
 
     python benchmarks/against_peers.py PYTHON
 
-PYTHON is an interpreter with `pip install vibenet essentia`. All run on one core, one after the
-other, several times; each figure is the best.
+PYTHON is an interpreter with `pip install vibenet essentia`. All run on one core, in turn, several
+times; each figure is the best.
 """
 
 import json
@@ -30,10 +30,10 @@ for _ in range(3):
     spent.append(time.process_time() - started)
 print(json.dumps(min(spent)))
 """
-WAYS = {
+PROGRAMS = {
     "quadpred": """
 from quadpred import Predictor
-predictor = Predictor.of_languages()
+predictor = Predictor.load()
 run = lambda: predictor.predict(path)
 """,
     "VibeNet": """
@@ -50,9 +50,9 @@ run = lambda: MusicExtractor()(path)
 }
 
 
-def timed(python: str, way: str, path: Path) -> float:
-    """CPU seconds of one more file."""
-    command = [python, "-c", TIMED % way, str(path)]
+def timed(python: str, program: str, path: Path) -> float:
+    """CPU seconds for one file after warm-up."""
+    command = [python, "-c", TIMED % program, str(path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
@@ -62,14 +62,14 @@ def timed(python: str, way: str, path: Path) -> float:
 
 def main() -> None:
     (peers,) = sys.argv[1:]
-    best = dict.fromkeys(WAYS, float("inf"))
+    best = dict.fromkeys(PROGRAMS, float("inf"))
     with tempfile.TemporaryDirectory() as folder:
         mp3 = song(Path(folder) / "song.mp3", 60 * MINUTES)
         for _ in range(ROUNDS):
-            for name, way in WAYS.items():
+            for name, program in PROGRAMS.items():
                 python = sys.executable if name == "quadpred" else peers
-                best[name] = min(best[name], timed(python, way, mp3))
-    print("| | CPU ms a minute | times quadpred's |\n| --- | --- | --- |")
+                best[name] = min(best[name], timed(python, program, mp3))
+    print("| | CPU ms per minute | times quadpred's |\n| --- | --- | --- |")
     for name, seconds in best.items():
         print(f"| {name} | {seconds * 1000 / MINUTES:.0f} | {seconds / best['quadpred']:.1f} |")
 

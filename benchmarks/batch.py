@@ -1,4 +1,4 @@
-"""Libraries: what a second worker brings, and what a file costs beside its prediction."""
+"""Library runs: speed-up of a second worker, and cost of a file beyond its prediction."""
 
 import argparse
 import os
@@ -17,7 +17,7 @@ CLIP, SONG = 30, 180  # seconds
 
 
 def folder_of(folder: Path, count: int, seconds: float) -> Path:
-    """Make so many copies of one mp3."""
+    """Fill a folder with `count` copies of one mp3."""
     folder.mkdir()
     first = song(folder / "0.mp3", seconds)
     for number in range(1, count):
@@ -48,7 +48,7 @@ def two_workers(folder: Path, songs: int) -> None:
 def overhead(folder: Path, clips: int) -> None:
     music = folder_of(folder / "clips", clips, CLIP)
     single = folder_of(folder / "single", 1, CLIP)
-    predictor = Predictor.of_languages()
+    predictor = Predictor.load()
     files = [str(path) for path in music.iterdir()]
     predictor.predict(files[0])
     started = time.process_time()
@@ -56,11 +56,11 @@ def overhead(folder: Path, clips: int) -> None:
         predictor.predict(file)
     floor = (time.process_time() - started) * 1000 / clips
     print(f"\n{clips} clips of {CLIP} s, one worker")
-    print(f"{'':34}{'CPU ms a file':>14}{'ratio':>8}")
+    print(f"{'':34}{'CPU ms/file':>14}{'ratio':>8}")
     print(f"{'prediction alone (the floor)':34}{floor:14.2f}{1:8.2f}")
     kinds = {
         "tables": (),
-        "tables, a row a second": ("--seconds",),
+        "tables, one row per second": ("--seconds",),
         "tables, json, npy": ("--format", "json,npy"),
     }
     for name, options in kinds.items():

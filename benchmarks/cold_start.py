@@ -1,4 +1,4 @@
-"""Where the time goes between a command and its picture: a 30-second mp3, wall time by part."""
+"""Wall time of each part of a cold `quadpred predict` with picture, on a 30-second mp3."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ PARTS = {
     "Python itself": "",
     "the command line": "import quadpred.cli.app",
     "numpy, soundfile, soxr, ONNX Runtime": "import numpy, onnxruntime, soundfile, soxr",
-    "the model": "from quadpred import Predictor; predictor = Predictor.of_languages()",
+    "the model": "from quadpred import Predictor; predictor = Predictor.load()",
     "the prediction": "import sys; prediction = predictor.predict(sys.argv[1])",
     "matplotlib": "from quadpred.plots.taggram import save_taggram",
     "the picture": "save_taggram(prediction, sys.argv[2])",

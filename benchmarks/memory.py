@@ -1,4 +1,4 @@
-"""Peak memory of a whole command against the length of its file, 10 seconds to 10 hours."""
+"""Peak memory of `quadpred predict` for files from 10 seconds to 10 hours."""
 
 import os
 import subprocess

@@ -23,7 +23,7 @@ def drain(items: Iterable[object]) -> None:
 
 def main() -> None:
     os.sched_setaffinity(0, {0})
-    predictor = Predictor.of_languages()
+    predictor = Predictor.load()
     config = predictor.features
     with tempfile.TemporaryDirectory() as folder:
         mp3 = song(Path(folder) / "song.mp3", 180)

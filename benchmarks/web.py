@@ -1,4 +1,4 @@
-"""Clips of 30 seconds through the server, against the same clips through the command's `Predictor`.
+"""Cost of the server: 30-second clips over HTTP, against the same clips through `Predictor`.
 
 python benchmarks/web.py [REQUESTS]
 """
@@ -12,8 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from multiprocessing.pool import Pool
 from pathlib import Path
+from types import MappingProxyType
 
 from audio import song
 
@@ -22,17 +26,20 @@ from quadpred.predictor import Predictor
 
 CONCURRENCY = (1, 2, 8)
 WORKERS = 2
-ROUNDS = 5  # of server and peer in turn, since others use the machine too
+ROUNDS = 5  # server and processes alternate, so that other load affects both
 BOUNDARY = "quadpred"
 
 
 def serve() -> tuple[subprocess.Popen[str], str]:
-    """Start a server; return it and where it is."""
+    """Start a server; return its process and its host and port."""
     command = [sys.executable, "-m", "quadpred", "serve", "--port", "0"]
     server = subprocess.Popen(
         [*command, "--workers", str(WORKERS)], stdout=subprocess.PIPE, text=True
     )
-    where = re.search(r"http://([^/]+)/", server.stdout.readline())[1]
+    assert server.stdout is not None
+    match = re.search(r"http://([^/]+)/", server.stdout.readline())
+    assert match is not None, "the server printed no address"
+    where = match[1]
     while True:
         try:
             ask(http.client.HTTPConnection(where), "GET", "/healthz")
@@ -41,8 +48,14 @@ def serve() -> tuple[subprocess.Popen[str], str]:
             time.sleep(0.1)
 
 
-def ask(connection: http.client.HTTPConnection, *request: object) -> bytes:
-    connection.request(*request)
+def ask(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> bytes:
+    connection.request(method, path, body, headers)
     answer = connection.getresponse()
     content = answer.read()
     if answer.status != 200:
@@ -51,7 +64,7 @@ def ask(connection: http.client.HTTPConnection, *request: object) -> bytes:
 
 
 def upload(where: str, form: bytes, count: int) -> list[float]:
-    """Send as many uploads, one after the other; return how long each took."""
+    """Send `count` uploads in sequence; return the seconds of each."""
     connection = http.client.HTTPConnection(where)
     kind = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Prefer": "wait=60"}
     took = []
@@ -64,7 +77,7 @@ def upload(where: str, form: bytes, count: int) -> list[float]:
 
 
 def by_server(where: str, form: bytes, concurrency: int, count: int) -> tuple[float, list[float]]:
-    """Return the seconds that all took, and each."""
+    """Return the seconds of the whole and of each upload."""
     with ThreadPoolExecutor(concurrency) as pool:
         began = time.perf_counter()
         runs = [pool.submit(upload, where, form, count // concurrency) for _ in range(concurrency)]
@@ -73,22 +86,21 @@ def by_server(where: str, form: bytes, concurrency: int, count: int) -> tuple[fl
 
 
 def by_predictor(path: Path, count: int) -> None:
-    """Predict one file as often, as the command line does."""
+    """Predict one file `count` times, as the command line does."""
     predictor = load()
     for _ in range(count):
         json_line(predictor.predict(path))
 
 
-def load(kept: list[Predictor] = []) -> Predictor:  # noqa: B006
-    """Load the model once a process."""
-    if not kept:
-        kept.append(Predictor.of_languages())
-    return kept[0]
+@cache
+def load() -> Predictor:
+    """Load the model once per process."""
+    return Predictor.load()
 
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    count = -(-count // (max(CONCURRENCY) * ROUNDS)) * max(CONCURRENCY)  # a round
+    count = -(-count // (max(CONCURRENCY) * ROUNDS)) * max(CONCURRENCY)  # per round
     with tempfile.TemporaryDirectory() as folder, multiprocessing.Pool(WORKERS) as peers:
         mp3 = song(Path(folder) / "song.mp3", 30)
         form = (
@@ -112,10 +124,13 @@ def main() -> None:
             server.wait()
 
 
-def measure(where, form, mp3, concurrency, count, peers) -> None:
-    """Print a line: the server, and as many processes as it has busy workers, in turn."""
+def measure(where: str, form: bytes, mp3: Path, concurrency: int, count: int, peers: Pool) -> None:
+    """Time the server and as many processes as it has busy workers, in turn; print one line."""
     busy = min(concurrency, WORKERS)
-    all_, each, ratios, peer = [], [], [], []
+    all_: list[float] = []
+    each: list[float] = []
+    ratios: list[float] = []
+    peer: list[float] = []
     for _ in range(ROUNDS):
         seconds, took = by_server(where, form, concurrency, count)
         began = time.perf_counter()

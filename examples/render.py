@@ -22,6 +22,7 @@ from pathlib import Path
 import mido
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from scores import PIECES, Piece, Voice
 
 HERE = Path(__file__).resolve().parent
@@ -32,9 +33,9 @@ SOUNDFONTS = (
 SAMPLE_RATE = 44_100
 TICKS_PER_BEAT = 480
 TAIL_BEATS = 6  # room for the last notes and the reverb to die away before the trimming
-CEILING = 0.9  # amplitude that the loudest drum strokes are bent to stay below
+CEILING = 0.9  # soft limit of the amplitude; only the loudest drum strokes reach it
 SILENCE = 0.01  # of the peak, -40 dB: what lies below at either end is trimmed
-FADE_IN = 0.005  # seconds, against a click where the trimming cuts
+FADE_IN = 0.005  # seconds; avoids a click where the start was trimmed
 COMPRESSION = 0.9  # of soundfile's 0 to 1
 DRUM_CHANNEL = 9  # General MIDI's
 
@@ -83,7 +84,7 @@ NOTE = re.compile(
 
 @dataclass
 class Note:
-    """A sounding note; times in beats from the first bar line, an upbeat's being negative."""
+    """A sounding note; times in beats from the first bar line, negative in an upbeat."""
 
     start: Fraction
     length: Fraction
@@ -153,7 +154,7 @@ def to_midi(piece: Piece) -> mido.MidiFile:
         return round((beat + Fraction(piece.pickup)) * TICKS_PER_BEAT)
 
     def track(events: list[tuple[int, mido.Message | mido.MetaMessage]]) -> mido.MidiTrack:
-        """Turn absolute times into MIDI's differences; the order at one time is the given one."""
+        """Turn absolute times into MIDI's delta times; events at one time keep their order."""
         result, clock = mido.MidiTrack(), 0
         for time, message in sorted(events, key=lambda event: event[0]):
             result.append(message.copy(time=time - clock))
@@ -180,7 +181,7 @@ def to_midi(piece: Piece) -> mido.MidiFile:
             (0, mido.Message("control_change", channel=channel, control=7, value=voice.volume)),
             (0, mido.Message("control_change", channel=channel, control=10, value=voice.pan)),
         ]
-        # All ends before all starts, so that a repeated note is not cut off by its predecessor.
+        # Ends before starts: otherwise the end of a note would cut off its repetition.
         for note in notes:
             stop = ticks(note.start + note.length * Fraction(voice.gate))
             off = mido.Message("note_off", channel=channel, note=note.pitch)
@@ -192,7 +193,7 @@ def to_midi(piece: Piece) -> mido.MidiFile:
     return file
 
 
-def synthesize(midi: mido.MidiFile, fluidsynth: str, soundfont: Path) -> np.ndarray:
+def synthesize(midi: mido.MidiFile, fluidsynth: str, soundfont: Path) -> NDArray[np.float64]:
     """Play a MIDI file through FluidSynth; the result has the shape (samples, 2)."""
     with tempfile.TemporaryDirectory() as folder:
         score, sound = Path(folder, "piece.mid"), Path(folder, "piece.wav")
@@ -202,11 +203,11 @@ def synthesize(midi: mido.MidiFile, fluidsynth: str, soundfont: Path) -> np.ndar
         output = ["-T", "wav", "-O", "float", "-F", str(sound)]
         command = [fluidsynth, *options, *output, str(soundfont), str(score)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        samples, _ = soundfile.read(sound, always_2d=True)
+        samples: NDArray[np.float64] = soundfile.read(sound, always_2d=True)[0]
     return samples
 
 
-def finish(samples: np.ndarray, piece: Piece) -> np.ndarray:
+def finish(samples: NDArray[np.float64], piece: Piece) -> NDArray[np.float64]:
     """Trim the silence at both ends, set the level and fade."""
     envelope = np.abs(samples).max(axis=1)
     loud = np.flatnonzero(envelope > SILENCE * envelope.max())
@@ -222,7 +223,7 @@ def finish(samples: np.ndarray, piece: Piece) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Render the example pieces to Ogg Vorbis.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PIECES)}")
-    parser.add_argument("--soundfont", type=Path, help="an SF2 file in place of FluidR3 GM")
+    parser.add_argument("--soundfont", type=Path, help="SF2 file to use instead of FluidR3 GM")
     arguments = parser.parse_args()
 
     if unknown := [name for name in arguments.names if name not in PIECES]:

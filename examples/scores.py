@@ -35,7 +35,7 @@ class Piece:
     """A short arrangement for several voices."""
 
     tempo: Mapping[float, float]
-    """Quarter notes a minute at given bars, linear between them."""
+    """Quarter notes per minute at given bars, linear in between."""
     voices: tuple[Voice, ...]
     beats_per_bar: int = 4
     pickup: float = 0.0

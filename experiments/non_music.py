@@ -49,9 +49,9 @@ def _noise(subject: Model | Runs, seed: int) -> Iterator[Prediction]:
 def _summary(predictions: list[Prediction]) -> dict[str, float]:
     return {
         "recordings": RECORDINGS,
-        "uncertain": float(np.mean([prediction.unsure for prediction in predictions])),
+        "uncertain": float(np.mean([prediction.uncertain for prediction in predictions])),
         "uncertain_seconds": float(
-            np.concatenate([prediction.uncertain for prediction in predictions]).mean()
+            np.concatenate([prediction.uncertain_seconds for prediction in predictions]).mean()
         ),
         "confidence": float(np.mean([prediction.confidence for prediction in predictions])),
     }

@@ -83,7 +83,7 @@ class PredictionStore:
         change: str,
         compute: Callable[[], Prediction],
     ) -> Prediction:
-        key = (predictor.origin.sha256, recording, change)
+        key = (predictor.info.sha256, recording, change)
         found = self._database.execute(
             "SELECT rows FROM predictions WHERE model = ? AND recording = ? AND change = ?", key
         ).fetchone()
@@ -101,7 +101,7 @@ class PredictionStore:
             valence=rows[:, 6:8],
             silent=rows[:, 8] > 0,
             duration=float(len(rows)),
-            model=predictor.origin,
+            model=predictor.info,
         )
 
 

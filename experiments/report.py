@@ -9,7 +9,7 @@ from rich.table import Table
 from experiments.scoring import AXES
 from quadpred.labels import HEADS, QUADRANT
 
-__all__ = ["QUOTED", "print_report"]
+__all__ = ["QUOTED", "markdown_scores", "print_report"]
 
 HEAD_NAMES = tuple(head.name for head in HEADS)
 QUOTED = (
@@ -48,6 +48,13 @@ def print_report(
         console.print(_non_music_table(results["non_music"]))
     if results.get("criterion"):
         console.print(_criterion_table(results["criterion"]))
+
+
+def markdown_scores(results: Mapping[str, Any]) -> str:
+    """Write the scores of all sets as a Markdown table, with 95 % intervals."""
+    rows = [("set", "measure", *HEAD_NAMES), ("---",) * (2 + len(HEAD_NAMES))]
+    rows += [(title, measure, *cells) for title, measure, cells in _score_rows(results)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def interval(score: Mapping[str, Any]) -> str:

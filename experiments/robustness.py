@@ -113,12 +113,12 @@ def _compare(
     return {
         "difference": _differences(test_set, plain, changed),
         "certain_to_other": float(
-            np.mean([p.winner != q.winner and not (p.unsure or q.unsure) for p, q in pairs])
+            np.mean([p.winner != q.winner and not (p.uncertain or q.uncertain) for p, q in pairs])
         ),
         "change": float(
             np.mean([np.abs(p.mean(QUADRANT) - q.mean(QUADRANT)).mean() for p, q in pairs])
         ),
-        "uncertain": float(np.mean([q.unsure for _, q in pairs])),
+        "uncertain": float(np.mean([q.uncertain for _, q in pairs])),
         "confidence": float(np.mean([q.confidence for _, q in pairs])),
     }
 

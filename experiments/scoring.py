@@ -83,7 +83,7 @@ def outputs_of(cases: Sequence[Case]) -> Outputs:
             np.stack([_log_odds(case.prediction.arousal), _log_odds(case.prediction.valence)], -1)
             for case in cases
         ],
-        np.array([case.prediction.unsure for case in cases]),
+        np.array([case.prediction.uncertain for case in cases]),
     )
 
 

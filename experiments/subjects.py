@@ -120,7 +120,9 @@ class _Calibration:
             quadrant=quadrant.astype(np.float32),
             arousal=pairs[:, 0],
             valence=pairs[:, 1],
-            model=replace(prediction.model, lead_second=self.second, lead_clip=self.clip),
+            model=replace(
+                prediction.model, min_margin_second=self.second, min_margin_clip=self.clip
+            ),
         )
 
 

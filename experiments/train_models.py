@@ -21,7 +21,7 @@ from quadpred.train.recipe import Recipe
 from quadpred.train.transfer import transfer
 
 FINETUNE = Path(__file__).with_name("finetune.toml")
-UNLABELLED = ("mirex", "n2m", "gems", "ultrastar", "asap", "memomp3", "memo", "free")
+UNLABELLED = ("mirex", "n2m", "gems", "asap", "free")
 SPEECH = ("english", "mandarin", "mixed")
 AUDIO = {".flac", ".mp3", ".ogg", ".wav"}
 
@@ -60,7 +60,9 @@ def emopia(data: Path, runs: Path) -> Manifest:
     rows = read_table(data / "music_piano/emopia/labels.csv")
     clips = []
     for number, row in enumerate(rows):
-        path = runs / "audio/emopia" / f"{Path(row['file']).stem}.{('fluid', 'tim')[number % 2]}.flac"
+        path = (
+            runs / "audio/emopia" / f"{Path(row['file']).stem}.{('fluid', 'tim')[number % 2]}.flac"
+        )
         if row["split"] == "train" and path.is_file():
             clips.append(Clip(path, row["song"], "train", row["quadrant"]))
     sheet = DataSheet(
@@ -89,7 +91,8 @@ def vgmidi(data: Path, runs: Path, soundfont: str) -> Manifest:
         "Ferreira & Whitehead 2019: 128 pieces of game music for piano, rated per bar",
         dynamics=str(folder / "dynamics.csv"),
     )
-    return Manifest(in_folds(clips, FOLDS, 0), _taught(sheet, runs, f"vgmidi_{soundfont}"))
+    rendered = tuple(clip for clip in in_folds(clips, FOLDS, 0) if clip.path.is_file())
+    return Manifest(rendered, _taught(sheet, runs, f"vgmidi_{soundfont}"))
 
 
 def memomusic(runs: Path) -> list[Manifest]:
@@ -99,7 +102,10 @@ def memomusic(runs: Path) -> list[Manifest]:
     ratings = {}
     for row in rows:
         number = row["url"].rsplit("/", 1)[-1].removesuffix(".mp3")
-        ratings[f"{kinds[row['type'].strip()]}_{number}"] = float(row["arousal"]), float(row["valence"])
+        ratings[f"{kinds[row['type'].strip()]}_{number}"] = (
+            float(row["arousal"]),
+            float(row["valence"]),
+        )
     manifests = []
     for name in ("memo", "memomp3"):
         clips = []

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from peers import outputs
+from quadpred.train.dataset import LogMels
 from scipy.stats import spearmanr
 from ship import FOLDS, felt_ratings, manifests
 
 from quadpred.labels import HEADS
 from quadpred.train.corpora import Clip
-from quadpred.train.dataset import LogMels
 from quadpred.train.transfer import clip_logits, load_classifier
 
 Array = NDArray[np.float64]

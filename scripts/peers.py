@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from quadpred.train.dataset import teacher_values
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
@@ -25,7 +26,6 @@ from sklearn.svm import SVC
 
 from quadpred.labels import HEADS, QUADRANT, signs_of
 from quadpred.train.corpora import Clip, Manifest
-from quadpred.train.dataset import teacher_values
 
 Array = NDArray[np.float64]
 

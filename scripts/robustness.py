@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from quadpred.train.dataset import Targets
+from quadpred.train.foreign import noise
 from ship import FOLDS, manifests
 from transfer_grid import emotional_speech
 
@@ -24,9 +26,7 @@ from quadpred.audio import read_blocks
 from quadpred.features import log_mel
 from quadpred.labels import HEADS
 from quadpred.train.corpora import Clip
-from quadpred.train.dataset import Targets
 from quadpred.train.evaluate import confusion, macro_f1
-from quadpred.train.foreign import noise
 from quadpred.train.transfer import clip_logits, load_classifier
 
 Samples = NDArray[np.float32]
@@ -96,7 +96,7 @@ def main() -> None:
             [np.abs(a[0] - b[0]).mean() for a, b in zip(heard, said["as it is"], strict=True)]
         )
         print(f"| {name} | {' | '.join(f'{cell:.3f}' for cell in cells)} | {change:.3f} |")
-    predictor = Predictor.of_languages()
+    predictor = Predictor.load()
     actors = made["ravdess"].clips[:: len(made["ravdess"].clips) // STRANGERS][:STRANGERS]
     rng = np.random.default_rng(1)
     sounds = [noise(20 * RATE, RATE, rng) for _ in range(STRANGERS)]

@@ -1,17 +1,42 @@
 """Audio made by code, in real files."""
 
-import shutil
 import signal
-import subprocess
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
 
 # A shell's background job ignores ^C, and so would every process that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+PACKAGES = 'pip install -e ".[beets,parquet,tags,train,web]" --group dev'
+REMEDIES = {
+    "chromium": "apt-get install chromium",
+    "ffmpeg": "apt-get install ffmpeg",
+    "firefox": "apt-get install firefox-esr",
+    "fluidsynth": "apt-get install fluidsynth fluid-soundfont-gm",
+    "could not import": PACKAGES,
+    "not installed": PACKAGES,
+}
+"""Words in the reason of a skip, and the command that installs what is missing."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the skipped tests and the command that installs what they need."""
+    skipped: dict[str, dict[str, None]] = defaultdict(dict)  # test names by reason, in order
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        skipped[reason][report.nodeid.partition("[")[0]] = None
+    for reason, tests in skipped.items():
+        remedy = next((REMEDIES[words] for words in REMEDIES if words in reason.lower()), None)
+        terminalreporter.section(f"skipped: {reason}", yellow=True)
+        terminalreporter.write_line("\n".join(tests))
+        terminalreporter.write_line(f"To run them: {remedy}" if remedy else "Cannot run here.")
 
 
 @pytest.fixture
@@ -27,16 +52,32 @@ def sound_file(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def ffmpeg(tmp_path: Path) -> Callable[..., Path]:
-    """Encode a file with ffmpeg and return the new path; the name's ending chooses the format."""
-    program = shutil.which("ffmpeg")
-    if not program:
-        pytest.skip("ffmpeg is not installed")
+def encode(tmp_path: Path) -> Callable[..., Path]:
+    """Encode samples with PyAV and return the path; the name's ending chooses the container."""
 
-    def encode(source: Path, name: str, *options: str, before: tuple[str, ...] = ()) -> Path:
+    def write(
+        name: str,
+        samples: np.ndarray,
+        rate: int,
+        codec: str,
+        *,
+        container: dict[str, str] | None = None,
+        cover: bool = False,
+        **options: str,
+    ) -> Path:
         path = tmp_path / name
-        start = [program, "-nostdin", "-v", "error", "-y", *before, "-i", f"file:{source}"]
-        subprocess.run([*start, *options, f"file:{path}"], check=True)
+        channels = 1 if samples.ndim == 1 else samples.shape[1]
+        layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
+        with av.open(path, "w", options=container) as file:
+            stream = file.add_stream(codec, rate, layout=layout, options=options)
+            pictures = file.add_stream("mpeg4", 5, width=64, height=64) if cover else None
+            if pictures:
+                picture = av.VideoFrame(64, 64, "yuv420p")
+                file.mux(pictures.encode(picture) + pictures.encode(None))
+            data = np.ascontiguousarray(samples, np.float32).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(data, format="flt", layout=layout)
+            frame.sample_rate, frame.pts = rate, 0
+            file.mux(stream.encode(frame) + stream.encode(None))
         return path
 
-    return encode
+    return write

@@ -1,34 +1,35 @@
-"""Moods in a beets library: flexible fields that are filled on import and by `beet quadpred`.
+"""Moods in a beets library: flexible fields, filled on import and by `beet quadpred`.
 
-It keeps the conventions of beets' own plugins of this kind: `auto` predicts what is imported,
-`force` (or `-f`) predicts again what has its fields already. The fields are kept in beets'
-database; music files are not changed.
+It follows the conventions of beets' own plugins: `auto` predicts imported songs, and `force` (or
+`-f`) predicts songs again that have the fields. The fields are in beets' database; music files are
+not changed.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from optparse import Values
-from typing import ClassVar
 
 from beets.dbcore.types import BOOLEAN, STRING, Float, Type
 from beets.importer import ImportSession, ImportTask
 from beets.library import Item, Library
 from beets.plugins import BeetsPlugin
-from beets.ui import Subcommand, UserError  # type: ignore[attr-defined] # its place of old
+from beets.ui import Subcommand, UserError  # type: ignore[attr-defined] # its older place
 
-from quadpred import AudioError, Predictor
-from quadpred.library.summary import clip_of
+from quadpred import AudioError, Predictor, QuadpredError
+from quadpred.library.summary import SummaryRow
+from quadpred.prediction import join
 
 __all__ = ["QuadpredPlugin"]
 
 _DIGITS = 3  # after the point
+_ENERGY_VALENCE = {"energy": Float(_DIGITS), "valence": Float(_DIGITS)}
 
 
 class QuadpredPlugin(BeetsPlugin):
-    """Fills `mood_quadrant`, `mood_arousal`, `mood_valence`, and how sure these are."""
+    """Fills `mood_quadrant`, `mood_arousal`, `mood_valence`, their confidence and uncertainty."""
 
-    item_types: ClassVar[dict[str, Type]] = {
+    item_types: Mapping[str, Type] = {
         "mood_quadrant": STRING,
         "mood_arousal": Float(_DIGITS),
         "mood_valence": Float(_DIGITS),
@@ -39,8 +40,18 @@ class QuadpredPlugin(BeetsPlugin):
     def __init__(self) -> None:
         super().__init__()
         self.config.add(
-            {"auto": True, "force": False, "speech": "english", "music": "english", "model": ""}
+            {
+                "auto": True,
+                "force": False,
+                "energy_valence": False,
+                "speech": "english",
+                "music": "english",
+                "model": "",
+            }
         )
+        if self.config["energy_valence"].get(bool):
+            # Only then: another plugin may have fields of these names.
+            self.item_types = {**self.item_types, **_ENERGY_VALENCE}
         if self.config["auto"].get(bool):
             self.import_stages = [self.imported]
 
@@ -52,7 +63,7 @@ class QuadpredPlugin(BeetsPlugin):
             "--force",
             action="store_true",
             default=False,
-            help="predict songs again that have a mood already",
+            help="predict songs again that have a mood",
         )
         command.func = self.command
         return [command]
@@ -62,18 +73,22 @@ class QuadpredPlugin(BeetsPlugin):
         self._fill(lib.items(args), force=opts.force or self.config["force"].get(bool))
 
     def imported(self, session: ImportSession, task: ImportTask) -> None:
-        """Predict the songs of an import."""
-        self._fill(task.imported_items(), force=self.config["force"].get(bool))
+        """Predict the songs of an import; no error stops the import."""
+        try:
+            self._fill(task.imported_items(), force=self.config["force"].get(bool))
+        except UserError as error:  # of the model
+            self._log.error("{}", error)
 
     @cached_property
     def _predictor(self) -> Predictor:
-        """The model, loaded once and only if there is something to predict."""
+        """The model, loaded once and only if it is needed."""
         try:
-            if self.config["model"].get():
-                return Predictor(self.config["model"].as_filename())
-            languages = (self.config[name].as_str() for name in ("speech", "music"))
-            return Predictor.of_languages(*languages)
-        except ValueError as error:  # unknown languages, and ModelError
+            return Predictor.load(
+                self.config["model"].as_filename() if self.config["model"].get() else None,
+                speech=self.config["speech"].as_str(),
+                music=self.config["music"].as_str(),
+            )
+        except QuadpredError as error:
             raise UserError(f"quadpred: {error}") from None
 
     def _fill(self, items: Iterable[Item], *, force: bool) -> None:
@@ -81,15 +96,26 @@ class QuadpredPlugin(BeetsPlugin):
             if item.get("mood_quadrant") and not force:
                 self._log.info("mood already present for: {}", item)
                 continue
+            path = os.fsdecode(item.path)
             try:
-                clip = clip_of(self._predictor.predict(os.fsdecode(item.path)))
+                prediction = join(self._predictor.stream(path))
             except AudioError as error:
                 self._log.error("{}", error)
                 continue
-            item["mood_quadrant"] = clip.quadrant
-            item["mood_arousal"] = round(clip.arousal, _DIGITS)
-            item["mood_valence"] = round(clip.valence, _DIGITS)
-            item["mood_confidence"] = round(clip.confidence, _DIGITS)
-            item["mood_uncertain"] = clip.uncertain
+            except UserError:
+                raise
+            except Exception as error:  # a bug or a lack of memory must not stop an import
+                self._log.error("{}: {}: {}", path, type(error).__name__, error)
+                continue
+            if prediction.damage:
+                self._log.warning("{}: {}", path, prediction.damage)
+            row = SummaryRow.of(prediction)
+            item["mood_quadrant"] = row.quadrant
+            item["mood_arousal"] = round(row.arousal, _DIGITS)
+            item["mood_valence"] = round(row.valence, _DIGITS)
+            item["mood_confidence"] = round(row.confidence, _DIGITS)
+            item["mood_uncertain"] = row.uncertain
+            if self.config["energy_valence"].get(bool):
+                item["energy"], item["valence"] = item["mood_arousal"], item["mood_valence"]
             item.store()
-            self._log.info("{}: {}", item, clip.quadrant)
+            self._log.info("{}: {}", item, row.quadrant)

@@ -1,4 +1,4 @@
-"""Second by second, the emotion perceived in music: Russell's quadrants, arousal and valence.
+"""Predict the emotion perceived in music, second by second: quadrant, arousal and valence.
 
 >>> import quadpred
 >>> prediction = quadpred.predict("song.mp3")  # doctest: +SKIP
@@ -14,23 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quadpred.audio import AudioError
+    from quadpred.errors import QuadpredError
     from quadpred.prediction import Prediction
     from quadpred.predictor import Predictor
     from quadpred.registry import Model
 
-__all__ = ["AudioError", "Prediction", "Predictor", "__version__", "predict"]
+__all__ = ["AudioError", "Prediction", "Predictor", "QuadpredError", "__version__", "predict"]
 
 __version__ = "0.1.0"
 
-# ONNX Runtime 1.32 gathers telemetry for its makers from its import on, unless it is told not to.
+# On POSIX, ONNX Runtime collects telemetry since 1.29, from its import on. This has no effect if
+# the caller imported it before.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-_HOMES = {
+_MODULES = {
     "AudioError": "quadpred.audio",
     "Prediction": "quadpred.prediction",
     "Predictor": "quadpred.predictor",
+    "QuadpredError": "quadpred.errors",
 }
-"""Where the public classes live. Imported on use, since NumPy and the decoders take their time."""
+"""Modules of the public classes. They are imported on use, because NumPy and decoders are slow."""
 
 
 def predict(
@@ -38,16 +41,18 @@ def predict(
 ) -> "Prediction":
     """Predict the perceived emotion of an audio file, second by second.
 
-    A model is loaded once and kept for further calls.
+    The model is loaded by the first call and used again by later ones. If a part of the file is
+    damaged or missing, one `AudioWarning` says so.
 
     Args:
-        path: any file that libsndfile or an installed ffmpeg reads.
-        speech: language of the speech that the model was pre-trained on: english, mandarin, mixed.
+        path: any file with audio, films included.
+        speech: language of the speech that the model was pre-trained on: english, mandarin or
+            mixed.
         music: language of the music that it was fine-tuned on: english or mandarin.
 
     Raises:
         AudioError: the file cannot be read.
-        ValueError: an unknown language, or no model on board for the pair.
+        LanguageError: an unknown language, or no model for the pair.
     """
     from quadpred import registry
 
@@ -62,9 +67,9 @@ def _predictor(model: "Model") -> "Predictor":
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

@@ -1,21 +1,36 @@
-"""Errors that a user can do something about, under one base.
+"""Errors that a user can act on, under one base.
 
     QuadpredError
-    ├── ModelError          predictor             a model file or its device cannot be used
-    ├── SummaryError        library.summary       a summary table cannot be read or holds no match
-    ├── MoodError           library.moods         mood words that cannot be used
-    ├── TagError            library.tags          a music file cannot be tagged
-    │   └── ForeignMoodError                      it has a mood that another program wrote
-    ├── BatchError          batch                 a library run cannot start or go on
-    └── UsageError          cli.console           options that contradict each other
+    ├── AudioError              audio                   a recording cannot be read
+    │   └── TooLongError                                it is longer than allowed
+    ├── LanguageError           registry                no such language or pair of languages
+    ├── ModelError              predictor               a model file or device cannot be used
+    ├── SummaryError            library.summary         a summary cannot be read or has no match
+    ├── MoodError               library.moods           mood words cannot be used
+    ├── PlaylistError           library.playlist_files  a playlist cannot be written or refreshed
+    ├── TagError                library.tags            a music file cannot be tagged
+    │   └── ExistingTagError                            it has a mood of another program
+    ├── IntervalError           library.moments         intervals cannot be read or averaged
+    ├── FormatError             formats                 no such output format
+    ├── BatchError              batch                   a run cannot start or continue
+    ├── UsageError              cli.console             options that cannot be combined
+    ├── RecipeError             train.recipe            a recipe cannot be used
+    ├── ManifestError           train.corpora.manifest  a manifest or corpus cannot be used
+    ├── FetchError              train.corpora.fetch     a corpus cannot be downloaded
+    │   └── DamagedError                                an archive is damaged
+    ├── RunError                train.run               a training run cannot be used
+    │   └── DivergedError                               the loss is not a finite number
+    ├── EvaluationError         train.evaluate          scores cannot be read
+    ├── AdaptError              train.adapt             labelled songs cannot be used
+    ├── PaperModelError         train.paper_model       a Keras model cannot be converted
+    └── ExportError             train.export            a model file differs from its network
 
-`str(error)` is one line that names the file or the option, the reason, and the remedy if there is
-one. The command line prints it and exits with code 2. Whatever else is raised is a bug, and is
-reported as a traceback.
+`str(error)` is one line: the file or option, the reason and, if there is one, the remedy. The
+command line prints it and exits with code 2. Every other exception is a bug.
 """
 
 __all__ = ["QuadpredError"]
 
 
 class QuadpredError(ValueError):
-    """Base of all errors of this package."""
+    """Base of all errors that a user can act on."""

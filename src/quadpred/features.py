@@ -26,6 +26,16 @@ _GROUP = 16  # mel bands multiplied at once
 _EPS = float(np.finfo(np.float32).eps)
 
 
+_BOUNDS = (
+    ("sample_rate", 1_000, 192_000),
+    ("n_fft", 1, 1 << 16),
+    ("window", 1, 1 << 16),
+    ("hop", 1, 192_000),
+    ("mels", 1, 512),
+)
+_MAX_FRAMES = 500  # per second
+
+
 @dataclass(frozen=True)
 class FeatureConfig:
     """How samples become log-mel frames; stored in every model file and read back to predict.
@@ -46,10 +56,15 @@ class FeatureConfig:
     normalise_peak: bool = False
 
     def __post_init__(self) -> None:
+        # A model file holds these values. Without bounds, a file could claim any amount of memory.
+        for name, low, high in _BOUNDS:
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:  # not a bool either
+                raise ValueError(f"{name} must be an integer of {low} to {high}, not {value!r}")
         if not 0 < self.window <= self.n_fft:
             raise ValueError(f"window must be in 1..n_fft ({self.n_fft}), not {self.window}")
-        if not 0 < self.hop <= self.sample_rate:
-            raise ValueError(f"hop must be in 1..sample_rate, not {self.hop}")
+        if not self.sample_rate / _MAX_FRAMES <= self.hop <= self.sample_rate:
+            raise ValueError(f"hop must give 1 to {_MAX_FRAMES} frames per second, not {self.hop}")
         if not 0 <= self.fmin < self.fmax <= self.sample_rate / 2:
             raise ValueError(f"need 0 <= fmin < fmax <= Nyquist, not {self.fmin}, {self.fmax}")
 

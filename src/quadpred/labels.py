@@ -1,4 +1,4 @@
-"""The three heads, their classes, order, names and colours: the one place that knows them.
+"""The three heads: their classes in order, titles and colours. Defined here only.
 
 Quadrants follow Russell's circumplex (J. A. Russell, "A circumplex model of affect", 1980): arousal
 is the vertical axis, valence the horizontal one, and Q1 to Q4 run counter-clockwise from the top
@@ -7,7 +7,7 @@ right. Binary heads put the negative class first, so column 1 is the probability
 
 from dataclasses import dataclass
 
-__all__ = ["AROUSAL", "HEADS", "QUADRANT", "VALENCE", "Head", "quadrant_of"]
+__all__ = ["AROUSAL", "HEADS", "QUADRANT", "VALENCE", "Head", "quadrant_of", "signs_of"]
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Head:
     name: str
     classes: tuple[str, ...]
     titles: tuple[str, ...]
-    """What a person reads for each class."""
+    """Name of each class in reports."""
     colours: tuple[str, ...]
-    """One colour a class. Colour-blind readers can tell them apart, and all stand out from white
-    and from near black by 3 to 1 (WCAG 2.2, 1.4.11)."""
+    """One colour per class. Colour-blind readers can distinguish them; each has a contrast of at
+    least 3:1 to white and to near black (WCAG 2.2, 1.4.11)."""
 
 
 QUADRANT = Head(
@@ -52,7 +52,7 @@ _SIGNS = {(1, 1): "Q1", (1, 0): "Q2", (0, 0): "Q3", (0, 1): "Q4"}
 
 
 def quadrant_of(arousal: bool, valence: bool) -> str:
-    """Name the quadrant with these signs; `True` is positive.
+    """Return the quadrant with these signs; `True` is positive.
 
     >>> quadrant_of(arousal=True, valence=False)
     'Q2'

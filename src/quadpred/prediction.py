@@ -1,44 +1,61 @@
-"""What a model says of one clip, second by second."""
+"""The result of a prediction: one row of probabilities per second of a recording."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.labels import HEADS, QUADRANT, Head
 
-__all__ = ["Origin", "Prediction", "join", "margin"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["ModelInfo", "Prediction", "join", "margin"]
 
 Array = NDArray[np.float32]
 
+_MAX_TEXT = 500  # characters
+
 
 @dataclass(frozen=True)
-class Origin:
+class ModelInfo:
     """The model that made a prediction.
 
-    `speech` and `music` are the languages of its training ("english", "mandarin", "mixed");
-    `sha256` identifies the model file; `experimental` is one line on why it is not to be trusted,
-    or empty. `lead_second` and `lead_clip` are how far the most probable quadrant must be ahead of
-    the next for a second, or a whole clip, to count as certain; measured with the calibration.
+    Attributes:
+        name: of the model.
+        speech: language of the speech that it was pre-trained on: english, mandarin or mixed.
+        music: language of the music that it was fine-tuned on: english or mandarin; "custom" for
+            a model that `quadpred adapt` made.
+        sha256: checksum of the model file.
+        caveat: one line on why not to rely on the model; empty if there is no such reason.
+        min_margin_second: margin below which a second is uncertain; see `margin`.
+        min_margin_clip: margin below which a recording is uncertain.
     """
 
     name: str
     speech: str
     music: str
     sha256: str
-    experimental: str = ""
-    lead_second: float = 0.0
-    lead_clip: float = 0.0
+    caveat: str = ""
+    min_margin_second: float = 0.0
+    min_margin_clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        # A model file, which may come from anywhere, holds these values.
+        for text in self.name, self.speech, self.music, self.caveat:
+            if not isinstance(text, str) or len(text) > _MAX_TEXT or not text.isprintable():
+                raise ValueError(f"its description must be one line of {_MAX_TEXT} characters")
+        for name in "min_margin_second", "min_margin_clip":
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"{name} must be a number from 0 to 1, not {value!r}")
 
     @property
-    def case(self) -> str:
-        """How the two languages relate: intra-linguistic, cross-linguistic or mixed.
-
-        A model of somebody's own songs (music "custom") is adapted.
-        """
+    def transfer_setting(self) -> str:
+        """How the two languages relate: intra-linguistic, cross-linguistic, mixed or adapted."""
         if self.music == "custom":
             return "adapted"
         if self.speech == "mixed":
@@ -48,18 +65,20 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Perceived emotion of a clip; row k speaks of the second [k, k + 1).
+    """Perceived emotion of a recording; row k covers the second [k, k + 1).
 
     Attributes:
-        quadrant: probabilities of Q1..Q4, shape (rows, 4), float32; each row sums to 1.
+        quadrant: probabilities of Q1 to Q4, shape (rows, 4), float32; each row sums to 1.
         arousal: probabilities of negative and positive arousal, shape (rows, 2).
         valence: probabilities of negative and positive valence, shape (rows, 2).
-        silent: seconds with nothing to hear, shape (rows,), bool. Their probabilities are valid
-            numbers and mean nothing.
+        silent: seconds below -60 dBFS, shape (rows,), bool. Their probabilities are valid numbers
+            without meaning.
         duration: length of the audio in seconds.
+        model: the model that made the prediction.
         source: name of the file, or empty for samples.
-        model: what made the prediction.
-
+        damage: one line on what of the file is damaged or missing, or `None`.
+        embedding: pooled latent of each second, shape (rows, width), float32; `None` if the model
+            file has no such output.
     """
 
     quadrant: Array
@@ -67,8 +86,35 @@ class Prediction:
     valence: Array
     silent: NDArray[np.bool_]
     duration: float
-    model: Origin
+    model: ModelInfo
     source: str = ""
+    damage: str | None = None
+    embedding: Array | None = None
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Prediction":
+        """Return the prediction that `quadpred.formats.documents.to_json` described.
+
+        Numbers are those of the document, which are rounded to 6 digits after the point.
+
+        Raises:
+            KeyError: a field is missing.
+        """
+        model = dict(document["model"])
+        del model["transfer_setting"]
+        return cls(
+            **{
+                head.name: np.array(document[head.name]["rows"], np.float32).reshape(
+                    -1, len(head.classes)
+                )
+                for head in HEADS
+            },
+            silent=np.array(document["silent"], bool),
+            duration=document["duration"],
+            model=ModelInfo(**model),
+            source=document["source"],
+            damage=document["damage"],
+        )
 
     def __len__(self) -> int:
         return len(self.quadrant)
@@ -79,15 +125,15 @@ class Prediction:
         return np.arange(len(self), dtype=np.float32)
 
     def head(self, head: Head) -> Array:
-        """Rows of one head, shape (rows, classes)."""
+        """Return the rows of one head, shape (rows, classes)."""
         return {"quadrant": self.quadrant, "arousal": self.arousal, "valence": self.valence}[
             head.name
         ]
 
     def mean(self, head: Head) -> Array:
-        """Clip probabilities of a head, shape (classes,): the mean over the seconds that sound.
+        """Return a head's mean over the seconds that are not silent, shape (classes,).
 
-        A clip that is silent throughout has no such second; then all of them count.
+        If every second is silent, it is the mean over all of them.
         """
         counted = ~self.silent if not self.silent.all() else np.ones(len(self), bool)
         rows = self.head(head)[counted]
@@ -95,33 +141,73 @@ class Prediction:
 
     @cached_property
     def winner(self) -> str:
-        """The clip's most probable quadrant."""
+        """The most probable quadrant of the recording."""
         return QUADRANT.classes[int(self.mean(QUADRANT).argmax())]
 
     @property
     def confidence(self) -> float:
-        """Probability of the clip's most probable quadrant."""
+        """Probability of the recording's most probable quadrant."""
         return float(self.mean(QUADRANT).max())
 
     @cached_property
-    def uncertain(self) -> NDArray[np.bool_]:
-        """Seconds not to rely on, shape (rows,): silent, or with two quadrants too close."""
-        return self.silent | (margin(self.quadrant) < self.model.lead_second)
+    def uncertain_seconds(self) -> NDArray[np.bool_]:
+        """Seconds whose quadrant is uncertain, shape (rows,): silent, or of a small margin."""
+        return self.silent | (margin(self.quadrant) < self.model.min_margin_second)
 
     @property
-    def unsure(self) -> bool:
-        """Whether the clip as a whole is not to be relied on."""
-        ahead = margin(self.mean(QUADRANT)[None])[0]
-        return bool(self.silent.all() or ahead < self.model.lead_clip)
+    def uncertain(self) -> bool:
+        """Whether the recording's quadrant is uncertain: all silent, or of a small margin."""
+        small = margin(self.mean(QUADRANT)[None])[0] < self.model.min_margin_clip
+        return bool(self.silent.all() or small)
 
-    def winners(self, head: Head = QUADRANT) -> Array:
-        """Rows with 1 for the most probable class and 0 elsewhere, shape (rows, classes)."""
-        rows = self.head(head)
-        one_hot: Array = np.eye(rows.shape[1], dtype=np.float32)[rows.argmax(axis=1)]
-        return one_hot
+    def winners_only(self) -> "Prediction":
+        """Return the prediction with 0 for all but the most probable class of each row and head.
+
+        The most probable class keeps its probability, as in the paper's script; means follow.
+        """
+
+        def keep_largest(rows: Array) -> Array:
+            return np.where(np.eye(rows.shape[1], dtype=bool)[rows.argmax(axis=1)], rows, 0)
+
+        return replace(
+            self,
+            quadrant=keep_largest(self.quadrant),
+            arousal=keep_largest(self.arousal),
+            valence=keep_largest(self.valence),
+        )
+
+    def pooled_embedding(self) -> Array:
+        """Return the mean embedding over the seconds that are not silent, shape (width,).
+
+        If every second is silent, it is the mean over all of them.
+
+        Raises:
+            ValueError: the model has no embeddings.
+        """
+        if self.embedding is None:
+            raise ValueError("the prediction has no embeddings")
+        counted = ~self.silent if not self.silent.all() else np.ones(len(self), bool)
+        return np.asarray(self.embedding[counted].mean(axis=0, dtype=np.float64), np.float32)
+
+    def to_frame(self) -> "DataFrame":
+        """Return a pandas frame with one row per second.
+
+        Its index `second` holds times from the start of the recording. Its columns are `Q1` to
+        `Q4`, `arousal` and `valence` (probability of "positive"), `uncertain` and `silent`.
+
+        Raises:
+            ModuleNotFoundError: pandas is not installed.
+        """
+        import pandas  # as slow to import as the whole package
+
+        columns = dict(zip(QUADRANT.classes, self.quadrant.T, strict=True))
+        columns |= {"arousal": self.arousal[:, 1], "valence": self.valence[:, 1]}
+        columns |= {"uncertain": self.uncertain_seconds, "silent": self.silent}
+        index = pandas.to_timedelta(np.arange(len(self)), unit="s").rename("second")
+        return pandas.DataFrame(columns, index=index)
 
     def means(self) -> dict[str, dict[str, float]]:
-        """Clip probabilities by head and class."""
+        """Return the mean probability of every class, by head and class."""
         return {
             head.name: dict(zip(head.classes, map(float, self.mean(head)), strict=True))
             for head in HEADS
@@ -129,29 +215,36 @@ class Prediction:
 
 
 def margin(probabilities: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Tell how far the most probable class of each row is ahead of the next.
+    """Return the probability of each row's most probable class minus that of the next one.
 
     Args:
         probabilities: shape (rows, classes).
 
     Returns:
-        Differences of probability, shape (rows,).
+        Margins from 0 to 1, shape (rows,).
     """
     ordered = np.sort(probabilities, axis=1)
     return np.asarray(ordered[:, -1] - ordered[:, -2])
 
 
 def join(parts: Iterable[Prediction]) -> Prediction:
-    """Join predictions of consecutive seconds of one clip; the last one knows its duration.
+    """Join predictions of consecutive seconds; duration and damage are those of the last one.
 
     Raises:
         ValueError: there are none.
     """
     parts = list(parts)
     if not parts:
-        raise ValueError("nothing to join")
+        raise ValueError("no predictions to join")
     quadrant, arousal, valence = (
         np.concatenate([part.head(head) for part in parts]) for head in HEADS
     )
-    silent = np.concatenate([part.silent for part in parts])
-    return replace(parts[-1], quadrant=quadrant, arousal=arousal, valence=valence, silent=silent)
+    embeddings = [part.embedding for part in parts if part.embedding is not None]
+    return replace(
+        parts[-1],
+        quadrant=quadrant,
+        arousal=arousal,
+        valence=valence,
+        silent=np.concatenate([part.silent for part in parts]),
+        embedding=np.concatenate(embeddings) if embeddings else None,
+    )

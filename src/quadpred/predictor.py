@@ -1,177 +1,271 @@
 """Audio to a `Prediction`, through a model file.
 
-The file says everything that is needed to use it: front end, context, languages and classes are
-read from its metadata.
+A model file describes itself: front end, context, languages and margins are in its metadata.
 """
 
 import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quadpred import registry
-from quadpred.audio import SecondLevels, at_most, live_blocks, read_blocks, sample_blocks
+from quadpred.audio import (
+    AudioReader,
+    AudioWarning,
+    OnBlock,
+    SecondLevels,
+    at_most,
+    live_blocks,
+    sample_blocks,
+)
 from quadpred.errors import QuadpredError
 from quadpred.features import CHUNK, FeatureConfig, log_mel_stream, scaled
+from quadpred.files import printable
 from quadpred.labels import HEADS
-from quadpred.prediction import Origin, Prediction, join
+from quadpred.prediction import ModelInfo, Prediction, join
 
 __all__ = ["EMBEDDING", "METADATA_KEY", "ModelError", "Predictor"]
 
 Array = NDArray[np.float32]
 
 EMBEDDING = "embedding"
-"""Output of a model file with the activations of its last hidden layer, one row per second."""
+"""Optional output of a model file: its last hidden layer, one row per second."""
 
 METADATA_KEY = "quadpred"
-"""Where a model file keeps its description, as JSON."""
+"""Key of a model file's metadata under which its description is, as JSON."""
 
 _OUTPUTS = [head.name for head in HEADS]
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 _BLOCK_ROWS = 180
-"""Rows a call of the network: many beside the context that each call computes anew, and few
-enough for a small memory, which is the same for every length."""
+"""Rows per call of the network: many more than the context that each call computes again, and few
+enough that memory is small and does not depend on the length of the audio."""
+
+_MAX_CONTEXT = 300  # rows
+_TOLERANCE = 1e-3  # of a probability
 
 
 class ModelError(QuadpredError):
-    """A model file that cannot be used. One line: the file and the reason."""
+    """A model file, or a device, that cannot be used."""
 
 
 class Predictor:
-    """A model, ready to predict; keeps its session, so many files cost one start.
+    """A loaded model. One session predicts any number of recordings.
 
-    Enter where your data is: `predict` takes a file, `predict_samples` an array, `predict_frames`
-    log-mels. `stream` gives the rows of a file while it is read, `listen` those of live audio.
+    Choose the method by the input: `predict` takes a file, `predict_samples` an array and
+    `predict_frames` log-mel frames. `stream` yields a file's rows while it is read, `listen` those
+    of live audio.
+
+    >>> Predictor.load().predict("song.mp3").winner  # doctest: +SKIP
+    'Q2'
 
     Args:
-        model: an ONNX file that `quadpred train export` wrote.
-        sha256: the checksum it must have, if known.
-        device: where the network runs: "cpu", "cuda", or "auto" for cuda where it is to be had.
+        model: an ONNX file that `quadpred train export` or `quadpred adapt` wrote.
+        sha256: the checksum that the file must have, if it is known.
+        device: where the network runs: "cpu", "cuda", or "auto" for CUDA if it is available.
+
+    Attributes:
+        path: the model file.
+        info: name, languages and margins of the model.
+        features: the front end.
+        context: rows on either side that the network reads for a row; 0 if it reads each by itself.
+        has_embedding: whether the model file has the output `EMBEDDING`.
+        embedding_width: values of an embedding; 0 if there is none.
 
     Raises:
-        ModelError: missing, not a model of this package, not the one expected, or its device is
-            not to be had.
+        ModelError: the file is missing, damaged or not a quadpred model, or the device is missing.
     """
 
     def __init__(
         self, model: str | os.PathLike[str], *, sha256: str | None = None, device: str = "cpu"
     ):
-        import onnxruntime  # a fifth of a second, which only predicting should cost
+        import onnxruntime  # takes a fifth of a second, which only predictions should cost
 
         self.path = path = Path(model)
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ModelError(f"{path}: {error.strerror}") from None
+            raise ModelError(f"{path}: {error.strerror}") from error
         checksum = hashlib.sha256(content).hexdigest()
         if sha256 not in (None, checksum):
-            raise ModelError(f"{path}: damaged: its checksum is not the one on record")
+            raise ModelError(f"{path}: damaged: its checksum differs from the recorded one")
         providers = _providers(device)
         options = onnxruntime.SessionOptions()
-        # The network is a small part of the whole; one thread leaves the cores to other files,
-        # and sums in one order, whatever the machine.
+        # The network is a small part of the work. One thread leaves the cores to other files, and
+        # adds in the same order on every machine.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            raise ModelError(f"{path}: not an ONNX model ({type(error).__name__})") from error
+        try:
             described = json.loads(self._session.get_modelmeta().custom_metadata_map[METADATA_KEY])
             self.features = FeatureConfig(**described["features"])
-            self.context = int(described["context"])
-            self.origin = Origin(**described.get("model", described.get("origin")), sha256=checksum)
-            names = [output.name for output in self._session.get_outputs()]
-            if names[: len(HEADS)] != _OUTPUTS or names[len(HEADS) :] not in ([], [EMBEDDING]):
-                raise ValueError("unexpected outputs")
-        except Exception as error:  # ONNX Runtime raises classes of its own that share no base
-            raise ModelError(f"{path}: not a quadpred model ({type(error).__name__})") from None
+            self.context = _checked_context(described["context"])
+            self.info = ModelInfo(**described["model"], sha256=checksum)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = (
+                str(error) if type(error) is ValueError else "its metadata is missing or damaged"
+            )
+            raise ModelError(f"{path}: not a quadpred model: {reason}") from error
+        outputs = [output.name for output in self._session.get_outputs()]
+        if outputs[: len(HEADS)] != _OUTPUTS or outputs[len(HEADS) :] not in ([], [EMBEDDING]):
+            names = ", ".join(_OUTPUTS)
+            raise ModelError(f"{path}: not a quadpred model: its outputs must be {names}")
+        self.has_embedding = EMBEDDING in outputs
+        self.embedding_width = (
+            int(self._session.get_outputs()[-1].shape[-1]) if self.has_embedding else 0
+        )
         if device == "cuda" and _CUDA not in self._session.get_providers():
             raise ModelError("device cuda: ONNX Runtime finds no GPU that it can use")
 
     @classmethod
-    def of_languages(
-        cls, speech: str = "english", music: str = "english", *, device: str = "cpu"
+    def load(
+        cls,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        speech: str = "english",
+        music: str = "english",
+        device: str = "cpu",
     ) -> "Predictor":
-        """Load the model on board for these languages, given as names or one-letter codes.
+        """Load a model file or, without one, the model of the package for two languages.
+
+        Args:
+            model: an ONNX file, for which `speech` and `music` are not used.
+            speech: language of the speech that the model was pre-trained on: english, mandarin or
+                mixed, or a one-letter code.
+            music: language of the music that it was fine-tuned on: english or mandarin.
+            device: where the network runs: "cpu", "cuda", or "auto" for CUDA if it is available.
 
         Raises:
-            ValueError: an unknown language, or no model on board for the pair.
+            LanguageError: an unknown language, or no model for the pair.
+            ModelError: the model or the device cannot be used.
         """
-        model = registry.find(speech, music)
-        return cls(model.path, sha256=model.sha256, device=device)
+        if model is not None:
+            return cls(model, device=device)
+        found = registry.find(speech, music)
+        return cls(found.path, sha256=found.sha256, device=device)
 
-    def predict(self, path: str | os.PathLike[str]) -> Prediction:
-        """Predict a file, streamed: memory does not grow with its length.
+    def predict(self, path: str | os.PathLike[str], *, embeddings: bool = False) -> Prediction:
+        """Predict a file. It is streamed: memory does not grow with its length.
+
+        If a part of it is damaged or missing, one `AudioWarning` says so, and `damage` of the
+        prediction too.
 
         Raises:
             AudioError: the file cannot be read.
         """
-        return join(self.stream(path))
+        prediction = join(self.stream(path, embeddings=embeddings))
+        if prediction.damage:
+            text = f"{printable(prediction.source)}: {prediction.damage}"
+            warnings.warn(text, AudioWarning, stacklevel=2)
+        return prediction
 
     def stream(
-        self, path: str | os.PathLike[str], *, longest: float | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        longest: float | None = None,
+        on_block: OnBlock | None = None,
+        embeddings: bool = False,
     ) -> Iterator[Prediction]:
         """Predict a file in blocks of seconds, each as soon as it is computed.
 
-        `quadpred.prediction.join` makes of them what `predict` returns. Closing the iterator ends
+        `quadpred.prediction.join` joins them to what `predict` returns. Closing the iterator ends
         the work.
 
         Args:
             path: the file.
-            longest: in seconds; audio that turns out to be longer, whatever its header says, is
-                refused when so much has been decoded.
+            longest: in seconds; longer audio is refused once that much has been decoded, whatever
+                its header says.
+            on_block: is called with all channels of each decoded block, at the file's own rate.
+            embeddings: whether the predictions carry embeddings.
 
         Yields:
-            Predictions of consecutive seconds; their `duration` is what of the clip has been read.
+            Predictions of consecutive seconds. Their `duration` is the part that has been read;
+            the last one has the `damage`.
 
         Raises:
             AudioError: the file cannot be read; `TooLongError`: it is too long.
         """
+        readers: list[AudioReader] = []
 
         def read() -> Iterator[Array]:
-            blocks = read_blocks(path, self.features.sample_rate)
+            # A front end that needs the peak reads the file once more, without the callback.
+            callback = None if readers else on_block
+            readers.append(AudioReader(path, self.features.sample_rate, callback))
             if longest is None:
-                return blocks
-            return at_most(longest, blocks, self.features.sample_rate, os.fspath(path))
+                return iter(readers[-1])
+            return at_most(longest, readers[-1], self.features.sample_rate, os.fspath(path))
 
-        return self._stream(read, os.fspath(path))
+        return self._stream(
+            read, os.fspath(path), damage=lambda: readers[0].damage, embeddings=embeddings
+        )
 
-    def predict_samples(self, samples: ArrayLike, sample_rate: int) -> Prediction:
+    def embed(self, path: str | os.PathLike[str]) -> Array:
+        """Return the embeddings of a file, one per second, shape (rows, width), float32.
+
+        `predict(path, embeddings=True)` returns them with the prediction, of which
+        `pooled_embedding` gives one embedding of the recording.
+
+        Raises:
+            AudioError: the file cannot be read.
+            ModelError: the model file has no embeddings.
+        """
+        embedding = self.predict(path, embeddings=True).embedding
+        assert embedding is not None
+        return embedding
+
+    def check_embedding(self) -> None:
+        """Check that the model file has embeddings.
+
+        Raises:
+            ModelError: it has none.
+        """
+        if not self.has_embedding:
+            raise ModelError(f"{self.path}: has no output {EMBEDDING!r}; export the model again")
+
+    def predict_samples(
+        self, samples: ArrayLike, sample_rate: int, *, embeddings: bool = False
+    ) -> Prediction:
         """Predict samples of shape (samples,) or (samples, channels), at `sample_rate` Hz.
 
         Raises:
-            ValueError: empty, of another shape, or not finite.
+            AudioError: the samples are empty, of another shape or type, or not finite.
         """
 
         def read() -> Iterator[Array]:
             return sample_blocks(samples, sample_rate, self.features.sample_rate)
 
-        return join(self._stream(read, ""))
+        return join(self._stream(read, "", embeddings=embeddings))
 
     def listen(self, blocks: Iterable[Array], sample_rate: int) -> Iterator[Prediction]:
-        """Predict audio while it is played, each second as soon as it is over.
+        """Predict live audio, each second as soon as it is over.
 
-        Unlike `predict`, this cannot know what follows: a row rests on its own second and on those
-        before it.
+        Unlike those of `predict`, a row depends on its own second and earlier ones only.
 
         Args:
             blocks: consecutive mono float32 arrays of shape (samples,), of any lengths.
             sample_rate: in Hz.
 
         Yields:
-            Predictions of one second; their `duration` is what has been heard.
+            Predictions of one second each; their `duration` is the length so far.
 
         Raises:
             AudioError: samples that are not finite, an unsupported rate, or no samples.
-            ValueError: the model needs the peak of the whole clip.
+            ModelError: the model needs the peak of the whole recording.
         """
         if self.features.normalise_peak:
-            raise ValueError(f"{self.origin.name} needs a whole clip, it cannot listen")
+            raise ModelError(f"{self.info.name}: needs whole recordings; live audio is unsupported")
 
         def read() -> Iterator[Array]:
             return live_blocks(blocks, sample_rate, self.features.sample_rate)
@@ -185,30 +279,41 @@ class Predictor:
 
         Args:
             frames: consecutive float32 arrays of shape (frames, mels).
-            rows: says, once `frames` are exhausted, how many rows the clip has; by default as many
-                as there are whole seconds of frames, and at least one.
+            rows: returns, once `frames` are exhausted, the number of rows; by default the number of
+                whole seconds of frames, at least one.
 
         Returns:
-            Probabilities of shape (rows, classes), one array a head, in the order of `HEADS`.
+            Probabilities of shape (rows, classes), one array per head, in the order of `HEADS`.
         """
-        parts = list(self._blocks(iter(frames), rows))
+        parts = list(self._blocks(iter(frames), rows, _OUTPUTS))
         return tuple(np.concatenate(head) for head in zip(*parts, strict=True))
 
     def _stream(
-        self, read: Callable[[], Iterator[Array]], source: str, *, live: bool = False
+        self,
+        read: Callable[[], Iterator[Array]],
+        source: str,
+        damage: Callable[[], str | None] = lambda: None,
+        *,
+        live: bool = False,
+        embeddings: bool = False,
     ) -> Iterator[Prediction]:
+        outputs = [*_OUTPUTS, EMBEDDING] if embeddings else _OUTPUTS
+        if embeddings:
+            self.check_embedding()
         levels = SecondLevels(self.features.sample_rate)
         blocks = scaled(levels.watch(read()), read, self.features)
 
         def rows() -> int:
-            # A last second counts when at least half of it is there.
+            # An incomplete last second has a row if at least half of it is there.
             return max(1, math.floor(levels.samples / self.features.sample_rate + 0.5))
 
         frames = log_mel_stream(
             blocks, self.features, self.features.frames_per_row if live else CHUNK
         )
         first = 0
-        for quadrant, arousal, valence in self._blocks(frames, rows, live=live):
+        for quadrant, arousal, valence, *embedding in self._blocks(
+            frames, rows, outputs, live=live
+        ):
             last = first + len(quadrant)
             yield Prediction(
                 quadrant=quadrant,
@@ -216,8 +321,10 @@ class Predictor:
                 valence=valence,
                 silent=levels.silent(last)[first:],
                 duration=levels.samples / self.features.sample_rate,
-                model=self.origin,
+                model=self.info,
                 source=source,
+                damage=damage(),
+                embedding=embedding[0] if embedding else None,
             )
             first = last
 
@@ -225,18 +332,20 @@ class Predictor:
         self,
         frames: Iterator[Array],
         rows: Callable[[], int] | None,
+        outputs: Sequence[str],
         *,
         live: bool = False,
     ) -> Iterator[tuple[Array, ...]]:
-        """Run the network over blocks of rows, each with its context on both sides.
+        """Run the network on blocks of rows, each with context on both sides.
 
-        Live, every row is a block, with its context before it alone.
+        In live audio, every row is a block and has context before it only.
         """
         start, context = self.features.row_start, self.context
         size = self.features.frames_per_row
         block, ahead = (1, 0) if live else (_BLOCK_ROWS, context)
-        # A row more, so that the clip's end is always among the last rows; live, it cannot wait.
-        wanted = block + ahead + (not live)
+        # One more row, so that the end of the audio is always in the last block; live audio cannot
+        # wait for it.
+        needed = block + ahead + (not live)
         first, held_from = 0, 0  # next row to predict; row at which `held` begins
         held = np.empty((0, self.features.mels), np.float32)
         pending: list[Array] = []
@@ -246,14 +355,14 @@ class Predictor:
             if chunk is not None:
                 pending.append(chunk)
                 count += len(chunk)
-                if start(held_from) + len(held) + count < start(first + wanted):
+                if start(held_from) + len(held) + count < start(first + needed):
                     continue
             held = np.concatenate([held, *pending])
             pending, count = [], 0
             if chunk is None:
                 break
             last = first + block
-            yield self._run(held, held_from, first, last, last + ahead)
+            yield self._run(outputs, held, held_from, first, last, last + ahead)
             first = last
             keep = max(0, first - context)
             held, held_from = held[start(keep) - start(held_from) :], keep
@@ -263,41 +372,81 @@ class Predictor:
             return
         missing = start(total - 1) + size - whole
         if missing > 0:
-            # The part of the last second that is not there sounds as its last frame does.
+            # Complete the last second by repeating its last frame.
             held = np.pad(held, ((0, missing), (0, 0)), "edge")
         while first < total:
             last = min(first + block, total)
-            yield self._run(held, held_from, first, last, min(last + ahead, total))
+            yield self._run(outputs, held, held_from, first, last, min(last + ahead, total))
             first = last
 
     def _run(
-        self, held: Array, held_from: int, first: int, last: int, until: int
+        self,
+        outputs: Sequence[str],
+        held: Array,
+        held_from: int,
+        first: int,
+        last: int,
+        until: int,
     ) -> tuple[Array, ...]:
-        """Probabilities of rows first..last, of frames that begin at row `held_from`.
+        """Return outputs for rows first to last, from frames that begin at row `held_from`.
 
-        A network with context reads one stretch, from its context before `first` to row `until`;
-        one without reads each row by itself.
+        A network with context reads one stretch, from the context before `first` to row `until`. A
+        network without reads every row by itself.
         """
         start, size = self.features.row_start, self.features.frames_per_row
         origin = start(held_from)
         if self.context:
             begin = max(0, first - self.context)
             stretch = held[start(begin) - origin : start(until) - origin]
-            heads = self._session.run(_OUTPUTS, {"log_mel": stretch[None]})
+            heads = self._outputs(outputs, stretch[None])
             rows = slice(first - begin, last - begin)
             return tuple(head[0, rows] for head in heads)
         starts = [start(row) - origin for row in range(first, last)]
         windows = np.stack([held[at : at + size] for at in starts])
-        return tuple(head[:, 0] for head in self._session.run(_OUTPUTS, {"log_mel": windows}))
+        return tuple(head[:, 0] for head in self._outputs(outputs, windows))
+
+    def _outputs(self, names: Sequence[str], log_mel: Array) -> list[Array]:
+        """Run the network on frames of shape (batch, frames, mels).
+
+        Returns:
+            One array per output, shape (batch, rows, classes) for heads.
+
+        Raises:
+            ModelError: the network fails, or its outputs are not probabilities.
+        """
+        try:
+            outputs: list[Array] = self._session.run(names, {"log_mel": log_mel})
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            reason = type(error).__name__
+            raise ModelError(f"{self.path}: the network failed ({reason})") from error
+        for head, output in zip(HEADS, outputs, strict=False):
+            if not _are_probabilities(output, len(log_mel), len(head.classes)):
+                raise ModelError(f"{self.path}: its outputs for {head.name} are not probabilities")
+        return outputs
+
+
+def _checked_context(rows: Any) -> int:
+    if type(rows) is not int or not 0 <= rows <= _MAX_CONTEXT:
+        raise ValueError(f"context must be an integer from 0 to {_MAX_CONTEXT} rows, not {rows!r}")
+    return rows
+
+
+def _are_probabilities(output: Array, batch: int, classes: int) -> bool:
+    """Return whether an array of shape (batch, rows, classes) holds distributions over classes."""
+    if output.dtype != np.float32 or output.ndim != 3:
+        return False
+    if (output.shape[0], output.shape[2]) != (batch, classes):
+        return False
+    total = output.sum(axis=2)
+    return bool((output >= -_TOLERANCE).all() and (np.abs(total - 1) <= _TOLERANCE).all())
 
 
 def _providers(device: str) -> list[str]:
-    """Name what ONNX Runtime is to compute with, the first that it can use."""
+    """Return the execution providers of ONNX Runtime to try, best first."""
     import onnxruntime
 
-    known = onnxruntime.get_available_providers()
-    if device == "cuda" and _CUDA not in known:
-        has = ", ".join(name.removesuffix("ExecutionProvider") for name in known)
-        wheel = f"the installed ONNX Runtime is built for {has} only"
-        raise ModelError(f"device cuda: {wheel}; put onnxruntime-gpu in the place of onnxruntime")
-    return [_CUDA, _CPU] if device != "cpu" and _CUDA in known else [_CPU]
+    available = onnxruntime.get_available_providers()
+    if device == "cuda" and _CUDA not in available:
+        remedy = "install onnxruntime-gpu instead"
+        raise ModelError(f"device cuda: the installed onnxruntime has no CUDA support; {remedy}")
+    return [_CUDA, _CPU] if device != "cpu" and _CUDA in available else [_CPU]

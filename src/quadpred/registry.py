@@ -1,50 +1,83 @@
-"""The models and speech encoders on board: their languages, their files and their checksums."""
+"""The models and speech encoders in the package: their languages, files and checksums."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-__all__ = ["LANGUAGES", "Encoder", "Model", "encoder", "encoders", "find", "language", "models"]
+from quadpred.errors import QuadpredError
+
+__all__ = [
+    "LANGUAGES",
+    "Encoder",
+    "LanguageError",
+    "Model",
+    "encoder",
+    "encoders",
+    "find",
+    "language",
+    "models",
+]
 
 LANGUAGES = {"e": "english", "m": "mandarin", "x": "mixed"}
-"""The seed's one-letter codes."""
+"""One-letter codes of the paper's command line."""
 
 WEIGHTS = Path(__file__).parent / "weights"
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model file.
+class LanguageError(QuadpredError):
+    """An unknown language, or a pair of languages without a model."""
 
-    `speech` and `music` are the languages of its training; of an `experimental` one, the card says
-    why it is not to be trusted.
-    """
+
+@dataclass(frozen=True)
+class _Weights:
+    """A file of weights in the package, with its card."""
 
     name: str
     speech: str
+
+    @property
+    def card(self) -> Path:
+        """What it was trained on and how well it does, in Markdown."""
+        return WEIGHTS / f"{self.name}.md"
+
+
+@dataclass(frozen=True)
+class Model(_Weights):
+    """A model file.
+
+    Attributes:
+        name: such as "english-to-mandarin".
+        speech: language of the speech that it was pre-trained on.
+        music: language of the music that it was fine-tuned on.
+        sha256: checksum of the file.
+        experimental: whether its card says why not to rely on it.
+        scores: for each test set of the card, `music` (its name), `clips`, and the `accuracy` and
+            macro `f1` of quadrants by clip, with the 95 % interval `f1_low` to `f1_high`.
+    """
+
     music: str
     sha256: str
     experimental: bool = False
+    scores: tuple[dict[str, Any], ...] = field(default=(), compare=False)
 
     @property
     def path(self) -> Path:
         """The ONNX file."""
         return WEIGHTS / f"{self.name}.onnx"
 
-    @property
-    def card(self) -> Path:
-        """The model card, in Markdown."""
-        return WEIGHTS / f"{self.name}.md"
-
 
 @dataclass(frozen=True)
-class Encoder:
-    """A pre-trained speech encoder, from which training on music starts."""
+class Encoder(_Weights):
+    """A pre-trained speech encoder, from which training on music starts.
 
-    name: str
-    speech: str
+    Attributes:
+        name: such as "speech-english".
+        speech: language of the speech that it was pre-trained on.
+        sha256: checksum of the file.
+    """
+
     sha256: str
 
     @property
@@ -52,31 +85,26 @@ class Encoder:
         """The weights, as `quadpred.train.encoders` writes them."""
         return WEIGHTS / f"{self.name}.safetensors"
 
-    @property
-    def card(self) -> Path:
-        """What it was trained on, in Markdown."""
-        return WEIGHTS / f"{self.name}.md"
-
 
 def language(code: str) -> str:
-    """Return the language that a code or a name stands for.
+    """Return the language that a one-letter code or a name stands for.
 
     Raises:
-        ValueError: there is no such language.
+        LanguageError: there is no such language.
 
     >>> language("m")
     'mandarin'
     """
     name = LANGUAGES.get(code.lower(), code.lower())
     if name not in LANGUAGES.values():
-        known = ", ".join(f"{short} ({long})" for short, long in LANGUAGES.items())
-        raise ValueError(f"unknown language {code!r}; choose from {known}")
+        choices = ", ".join(f"{short} ({long})" for short, long in LANGUAGES.items())
+        raise LanguageError(f"unknown language {code!r}; choose from {choices}")
     return name
 
 
 @cache
 def models() -> tuple[Model, ...]:
-    """Every model on board."""
+    """Return every model in the package."""
     listed = json.loads((WEIGHTS / "models.json").read_text())
     return tuple(Model(name, **entry) for name, entry in listed.items())
 
@@ -85,19 +113,19 @@ def find(speech: str, music: str) -> Model:
     """Return the model for these languages, given as codes or names.
 
     Raises:
-        ValueError: an unknown language, or no model on board for the pair.
+        LanguageError: an unknown language, or no model for the pair.
     """
-    wanted = language(speech), language(music)
+    pair = language(speech), language(music)
     for model in models():
-        if (model.speech, model.music) == wanted:
+        if (model.speech, model.music) == pair:
             return model
-    known = ", ".join(_pairs())
-    raise ValueError(f"no model for {wanted[0]} speech and {wanted[1]} music; there are: {known}")
+    choices = ", ".join(f"{model.speech} to {model.music}" for model in models())
+    raise LanguageError(f"no model for {pair[0]} speech to {pair[1]} music; choose from {choices}")
 
 
 @cache
 def encoders() -> tuple[Encoder, ...]:
-    """Every speech encoder on board."""
+    """Return every speech encoder in the package."""
     listed = WEIGHTS / "encoders.json"
     entries = json.loads(listed.read_text()) if listed.is_file() else {}
     return tuple(Encoder(name, **entry) for name, entry in entries.items())
@@ -107,15 +135,11 @@ def encoder(speech: str) -> Encoder:
     """Return the encoder pre-trained on this language, given as a code or a name.
 
     Raises:
-        ValueError: an unknown language, or no encoder on board for it.
+        LanguageError: an unknown language, or no encoder for it.
     """
-    wanted = language(speech)
+    name = language(speech)
     for candidate in encoders():
-        if candidate.speech == wanted:
+        if candidate.speech == name:
             return candidate
-    known = ", ".join(candidate.speech for candidate in encoders()) or "none"
-    raise ValueError(f"no encoder of {wanted} speech; there are: {known}")
-
-
-def _pairs() -> Iterator[str]:
-    return (f"{model.speech}→{model.music}" for model in models())
+    choices = ", ".join(candidate.speech for candidate in encoders()) or "none"
+    raise LanguageError(f"no encoder of {name} speech; choose from {choices}")

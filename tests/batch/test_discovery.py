@@ -5,7 +5,8 @@ import sys
 import pytest
 
 from quadpred.batch import BatchError
-from quadpred.batch.discovery import Shard, discover, natural_key, unicode
+from quadpred.batch.discovery import Recording, Shard, discover, natural_key
+from quadpred.files import as_unicode
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def test_paths_that_lead_out_of_here_are_named_absolutely(folder):
 def test_two_files_of_one_name_are_refused(folder):
     root = str(folder).lstrip("/")
     touch("x.mp3", f"{root}/x.mp3")
-    with pytest.raises(BatchError, match="would be saved under the name of"):
+    with pytest.raises(BatchError, match="would write the same file"):
         names(str(folder / "x.mp3"), f"{root}/x.mp3")
 
 
@@ -101,7 +102,8 @@ def test_a_playlist_that_is_not_there_is_an_error():
     touch("a.mp3")
     found = discover(["none.m3u8", "a.mp3"])
     assert [recording.name for recording in found.recordings] == ["a.mp3"]
-    assert found.errors == {"none.m3u8": "No such file or directory"}
+    missing = Recording("none.m3u8", os.path.abspath("none.m3u8"))
+    assert found.errors == {missing: "No such file or directory"}
 
 
 def test_a_list_of_lines():
@@ -114,7 +116,7 @@ def test_a_list_with_zero_bytes_takes_any_name():
     name = os.fsdecode(b"caf\xe9\nline.mp3")
     touch(name)
     assert names("-", listed=os.fsencode(name) + b"\0") == [name]
-    assert unicode(name) == "caf\\xe9\nline.mp3"
+    assert as_unicode(name) == "caf\\xe9\nline.mp3"
 
 
 def test_a_folder_that_cannot_be_read_is_an_error(monkeypatch):
@@ -129,7 +131,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(monkeypatch):
     monkeypatch.setattr(os, "scandir", locked)
     found = discover(["m"])
     assert [recording.name for recording in found.recordings] == ["a.mp3"]
-    assert found.errors == {"m/locked": "Permission denied"}
+    assert found.errors == {Recording("locked", os.path.abspath("m/locked")): "Permission denied"}
 
 
 def test_shards_share_everything_out_by_name_alone(tmp_path):
@@ -144,5 +146,5 @@ def test_shards_share_everything_out_by_name_alone(tmp_path):
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
 def test_shards_that_are_none(text):
-    with pytest.raises(BatchError, match="must be i/n"):
+    with pytest.raises(BatchError, match="must be I/N"):
         Shard.parse(text)

@@ -12,8 +12,9 @@ from helpers.libraries import counts, files, ledger_lines, predict, record, tabl
 from quadpred.batch import BatchError, clip, tables
 from quadpred.batch.discovery import Shard
 from quadpred.batch.ledger import Ledger
-from quadpred.batch.tables import SUMMARY
 from quadpred.formats import FORMATS
+from quadpred.labels import QUADRANT
+from quadpred.library.summary import COLUMNS, read_summary, unescape_cell
 from quadpred.predictor import Predictor
 
 
@@ -46,18 +47,18 @@ def test_the_summary_has_a_row_a_clip(library, out):
     assert [row["path"] for row in rows] == ["a.mp3", "a.wav", "rock/b.flac"]
     predictor = Predictor(out.parent / "tiny-0.onnx")
     for row in rows:
-        assert tuple(row) == tuple(SUMMARY)
+        assert tuple(row) == tuple(COLUMNS)
         assert row["file"] == str(library / row["path"])
         prediction = predictor.predict(row["file"])
         means = prediction.means()
         assert float(row["duration"]) == prediction.duration
         assert row["quadrant"] == prediction.winner
         for name in ("Q1", "Q2", "Q3", "Q4"):
-            assert float(row[name.lower()]) == pytest.approx(means["quadrant"][name], abs=1e-6)
+            assert float(row[name]) == pytest.approx(means["quadrant"][name], abs=1e-6)
         for name in ("arousal", "valence"):
             assert float(row[name]) == pytest.approx(means[name]["positive"], abs=1e-6)
         assert float(row["confidence"]) == pytest.approx(prediction.confidence, abs=1e-6)
-        assert row["uncertain"] == str(prediction.unsure).lower()
+        assert row["uncertain"] == str(prediction.uncertain).lower()
         assert (row["model"], row["version"]) == ("tiny", quadpred.__version__)
     assert len({row["sha256"] for row in rows}) == 3
     assert table(out / "errors.csv") == []
@@ -67,8 +68,14 @@ def test_parquet_holds_the_same_as_csv(library, out):
     parquet = pytest.importorskip("pyarrow.parquet")
     predict([library], out)
     read = parquet.read_table(out / "summary.parquet").to_pylist()
-    assert [type(value) for value in read[0].values()] == list(SUMMARY.values())
-    texts = [{name: tables._cell(row[name], SUMMARY[name]) for name in row} for row in read]
+    assert [type(value) for value in read[0].values()] == list(COLUMNS.values())
+    texts = [
+        {
+            name: str(value).lower() if value in (True, False) else str(value)
+            for name, value in row.items()
+        }
+        for row in read
+    ]
     assert texts == table(out / "summary.csv")
 
 
@@ -78,8 +85,8 @@ def test_without_pyarrow_there_is_csv(library, out, monkeypatch):
     assert files(out) == ["errors.csv", "seconds.csv", "summary.csv"]
     rows = table(out / "seconds.csv")
     assert len(rows) == 6
-    assert list(rows[0])[:3] == ["path", "time", "q1"]
-    assert rows[1]["time"] == "1"
+    assert list(rows[0])[:3] == ["path", "second", "Q1"]
+    assert rows[1]["second"] == "1"
     assert rows[1]["silent"] == "false"
 
 
@@ -87,12 +94,12 @@ def test_a_row_a_second(library, out):
     parquet = pytest.importorskip("pyarrow.parquet")
     predict([library], out, seconds=True, formats=("npy",))
     rows = parquet.read_table(out / "seconds.parquet").to_pylist()
-    assert [(row["path"], row["time"]) for row in rows[:3]] == [
+    assert [(row["path"], row["second"]) for row in rows[:3]] == [
         ("a.mp3", 0),
         ("a.mp3", 1),
         ("a.wav", 0),
     ]
-    quadrants = [[row[name] for name in ("q1", "q2", "q3", "q4")] for row in rows[:2]]
+    quadrants = [[row[name] for name in QUADRANT.classes] for row in rows[:2]]
     assert np.array_equal(np.float32(quadrants), np.load(out / "a.mp3.npy"))
     assert rows[0]["silent"] is False
 
@@ -117,8 +124,8 @@ def test_csv_and_parquet_of_a_clip_hold_its_rows(library, out):
     rows, read = table(out / "a.wav.csv"), parquet.read_table(out / "a.wav.parquet").to_pylist()
     expected = np.load(out / "a.wav.npy")
     for second in range(2):
-        assert float(rows[second]["time"]) == read[second]["time"] == second
-        for at, name in enumerate(("q1", "q2", "q3", "q4")):
+        assert int(rows[second]["second"]) == read[second]["second"] == second
+        for at, name in enumerate(QUADRANT.classes):
             assert read[second][name] == expected[second, at]
             assert float(rows[second][name]) == pytest.approx(expected[second, at], abs=1e-6)
         assert rows[second]["uncertain"] == str(read[second]["uncertain"]).lower()
@@ -183,7 +190,7 @@ def test_a_renamed_file_is_not_predicted_again_unless_its_new_name_needs_files(
     assert counts(predict([library], out, seconds=True)) == (0, 4, 0)
     rows = {row["path"]: row for row in table(out / "summary.csv")}
     assert list(rows) == ["a.wav", "copy.wav", "pop/first.mp3", "rock/b.flac"]
-    assert rows["copy.wav"]["q1"] == rows["a.wav"]["q1"]
+    assert rows["copy.wav"]["Q1"] == rows["a.wav"]["Q1"]
     assert rows["pop/first.mp3"]["sha256"] != rows["a.wav"]["sha256"]
     assert rows["pop/first.mp3"]["file"] == str(library / "pop/first.mp3")
     assert counts(predict([library], out, seconds=True)) == (0, 4, 0)
@@ -261,14 +268,13 @@ def test_a_file_that_is_gone_leaves_the_summary(library, out):
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(library, out, monkeypatch):
-    def predict_and_touch(self, path):
-        prediction = whole(self, path)
+    def stream_and_touch(self, path):
+        yield from stream(self, path)
         if path.endswith("a.wav"):
             record(library / "a.wav", seed=5)
-        return prediction
 
-    whole = Predictor.predict
-    monkeypatch.setattr(Predictor, "predict", predict_and_touch)
+    stream = Predictor.stream
+    monkeypatch.setattr(Predictor, "stream", stream_and_touch)
     assert counts(predict([library], out)) == (2, 0, 1)
     assert table(out / "errors.csv")[0]["reason"] == "changed while it was read"
 
@@ -279,6 +285,63 @@ def test_what_a_killed_run_was_writing_is_removed(library, out):
     left.write_text("half")
     predict([library], out, formats=("json",))
     assert not list(out.rglob("*.part"))
+
+
+@pytest.mark.parametrize("damage", ["removed", "short", "altered"])
+def test_damaged_per_second_rows_are_predicted_again(library, out, settled, damage):
+    pytest.importorskip("pyarrow")
+    predict([library], out, seconds=True)
+    whole = (out / "seconds.parquet").read_bytes()
+    rows = out / ".quadpred" / "seconds-1-of-1.f32"
+    content = rows.read_bytes()
+    if damage == "removed":
+        rows.unlink()
+    else:
+        rows.write_bytes(content[:-1] if damage == "short" else content[:5] + b"!" + content[6:])
+    again = 3 if damage == "removed" else 1
+    assert counts(predict([library], out, seconds=True)) == (again, 3 - again, 0)
+    assert (out / "seconds.parquet").read_bytes() == whole
+    assert counts(predict([library], out, seconds=True)) == (0, 3, 0)
+
+
+def test_damaged_lines_of_the_ledger_are_predicted_again(library, out, settled):
+    predict([library], out)
+    summary = (out / "summary.csv").read_bytes()
+    ledger = out / ".quadpred" / "ledger-1-of-1.jsonl"
+    ledger.write_bytes(ledger.read_bytes().replace(b'"duration":2.0', b'"duration":3.0', 1))
+    assert counts(predict([library], out)) == (1, 2, 0)
+    assert (out / "summary.csv").read_bytes() == summary
+
+
+def test_a_clock_that_was_ahead_causes_no_repeated_work(library, out, settled, monkeypatch):
+    now = time.time
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: now() + 1e8)
+        predict([library], out)
+    record(library / "a.wav", seconds=2, seed=9)
+    assert counts(predict([library], out)) == (1, 2, 0)
+    assert counts(predict([library], out)) == (0, 3, 0)
+
+
+def test_files_of_a_clock_that_was_ahead_are_known_by_their_stamps(library, out, monkeypatch):
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - 1e8)
+    predict([library], out)
+    assert all(line["stamp"] is not None for line in ledger_lines(out))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="open files cannot be removed elsewhere")
+def test_a_state_folder_that_disappears_ends_the_run(library, out, monkeypatch):
+    def predict_and_remove(self, path):
+        shutil.rmtree(out / ".quadpred", ignore_errors=True)
+        return whole(self, path)
+
+    whole = Predictor.predict
+    monkeypatch.setattr(Predictor, "predict", predict_and_remove)
+    with pytest.raises(BatchError, match="was removed or replaced during the run"):
+        predict([library], out, formats=("json",))
+    monkeypatch.undo()
+    assert counts(predict([library], out, formats=("json",))) == (3, 0, 0)
 
 
 # Hard cases
@@ -300,7 +363,7 @@ def test_broken_empty_silent_and_duplicate_files(tmp_path, out):
     rows = {row["path"]: row for row in table(out / "summary.csv")}
     assert rows["silent.wav"]["uncertain"] == "true"
     assert rows["a.wav"]["sha256"] == rows["same.wav"]["sha256"]
-    assert rows["a.wav"]["q1"] == rows["same.wav"]["q1"]
+    assert rows["a.wav"]["Q1"] == rows["same.wav"]["Q1"]
     assert json.loads((out / "same.wav.json").read_bytes())["source"] == "same.wav"
 
 
@@ -332,7 +395,9 @@ def test_hostile_names(tmp_path, out, monkeypatch, listed):
     assert counts(report) == (len(names), 0, 0)
     results = [name for name in files(out) if name.endswith((".json", ".parquet"))]
     assert len(results) == 2 * len(names) + 1
-    assert {row["path"] for row in table(out / "summary.csv")} == {*HOSTILE, "caf\\xe9.wav"}
+    cells = {row["path"] for row in table(out / "summary.csv")}
+    assert {unescape_cell(cell) for cell in cells} == {*HOSTILE, "caf\\xe9.wav"}
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
     assert {f"{name}.json" for name in names if len(os.fsencode(name)) < 250} < set(results)
     assert counts(predict(["."], out, formats=("json", "parquet"))) == (0, len(names), 0)
 
@@ -341,13 +406,48 @@ def test_results_never_take_the_place_of_inputs_or_tables(tmp_path, out, monkeyp
     paths = [record(tmp_path / name) for name in ("out/a", "out/a.json", "summary")]
     content = paths[1].read_bytes()
     monkeypatch.chdir(out)
-    with pytest.raises(BatchError, match="is an input"):
+    with pytest.raises(BatchError, match="is an input and would be overwritten"):
         predict(["a", "a.json"], out, formats=("json",))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BatchError, match="as the tables are"):
+    with pytest.raises(BatchError, match="would overwrite the tables"):
         predict(["summary"], out, formats=("csv",))
     assert paths[1].read_bytes() == content
     assert counts(predict(["summary"], out)) == (1, 0, 0)
+
+
+def test_no_name_is_a_formula_in_any_table(tmp_path, out, monkeypatch):
+    monkeypatch.setattr(tables, "has_parquet", lambda: False)
+    record(tmp_path / "music" / "=good.wav")
+    (tmp_path / "music" / "+bad.wav").touch()
+    predict([tmp_path / "music"], out, seconds=True)
+    paths = {
+        name: table(out / f"{name}.csv")[0]["path"] for name in ("summary", "seconds", "errors")
+    }
+    assert paths == {"summary": "'=good.wav", "seconds": "'=good.wav", "errors": "'+bad.wav"}
+
+
+@pytest.mark.parametrize("bom", [False, True])
+def test_a_byte_order_mark_is_optional(library, out, tmp_path, settled, bom):
+    for index in (1, 2):
+        predict([library], out, Shard(index, 2), bom=bom)
+    for name in ("summary.csv", "errors.csv", "summary-1-of-2.csv"):
+        assert (out / name).read_bytes().startswith(b"\xef\xbb\xbf") == bom
+    assert len(read_summary(out / "summary.csv")) == 3
+
+
+def test_errors_have_one_form_of_path(library, out, monkeypatch):
+    (library / "bad.wav").touch()
+    (library / "locked").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    predict([library], out)
+    assert [row["path"] for row in table(out / "errors.csv")] == ["bad.wav", "locked"]
 
 
 # Shards

@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -49,6 +52,39 @@ def test_a_worker_that_hangs_costs_one_line(outcomes):
     assert all(isinstance(result[f"clip_{number}"], Done) for number in (1, 2, 3))
 
 
+SUSPENDED = """
+import sys
+from pathlib import Path
+from helpers.libraries import record, settings_of
+from helpers.unreliable import Unreliable
+from quadpred.batch.clip import Task
+from quadpred.batch.discovery import Recording
+from quadpred.batch.workers import Workers
+
+folder = Path(sys.argv[1])
+tasks = [Task(Recording(name, str(record(folder / f"{name}.wav")))) for name in ("slow", "slower")]
+with Workers(1, settings_of(folder / "out", kind=Unreliable), patience=3.0) as workers:
+    for group in workers.run(tasks):
+        for outcome in group:
+            print(type(outcome).__name__, flush=True)
+"""
+
+
+def test_suspended_time_is_no_timeout(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SUSPENDED, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert process.stdout.readline() == "Done\n"
+    os.killpg(process.pid, signal.SIGSTOP)  # as Ctrl-Z does
+    time.sleep(6)
+    os.killpg(process.pid, signal.SIGCONT)
+    assert process.communicate(timeout=60)[0] == "Done\n"
+
+
 def test_a_fault_of_ours_costs_one_line_and_blas_has_one_thread(outcomes):
     result = outcomes("fault", "clip", "threads", count=1)
     assert result["fault"].reason == "cannot be predicted: RuntimeError: a fault"
@@ -57,7 +93,7 @@ def test_a_fault_of_ours_costs_one_line_and_blas_has_one_thread(outcomes):
 
 
 def test_workers_that_never_start_end_the_run(outcomes):
-    with pytest.raises(BatchError, match="worker processes ended with code 9 as they start"):
+    with pytest.raises(BatchError, match="do not start: each of 3 ended with code 9"):
         outcomes("a", "b", kind=NeverStarts)
 
 

@@ -23,7 +23,7 @@ from transfer_table import (
     write,
 )
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def grid(path: Path, *, folds: int = 3, seeds: int = 2) -> Path:

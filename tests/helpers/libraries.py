@@ -1,4 +1,4 @@
-"""Libraries made by code, and runs over them in this process."""
+"""Libraries of generated recordings, and runs over them in this process."""
 
 import csv
 import json
@@ -11,8 +11,8 @@ from helpers.sounds import music
 from helpers.tiny_model import write_model
 from quadpred.batch import run as runs
 from quadpred.batch.clip import Outcome, Settings, Task, process
-from quadpred.batch.discovery import WHOLE, Found, Shard, discover
-from quadpred.batch.run import Progress, Report
+from quadpred.batch.discovery import WHOLE, DiscoveryResult, Shard, discover
+from quadpred.batch.run import Report, RunProgress
 
 RATE = 16_000
 
@@ -58,15 +58,19 @@ def predict(paths, output: Path, shard: Shard = WHOLE, listed: bytes = b"", **op
     return run(found, settings, InThisProcess(settings), shard)
 
 
-def run(found: Found, settings: Settings, engine: runs.Engine, shard: Shard = WHOLE) -> Report:
+def run(
+    found: DiscoveryResult, settings: Settings, engine: runs.Engine, shard: Shard = WHOLE
+) -> Report:
     """Run quietly."""
-    return runs.run(found, settings, shard, engine, tell=lambda _: None, say=lambda _: None)
+    return runs.run(
+        found, settings, shard, engine, on_progress=lambda _: None, on_message=lambda _: None
+    )
 
 
 def counts(report: Report) -> tuple[int, int, int]:
-    """Predicted, kept, failed."""
-    progress: Progress = report.progress
-    return progress.predicted, progress.kept, progress.failed
+    """Return the numbers of predicted, unchanged and failed recordings."""
+    progress: RunProgress = report.progress
+    return progress.predicted, progress.unchanged, progress.failed
 
 
 def table(path: Path) -> list[dict[str, str]]:

@@ -9,17 +9,20 @@ from pathlib import Path
 import httpx
 
 from quadpred.web.limits import Limits
-from quadpred.web.run import listen_at, server
-from quadpred.web.security import Access
+from quadpred.web.run import listen_at, make_server
+from quadpred.web.security import AccessPolicy
 
 
 @contextmanager
 def serving(
-    limits: Limits | None = None, access: Access | None = None, workers: int = 1
+    limits: Limits | None = None,
+    policy: AccessPolicy | None = None,
+    workers: int = 1,
+    prefix: str = "",
 ) -> Iterator[httpx.Client]:
     """Serve, and yield a client whose `base_url` is the server's address."""
     with listen_at("127.0.0.1", 0) as listening:
-        served = server(access or Access(), limits or Limits(), workers)
+        served = make_server(policy or AccessPolicy(), limits or Limits(), workers, prefix)
         thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

@@ -1,4 +1,4 @@
-"""A model file made by code: the real format, and a network of one matrix a head."""
+"""Model files: the real format, with a network of one matrix per head."""
 
 import hashlib
 import json
@@ -19,13 +19,14 @@ def write_model(
     name: str = "tiny",
     speech: str = "english",
     music: str = "english",
-    experimental: str = "",
-    sure: float = 0.0,
+    caveat: str = "",
+    min_margin: float = 0.0,
     seed: int = 0,
+    embedding: bool = False,
 ) -> str:
-    """Write a model that reads each second by itself, and return its checksum.
+    """Write a model that predicts each second by itself, and return its checksum.
 
-    Where no quadrant is at least `sure` ahead of the next, it is uncertain.
+    Its embedding is the mean log-mel frame of the second.
     """
     random = np.random.default_rng(seed)
     config = FeatureConfig()
@@ -41,29 +42,33 @@ def write_model(
         nodes.append(helper.make_node("Softmax", [logits], [head.name], axis=-1))
         shape = ["batch", 1, classes]
         outputs.append(helper.make_tensor_value_info(head.name, TensorProto.FLOAT, shape))
+    if embedding:
+        nodes.append(helper.make_node("Identity", ["level"], ["embedding"]))
+        shape = ["batch", 1, config.mels]
+        outputs.append(helper.make_tensor_value_info("embedding", TensorProto.FLOAT, shape))
     inputs = [helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, frames)]
     graph = helper.make_graph(nodes, name, inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    origin = {"name": name, "speech": speech, "music": music, "experimental": experimental}
-    origin |= {"lead_second": sure, "lead_clip": sure}
-    described = {"features": config.as_dict(), "context": 0, "origin": origin}
+    info = {"name": name, "speech": speech, "music": music, "caveat": caveat}
+    info |= {"min_margin_second": min_margin, "min_margin_clip": min_margin}
+    described = {"features": config.as_dict(), "context": 0, "model": info}
     helper.set_model_props(model, {METADATA_KEY: json.dumps(described)})
     onnx.save(model, path)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_weights(folder: Path) -> Path:
-    """Fill a folder as `quadpred/weights` is filled: english→english and an experimental model."""
+    """Fill a folder like `quadpred/weights`: one model, and one that is experimental."""
     folder.mkdir()
     listed = {}
-    for seed, (speech, music, experimental) in enumerate(
+    for seed, (speech, music, caveat) in enumerate(
         [("english", "english", ""), ("english", "mandarin", "trained on little music")]
     ):
         name = f"{speech}-to-{music}"
-        origin = {"speech": speech, "music": music}
+        languages = {"speech": speech, "music": music}
         checksum = write_model(
-            folder / f"{name}.onnx", name=name, experimental=experimental, seed=seed, **origin
+            folder / f"{name}.onnx", name=name, caveat=caveat, seed=seed, **languages
         )
-        listed[name] = {**origin, "sha256": checksum}
+        listed[name] = {**languages, "sha256": checksum}
     (folder / "models.json").write_text(json.dumps(listed))
     return folder

@@ -1,4 +1,4 @@
-"""Settings whose predictor does what a recording's name says. Worker processes import it too."""
+"""Settings whose predictor fails as a recording's name demands. Workers import it too."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from quadpred.predictor import Predictor
 
 
 class _Unreliable(Predictor):
-    def predict(self, path):
+    def stream(self, path, **options):
         name = Path(path).stem
         if name == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -29,8 +29,8 @@ class _Unreliable(Predictor):
         if name == "threads":
             raise RuntimeError(os.environ["OPENBLAS_NUM_THREADS"])
         if name.startswith("slow"):
-            time.sleep(0.2)
-        return super().predict(path)
+            time.sleep(1.5 if name == "slower" else 0.2)
+        return super().stream(path, **options)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from quadpred.predictor import Predictor
 from quadpred.train import adapt as module
 from quadpred.train.adapt import AdaptError, adapt
 from quadpred.train.corpora import DataSheet, ManifestError, from_folder
-from quadpred.train.own import read_own
+from quadpred.train.corpora.labelled import read_labelled
 
 BRIEF = """
 base = "adapt"
@@ -85,7 +85,7 @@ def test_own_songs_in_two_commands(
     fast, slow = (corpora / "music" / f"{quadrant}_9.flac" for quadrant in ("Q1", "Q4"))
     predicted = quadpred("predict", "--model", model, "--json", "-", fast, slow)
     line, other = map(json.loads, predicted.stdout.splitlines())
-    assert (line["model"]["name"], line["model"]["case"]) == ("my-model", "adapted")
+    assert (line["model"]["name"], line["model"]["transfer_setting"]) == ("my-model", "adapted")
     assert len(line["quadrant"]["rows"]) == 8
     # Its pace is easy to hear: the model has learned something, and from these songs.
     assert line["means"]["arousal"]["positive"] > other["means"]["arousal"]["positive"] + 0.05
@@ -136,7 +136,7 @@ def test_no_network_is_scored_on_groups_that_it_heard(
     assert calls[3][2] == []
     assert adapted.chance == 0.5
     assert adapted.scores["clips"] == 12
-    assert Predictor(adapted.model).origin.speech == "english"
+    assert Predictor(adapted.model).info.speech == "english"
 
     def stopped(recipe, manifests, folder, **options):  # type: ignore[no-untyped-def]
         raise InterruptedError(folder.parent)
@@ -225,7 +225,7 @@ class TestReadOwn:
     def test_spreadsheet_with_semicolons_and_byte_order_mark(self, tmp_path: Path) -> None:
         path = tmp_path / "my.csv"
         path.write_text("\ufeffPath;Quadrant;Group\na b.mp3; q2 ;X\nc.mp3;;X\nd.mp3;Q1;\n")
-        clips = read_own(path).clips
+        clips = read_labelled(path).clips
         assert [(c.path, c.quadrant, c.group) for c in clips] == [
             (tmp_path / "a b.mp3", "Q2", "X"),
             (tmp_path / "d.mp3", "Q1", "d.mp3"),
@@ -237,20 +237,20 @@ class TestReadOwn:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(song, tmp_path / name)
         (tmp_path / "q4" / "cover.jpg").touch()
-        clips = read_own(tmp_path).clips
+        clips = read_labelled(tmp_path).clips
         assert sorted((c.quadrant, c.group) for c in clips) == [
             ("Q1", "Abba"),
             ("Q4", "Abba"),
             ("Q4", "q4/alone.FLAC"),
         ]
         with pytest.raises(ManifestError, match="no folders named Q1"):
-            read_own(tmp_path / "other")
+            read_labelled(tmp_path / "other")
 
     def test_manifest_and_its_sheet(self, corpora: Path, tmp_path: Path) -> None:
         sheet = DataSheet("Mine", "english", "our own")
         made = from_folder(corpora / "music", sheet, labels=corpora / "labels.csv", group="artist")
         made.save(tmp_path / "music.csv")
-        read = read_own(tmp_path / "music.csv")
+        read = read_labelled(tmp_path / "music.csv")
         assert read.sheet == sheet
         assert len(read.clips) == 40
         assert {clip.group for clip in read.clips} == {clip.group for clip in made.clips}
@@ -269,9 +269,9 @@ class TestReadOwn:
         path = tmp_path / "my.csv"
         path.write_text(text)
         with pytest.raises(ManifestError, match=said) as caught:
-            read_own(path)
+            read_labelled(path)
         assert str(caught.value).startswith(f"{path}: ")
 
     def test_missing(self, tmp_path: Path) -> None:
         with pytest.raises(ManifestError, match=r"my\.csv: No such file"):
-            read_own(tmp_path / "my.csv")
+            read_labelled(tmp_path / "my.csv")

@@ -10,9 +10,9 @@ from safetensors import safe_open
 
 from quadpred import registry
 from quadpred.train.encoders import describe, pack, start_weights
-from quadpred.train.run import Run, RunError
 from quadpred.train.network import Classifier, Encoder
 from quadpred.train.recipe import Recipe
+from quadpred.train.run import Run, RunError
 
 
 @pytest.fixture

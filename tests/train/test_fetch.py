@@ -1,5 +1,6 @@
 """Fetching from a server of this test that drops connections, and archives of ill will."""
 
+import gzip
 import hashlib
 import io
 import os
@@ -30,6 +31,7 @@ class Server(ThreadingHTTPServer):
     ranges: bool
     asked: list[str]
     errors: list[int]
+    headers: dict[str, str]
 
     def handle_error(self, *_: object) -> None:
         """Say nothing of clients that hang up."""
@@ -54,10 +56,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes */{len(content)}")
             self.end_headers()
             return
-        self.send_response(206 if start else 200)
+        if "Location" in self.server.headers:
+            self.send_response(302)
+            self.send_header("Location", self.server.headers["Location"])
+            self.end_headers()
+            return
+        self.send_response(int(self.server.headers.get("Status", 206 if start else 200)))
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
+        length = self.server.headers.get("Content-Length", str(len(content) - start))
+        self.send_header("Content-Length", length)
         self.end_headers()
         self.wfile.write(content[start : start + self.server.patience])
         self.close_connection = True
@@ -71,7 +79,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(fetching, "PAUSES", (0.01, 0.01))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with Server(("127.0.0.1", 0), Handler) as made:
-        made.files, made.asked, made.errors = {}, [], []
+        made.files, made.asked, made.errors, made.headers = {}, [], [], {}
         made.patience, made.ranges = 1 << 30, True
         thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -157,6 +165,39 @@ def test_what_cannot_be_had_is_one_line(
     assert (tmp_path / "file.part").exists() == kept
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("Content-Length", "abc", "the server sent Content-Length: 'abc'"),
+        ("Content-Length", "-5", "the server sent Content-Length: '-5'"),
+        ("Content-Length", "9" * 5000, "the server sent Content-Length: '9999"),
+        ("Status", "206", "the server sent another part than asked for"),
+        ("Status", "416", "the file has changed since"),
+        ("Location", "/a.zip", "302"),
+        ("Location", "http://[::1", "the server redirects to an invalid address"),
+        ("Location", "http://a b/", "the server redirects to an invalid address|can't contain"),
+        ("Location", "file:///etc/passwd", "302"),
+    ],
+)
+def test_strange_headers_are_one_line(
+    name: str, value: str, said: str, server: Server, tmp_path: Path
+) -> None:
+    archive = serve(server, NOISE)
+    server.headers[name] = value
+    with pytest.raises(FetchError, match=said) as caught:
+        download(archive, tmp_path / "file")
+    assert archive.url in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_an_archive_that_was_altered_since_is_downloaded_again(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(NOISE[::-1])
+    download(serve(server, NOISE), tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == NOISE
+
+
 def test_no_server(tmp_path: Path, server: Server) -> None:
     archive = Archive("part", "http://127.0.0.1:9/a.zip", 1)
     with pytest.raises(FetchError, match="Connection refused"):
@@ -202,6 +243,24 @@ def spoilt(content: bytes) -> bytes:
     )
 
 
+def bomb(kind: bytes) -> bytes:
+    """A small tar archive, one header of which is large."""
+    info = tarfile.TarInfo("long")
+    info.type, info.size = kind, 64 << 20
+    return gzip.compress(info.tobuf() + bytes(info.size))
+
+
+def sparse_bomb() -> bytes:
+    """A small tar archive with a file that is said to have a hundred million holes."""
+    marks = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a.wav"}
+    info = tarfile.TarInfo("sparse")
+    info.pax_headers = {**marks, "GNU.sparse.realsize": "1"}
+    content = b"100000000\n" + b"1\n" * (16 << 20)
+    info.size = len(content)
+    content += bytes(-len(content) % tarfile.BLOCKSIZE)
+    return gzip.compress(info.tobuf(tarfile.PAX_FORMAT) + content)
+
+
 def lying(content: bytes) -> bytes:
     """A zip whose directory says that its file is smaller than it is."""
     return content.replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
@@ -232,6 +291,12 @@ def lying(content: bytes) -> bytes:
         (spoilt(zipped({"a.wav": b"sound" * 9_999})), "damaged"),
         (spoilt(tar({"a.wav": b"sound" * 9_999})), "damaged"),
         (spoilt(tar({"a.wav": NOISE}, "w:xz")), "damaged"),
+        (spoilt(tar({"a.wav": NOISE}, "w:bz2")), "damaged"),
+        (bomb(tarfile.XHDTYPE), "header of more than"),
+        (bomb(tarfile.XGLTYPE), "header of more than"),
+        (bomb(tarfile.GNUTYPE_LONGNAME), "header of more than"),
+        (tar({"fine.wav": b"x"}, "w")[:1024] + gzip.decompress(bomb(b"K")), "header of more than"),
+        (sparse_bomb(), "header of more than"),
         (b"<html>sorry</html>", "damaged"),
         (b"", "damaged"),
     ],
@@ -321,6 +386,35 @@ def test_archive_refused_leaves_nothing(
     assert result.exit_code == 2
     assert "leads out of the folder" in result.stderr
     assert os.listdir(tmp_path) == [".archives"]
+
+
+def fetch_one(archive: Archive, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    monkeypatch.setitem(CORPORA, "aishell", replace(CORPORA["aishell"], archives=(archive,)))
+    return run("corpora", "fetch", "aishell", "-o", folder, "--yes")
+
+
+def test_a_damaged_archive_without_checksum_is_downloaded_again(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tar({"a.wav": NOISE})
+    archive = serve(server, whole, checksum="")
+    (tmp_path / ".archives").mkdir()
+    (tmp_path / ".archives" / "aishell-a.zip").write_bytes(whole[:-50_000])
+    result = fetch_one(archive, tmp_path, monkeypatch)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "aishell" / "a.wav").read_bytes() == NOISE
+
+
+def test_an_archive_that_stays_damaged_is_removed(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = serve(server, tar({"a.wav": NOISE})[:-50_000], checksum="")
+    result = fetch_one(archive, tmp_path, monkeypatch)
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "is damaged" in result.stderr
+    assert len(server.asked) == 2
+    assert os.listdir(tmp_path / ".archives") == []
 
 
 def test_checksums_and_addresses_are_well_formed() -> None:

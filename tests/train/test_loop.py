@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from quadpred.train.corpora import DataSheet, Manifest, from_folder
-from quadpred.train.run import Run, RunError
+from quadpred.train.corpora import DataSheet, Manifest, ManifestError, from_folder
 from quadpred.train.evaluate import evaluate
+from quadpred.train.inference import load_classifier
 from quadpred.train.loop import Stage, Trainer
 from quadpred.train.recipe import Recipe
-from quadpred.train.inference import load_classifier
+from quadpred.train.run import Run, RunError
 from quadpred.train.transfer import transfer
 
 
@@ -101,6 +101,14 @@ def test_training_clips_are_not_scored(
     transfer(recipe, [music], tmp_path / "run", test=["0"], cache=tmp_path / "cache")
     with pytest.raises(RunError, match="was trained on"):
         evaluate([tmp_path / "run"], music, splits=["1"], cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["validation", "test"])
+def test_splits_that_are_not_there_are_refused(
+    recipes: dict[str, Path], music: Manifest, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(ManifestError, match="no split is called 'tset'; there are '0', '1'"):
+        transfer(Recipe.load(recipes["base"]), [music], tmp_path / "run", **{name: ["tset"]})
 
 
 @pytest.mark.parametrize("name", ["run.json", "checkpoint.pt", "model.pt", "log.jsonl"])

@@ -34,9 +34,7 @@ def loss_of(recipes: dict[str, Path], *examples: Example) -> tuple[MultiTaskLoss
     recipe = Recipe.load(recipes["base"])
     training = TrainingSet(examples, FRAMES)
     torch.manual_seed(0)
-    model = Classifier(
-        recipe.network, 32, FRAMES, training.teacher_width, training.corpora
-    ).train()
+    model = Classifier(recipe.network, 32, FRAMES, training.teacher_width, training.corpora).train()
     return MultiTaskLoss(recipe, training), model
 
 
@@ -67,11 +65,13 @@ def test_gain_of_a_recording_has_no_effect(recipes: dict[str, Path]) -> None:
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
     louder_later = frames.clone()
     louder_later[:, 10 * FRAMES :] += 2
-    assert (model(louder_later)[0] - model(frames)[0]).abs().max() > 0.01
+    assert (model(louder_later)[0] - model(frames)[0]).abs().max() > 1e-3
 
 
 def test_quadrants_of_unlabelled_clips_do_not_count(recipes: dict[str, Path]) -> None:
-    loss, model = loss_of(recipes, example("a", quadrant="Q1"), example("b", quadrant="Q3"), example("c"))
+    loss, model = loss_of(
+        recipes, example("a", quadrant="Q1"), example("b", quadrant="Q3"), example("c")
+    )
     logits = torch.randn(2, ROWS, 4)
     with_label = loss.quadrants(model, outputs(logits[:1]), batch(0))
     with_both = loss.quadrants(model, outputs(logits), batch(0, 2))
@@ -80,9 +80,7 @@ def test_quadrants_of_unlabelled_clips_do_not_count(recipes: dict[str, Path]) ->
 
 def test_link_of_a_corpus_shifts_its_quadrants_alone(recipes: dict[str, Path]) -> None:
     piano = CorpusConfig("piano", 1.0, linked=True)
-    loss, model = loss_of(
-        recipes, example("a", quadrant="Q1"), example("b", piano, quadrant="Q3")
-    )
+    loss, model = loss_of(recipes, example("a", quadrant="Q1"), example("b", piano, quadrant="Q3"))
     logits = torch.zeros(1, ROWS, 4)
     before = [loss.quadrants(model, outputs(logits), batch(n)).item() for n in (0, 1)]
     with torch.no_grad():
@@ -110,7 +108,9 @@ def test_ratings_are_standardised_per_corpus_and_met_through_the_link(
     logits = torch.tensor([1.0, 0.0, -1.0, 0.0]).expand(1, ROWS, 4)
     odds = log_odds(marginals(logits))[0, 0]
     expected = (odds - 1).square().sum().item()
-    assert loss.ratings(model, outputs(logits), batch(1)).item() == pytest.approx(expected, rel=1e-4)
+    assert loss.ratings(model, outputs(logits), batch(1)).item() == pytest.approx(
+        expected, rel=1e-4
+    )
     assert loss.ratings(model, outputs(logits), batch(2)).item() == 0
 
 
@@ -132,21 +132,29 @@ def test_dynamics_without_ratings_give_no_loss(recipes: dict[str, Path]) -> None
     assert loss.dynamics(outputs(torch.randn(1, ROWS, 4)), batch(0)).item() == 0
 
 
-def test_distillation_error_is_relative_to_the_teachers_variance(recipes: dict[str, Path]) -> None:
+def test_teachers_values_have_unit_variance_and_are_interpolated(
+    recipes: dict[str, Path],
+) -> None:
     rng = np.random.default_rng(0)
-    values = {name: rng.normal(2, 3, (20, 5)).astype(np.float16) for name in "ab"}
+    values = {name: rng.normal(2, 0.01, (400, 5)).astype(np.float32) for name in "ab"}
     loss, _ = loss_of(
         recipes, *(example(name, teacher=array) for name, array in values.items()), example("c")
     )
-    exact, _ = loss.examples.teacher_of(batch(0, start=2 * FRAMES), ROWS)
-    np.testing.assert_allclose(exact[0], values["a"][2 : 2 + ROWS], rtol=1e-3)
+    exact, known = loss.examples.teacher_of(batch(0, 2, start=2 * FRAMES), 300)
+    assert known.tolist() == [1, 0]
+    assert exact[0].var(0).mean().item() == pytest.approx(1, rel=0.2)
+    scaled = values["a"][2:302]
+    np.testing.assert_allclose(exact[0] / exact[0, 0, 0], scaled / scaled[0, 0], rtol=1e-4)
     half, _ = loss.examples.teacher_of(batch(0, start=FRAMES // 2), ROWS)
-    np.testing.assert_allclose(half[0, 0], values["a"][:2].astype(np.float32).mean(0), rtol=1e-2)
+    between = loss.examples.teacher_of(batch(0), 2)[0][0].mean(0)
+    np.testing.assert_allclose(half[0, 0], between, rtol=1e-4)
+
+    rows = exact[:1, :ROWS]
     logits = torch.zeros(1, ROWS, 4)
-    assert loss.distillation(outputs(logits, exact), batch(0, start=2 * FRAMES)).item() < 1e-5
-    mean = torch.full((1, ROWS, 5), 2.0)
-    assert 0.3 < loss.distillation(outputs(logits, mean), batch(0)).item() < 2
-    assert loss.distillation(outputs(logits, mean), batch(2)).item() == 0
+    right = loss.distillation(outputs(logits, rows), batch(0, start=2 * FRAMES)).item()
+    wrong = loss.distillation(outputs(logits, rows + 1), batch(0, start=2 * FRAMES)).item()
+    assert (right, wrong) == (pytest.approx(0, abs=1e-6), pytest.approx(1, rel=1e-3))
+    assert loss.distillation(outputs(logits, rows), batch(2)).item() == 0
 
 
 def test_outliers_are_best_met_by_a_uniform_distribution(recipes: dict[str, Path]) -> None:

@@ -1,10 +1,12 @@
-"""Recordings keep apart that differ in their folders alone."""
+"""Manifests: what is refused, and what a large one takes."""
 
+import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from quadpred.train.corpora import DataSheet, ManifestError, from_folder
+from quadpred.train.corpora import DataSheet, Manifest, ManifestError, check_splits, from_folder
 
 SHEET = DataSheet("generated")
 
@@ -42,3 +44,99 @@ def test_name_that_does_not_tell_is_refused(twins: Path, name: str, reason: str)
     labels.write_text(f"file,quadrant\n{name},Q1\n")
     with pytest.raises(ManifestError, match=rf"labels\.csv: line 2: {name} {reason}"):
         from_folder(twins, SHEET, labels=labels)
+
+
+def test_a_group_that_is_no_pattern_is_refused(twins: Path) -> None:
+    with pytest.raises(ManifestError, match=r"^--group \(: not a regular expression"):
+        from_folder(twins, SHEET, group="(")
+
+
+def test_labels_that_name_a_file_twice_are_refused(twins: Path) -> None:
+    labels = twins.parent / "labels.csv"
+    labels.write_text("file,quadrant\nanna/001.wav,Q1\nbela/001.wav,Q3\nanna/001.wav,Q2\n")
+    with pytest.raises(ManifestError, match=r"line 4: .*anna/001\.wav is in line 2 already"):
+        from_folder(twins, SHEET, labels=labels)
+
+
+def manifest(folder: Path, *rows: str, header: str = "path,group,split,quadrant,tags") -> Path:
+    path = folder / "manifest.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("second", ["a.wav,x,0,Q1", "./a.wav,x,0,Q2", "b/../a.wav,x,0,Q1"])
+def test_a_clip_that_is_listed_twice_is_refused(tmp_path: Path, second: str) -> None:
+    path = manifest(tmp_path, "a.wav,x,0,Q1", "c.wav,x,0,Q1", second)
+    with pytest.raises(
+        ManifestError, match=r"manifest\.csv: line 4: .*a\.wav is in line 2 already"
+    ):
+        Manifest.load(path)
+
+
+@pytest.mark.parametrize("name", ["", "a\0b.wav"])
+def test_a_row_without_a_path_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ManifestError, match=r"line 2: no path|NUL"):
+        Manifest.load(manifest(tmp_path, f"{name},x,0,Q1"))
+
+
+@pytest.mark.parametrize(
+    ("sheet", "reason"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("\xff", "not JSON"),
+        ("[]", "not a data sheet"),
+        ("{}", "not a data sheet"),
+        ('{"name": 5}', "not a data sheet"),
+        ('{"name": "a", "license": "MIT"}', "unknown key 'license'"),
+        ('{"name": "a", "note": null}', "note must be text"),
+    ],
+)
+def test_a_broken_data_sheet_is_one_line(tmp_path: Path, sheet: str, reason: str) -> None:
+    path = manifest(tmp_path, "a.wav,x,0,Q1")
+    path.with_suffix(".json").write_bytes(sheet.encode("latin-1"))
+    with pytest.raises(ManifestError, match=reason) as error:
+        Manifest.load(path)
+    assert str(error.value).startswith(f"{path.with_suffix('.json')}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_data_sheet_that_is_a_folder_is_one_line(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "a.wav,x,0,Q1")
+    path.with_suffix(".json").mkdir()
+    with pytest.raises(ManifestError, match=r"manifest\.json: Is a directory"):
+        Manifest.load(path)
+
+
+def test_a_manifest_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    path = manifest(tmp_path, "a.wav,x,0,Q1,loud; fast", "b.wav,y,1,,")
+    path.with_suffix(".json").write_text(json.dumps({"name": "b", "note": "n"}))
+    loaded = Manifest.load(path)
+    loaded.save(tmp_path / "again.csv")
+    assert Manifest.load(tmp_path / "again.csv") == loaded
+    assert loaded.sheet == DataSheet("b", note="n")
+    assert loaded.clips[0].tags == ("loud", "fast")
+
+
+def test_splits_that_no_manifest_has_are_refused(tmp_path: Path) -> None:
+    folds = Manifest.load(manifest(tmp_path, "a.wav,x,0,Q1", "b.wav,y,1,Q1"))
+    named = Manifest.load(manifest(tmp_path, "a.wav,x,train,Q1"))
+    check_splits([folds, named], ["1", "train"])
+    check_splits([folds], [])
+    with pytest.raises(ManifestError, match="no split is called 'tset'; there are '0', '1'"):
+        check_splits([folds], ["0", "tset"])
+
+
+def test_a_large_manifest_takes_little_memory(tmp_path: Path) -> None:
+    count = 20_000
+    rows = (f"{n % 100}/{n}.mp3,artist {n % 5000},{n % 5},Q{n % 4 + 1},a; b" for n in range(count))
+    path = manifest(tmp_path, *(f"{row}" for row in rows))
+    tracemalloc.start()
+    try:
+        loaded = Manifest.load(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(loaded.clips) == count
+    assert peak / count < 1000  # bytes; 200,000 rows stay below 200 MB

@@ -48,7 +48,9 @@ def test_pretrain_transfer_evaluate_export_predict(
     for measure in ("macro_precision", "macro_recall", "macro_f1"):
         assert f"{result['heads']['quadrant']['second'][measure]['value']:.3f} [" in printed
     assert len(list(pictures.glob("*-clip.png"))) == len(HEADS)
-    assert result["heads"]["arousal"]["clip"]["macro_f1"]["value"] > 0.85  # the pace is easy to hear
+    assert (
+        result["heads"]["arousal"]["clip"]["macro_f1"]["value"] > 0.85
+    )  # the pace is easy to hear
 
     model = tmp_path / "tiny.onnx"
     about = ("-s", "english", "-m", "e", "--scores", scores)
@@ -111,9 +113,9 @@ def exported(recipe: Path, folder: Path) -> Path:
     from dataclasses import asdict
 
     from quadpred.train.export import export
-    from quadpred.train.run import Run
     from quadpred.train.network import Classifier
     from quadpred.train.recipe import Recipe
+    from quadpred.train.run import Run
 
     loaded = Recipe.load(recipe)
     run = Run(folder / "run", {"kind": "transfer", "recipe": asdict(loaded)})

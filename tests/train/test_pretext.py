@@ -12,11 +12,12 @@ import torch
 
 from helpers.corpora import RATE, speech
 from quadpred.train.corpora import Clip, DataSheet, Manifest, ManifestError, from_folder
-from quadpred.train.run import Run, RunError
+from quadpred.train.inference import load_classifier
 from quadpred.train.pretext import objective_of
 from quadpred.train.pretrain import pretrain
 from quadpred.train.recipe import ContrastConfig, Recipe, RecipeError
-from quadpred.train.transfer import load_classifier, transfer
+from quadpred.train.run import Run, RunError
+from quadpred.train.transfer import transfer
 
 
 def asking(recipe: Recipe, **values: Any) -> Recipe:

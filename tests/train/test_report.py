@@ -1,3 +1,5 @@
+"""Scores, their tables and plots, and model cards."""
+
 import io
 from pathlib import Path
 
@@ -5,88 +7,94 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 from rich.console import Console
+from rich.table import Table
 
 from quadpred.labels import HEADS
-from quadpred.train import calibrate
-from quadpred.train.card import _corpora, _scores
+from quadpred.train import calibration as calibrate
+from quadpred.train.card import card
+from quadpred.train.corpora import Clip, DataSheet, Manifest
 from quadpred.train.evaluate import (
-    _Heard,
-    _tempered_by_others,
+    Evaluation,
+    EvaluationError,
+    evaluate,
     macro_f1,
     macro_precision,
     macro_recall,
-    scores,
 )
-from quadpred.train.report import class_table, save_confusion_matrices, score_table
-
-CLIPS, ROWS = 24, 5
-
-
-@pytest.fixture
-def result() -> dict[str, object]:
-    """Scores of networks that are right about every clip but the first."""
-    rng = np.random.default_rng(0)
-    groups = np.array([f"group {k // 2}" for k in range(CLIPS)])
-    result: dict[str, object] = {"clips": CLIPS, "groups": CLIPS // 2}
-    for head in HEADS:
-        classes = len(head.classes)
-        truth = np.arange(CLIPS) % classes
-        said = np.where(np.arange(CLIPS) == 0, (truth + 1) % classes, truth)
-        rows = rng.normal(0, 0.1, (CLIPS, ROWS, classes))
-        rows[np.arange(CLIPS), :, said] += 3
-        logs = rows - np.log(np.exp(rows).sum(-1, keepdims=True))
-        heard = _Heard(groups, truth, list(logs.astype(np.float32)), truth % 2)
-        result[head.name] = scores(heard, head)
-    return result
+from quadpred.train.export import Exported
+from quadpred.train.recipe import Recipe
+from quadpred.train.report import (
+    class_table,
+    save_confusion_matrices,
+    save_reliability_of,
+    score_table,
+)
+from quadpred.train.transfer import transfer
 
 
-def printed(table) -> str:  # type: ignore[no-untyped-def]
-    console = Console(file=io.StringIO(), width=120)
+@pytest.fixture(scope="module")
+def runs(
+    recipes: dict[str, Path], corpora: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Path], Manifest]:
+    """Two runs of one recipe, each without one of two folds, on generated music."""
+    folder = tmp_path_factory.mktemp("report")
+    clips = []
+    for path in sorted((corpora / "music").glob("*.flac")):
+        quadrant, number = path.stem.split("_")
+        artist = int(number) // 2
+        clips.append(Clip(path, f"{quadrant} artist {artist}", str(artist % 2), quadrant))
+    manifest = Manifest(tuple(clips), DataSheet("generated", licence="CC0", note="tones"))
+    recipe = Recipe.load(recipes["base"])
+    for fold in "01":
+        transfer(recipe, [manifest], folder / fold, test=[fold], cache=folder / "cache")
+    return [folder / fold for fold in "01"], manifest
+
+
+@pytest.fixture(scope="module")
+def result(runs: tuple[list[Path], Manifest]) -> Evaluation:
+    folders, manifest = runs
+    return evaluate(folders, manifest, cache=folders[0].parent / "cache")
+
+
+def printed(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=140)
     console.print(table)
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(text, str)
+    return text
 
 
-def test_scores_by_class_and_their_means(result) -> None:  # type: ignore[no-untyped-def]
-    quadrant = result["quadrant"]
-    assert quadrant["clip"]["recall"] == pytest.approx({"Q1": 5 / 6, "Q2": 1, "Q3": 1, "Q4": 1})
-    assert quadrant["clip"]["precision"]["Q2"] == pytest.approx(6 / 7)
-    assert quadrant["clip"]["number"] == {"Q1": 6, "Q2": 6, "Q3": 6, "Q4": 6}
-    assert quadrant["window"]["number"]["Q1"] == 6 * ROWS
-    for unit in ("clip", "window"):
-        for measure in ("f1", "precision", "recall"):
-            mean = quadrant[unit][f"macro_{measure}"]
-            assert mean["value"] == pytest.approx(np.mean(list(quadrant[unit][measure].values())))
-            assert mean["low"] < mean["value"] <= mean["high"] <= 1
+def test_scores_by_class_and_their_means(result: Evaluation) -> None:
+    assert (result.clips, result.groups) == (40, 20)
+    for scores in result.heads.values():
+        for report in (scores.clip, scores.second):
+            confusion = np.array(report.confusion)
+            assert report.accuracy == pytest.approx(np.trace(confusion) / confusion.sum())
+            for measure in ("f1", "precision", "recall"):
+                macro = getattr(report, f"macro_{measure}")
+                mean = np.mean(list(getattr(report, measure).values()))
+                assert macro.value == pytest.approx(mean)
+                assert macro.low <= macro.value <= macro.high <= 1
+        assert scores.clip.number != scores.second.number
+    assert result.heads["arousal"].clip.accuracy > 0.8  # the pace is easy to tell
 
 
-def test_card_tells_folds_and_seeds_apart(result) -> None:  # type: ignore[no-untyped-def]
-    f1 = {head.name: 0.5 for head in HEADS}
-    result["runs"] = [
-        {"run": f"{fold}-{seed}", "splits": (fold,), "seed": seed, "clips": CLIPS // 2, **f1}
-        for seed in (0, 1)
-        for fold in "ab"
-    ]
-    text = "\n".join(_scores("songs", result))
-    assert "24 clips of 12 groups (artists or songs), each scored by 2 networks, of 2 seeds" in text
-    assert "| b | 1 | 12 | 0.500 | 0.500 | 0.500 |" in text
+def test_one_temperature_calibrates_all_heads(result: Evaluation) -> None:
+    temperatures = {head.temperature for head in result.calibration.heads.values()}
+    assert len(temperatures) == 1
+    coverage = result.calibration.heads["quadrant"].clip.coverage
+    margin = next(c.margin for c in coverage if c.coverage == 0.7)
+    assert result.calibration.min_margin_clip == margin
 
 
-def test_temperature_is_fitted_on_other_folds_whatever_their_seed() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.integers(2, size=80)
-    folds = np.arange(80) // 20 % 2  # of two seeds
-    sure = np.where(folds == 0, 3.0, 0.5)  # and right in three of four cases
-    guess = np.where(np.arange(80) % 4, truth, 1 - truth)
-    odds = np.eye(2)[guess] * sure[:, None]
-    logs = (odds - np.log(np.exp(odds).sum(1, keepdims=True))).astype(np.float32)[:, None]
-    heard = _Heard(np.array(["group"] * 80), truth, list(logs), folds)
-
-    made = np.concatenate(_tempered_by_others(heard))
-
-    for fold in (0, 1):
-        other = calibrate.temperature(list(logs[folds != fold]), truth[folds != fold])
-        wanted = calibrate.tempered(logs[folds == fold][:, 0], other)
-        assert made[folds == fold] == pytest.approx(wanted)
+def test_scores_survive_their_file(result: Evaluation, tmp_path: Path) -> None:
+    result.save(tmp_path / "scores.json")
+    assert Evaluation.load(tmp_path / "scores.json") == result
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(EvaluationError, match=r"other\.json: not the JSON of"):
+        Evaluation.load(tmp_path / "other.json")
+    with pytest.raises(EvaluationError, match="No such file"):
+        Evaluation.load(tmp_path / "missing.json")
 
 
 def test_classes_that_never_occur_do_not_count() -> None:
@@ -97,40 +105,72 @@ def test_classes_that_never_occur_do_not_count() -> None:
     assert macro_precision(counts) == pytest.approx(2 / 3)  # the third was guessed, and is wrong
 
 
-def test_tables_hold_every_score(result) -> None:  # type: ignore[no-untyped-def]
+def test_tables_hold_every_score(result: Evaluation) -> None:
     text = printed(score_table(result))
-    for head in HEADS:
-        for unit in ("clip", "window"):
-            for measure in ("f1", "precision", "recall"):
-                assert f"{result[head.name][unit][f'macro_{measure}']['value']:.3f} (" in text
+    for scores in result.heads.values():
+        for report in (scores.clip, scores.second):
+            for measure in (report.macro_f1, report.macro_precision, report.macro_recall):
+                assert f"{measure.value:.3f} [" in text
     lines = [line.split() for line in printed(class_table(result)).splitlines()]
-    (second,) = (line for line in lines if line[:2] == ["quadrant", "Q2"])
-    assert second[2:6] == ["0.86", "1.00", "0.92", "6"]
-    assert second[-1] == str(6 * ROWS)
+    (row,) = (line for line in lines if line[:2] == ["quadrant", "Q2"])
+    clip = result.heads["quadrant"].clip
+    assert row[2:6] == [
+        f"{clip.precision['Q2']:.2f}", f"{clip.recall['Q2']:.2f}", f"{clip.f1['Q2']:.2f}", "10"
+    ]  # fmt: skip
 
 
-def test_pictures_of_all_heads_by_clip_and_window(result, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_plots_of_all_heads(result: Evaluation, tmp_path: Path) -> None:
     paths = save_confusion_matrices(result, tmp_path / "plots")
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == sorted(
-        f"{head.name}-{unit}.png" for head in HEADS for unit in ("clip", "window")
+        f"{head.name}-{unit}.png" for head in HEADS for unit in ("clip", "second")
     )
     assert len({imread(path).tobytes() for path in paths}) == 6
+    picture = save_reliability_of(result.calibration, tmp_path / "model.onnx")
+    assert picture.name == "model-reliability.png"
+    assert imread(picture).size
 
 
-def test_card_names_a_corpus_once_with_the_recipes_that_heard_it() -> None:
+def test_card_names_each_corpus_once_per_use_with_its_recipes(result: Evaluation) -> None:
     def stage(kind: str, recipe: str, *names: str, start: object = None) -> dict[str, object]:
-        corpora = [
-            {"name": name, "language": "", "licence": "CC0", "note": "short"} for name in names
-        ]
+        corpora = [{"name": n, "language": "", "licence": "CC0", "note": "short"} for n in names]
         return {"kind": kind, "recipe": {"name": recipe}, "corpora": corpora, "start": start}
 
     speech = stage("pretrain", "base", "talk")
-    songs = stage("transfer", "listen", "songs", start=speech)
+    songs = stage("transfer", "distill", "songs", start=speech)
     last = stage("transfer", "base", "songs", "keys", start=songs)
-    last["foreign"] = speech["corpora"]
-    assert _corpora(last) == [
-        "| pre-training: `base` | talk |  | CC0 | short |",
-        "| transfer: `listen`, `base` | songs |  | CC0 | short |",
-        "| transfer: `base` | keys |  | CC0 | short |",
-        "| no music, to be unsure of: `base` | talk |  | CC0 |  |",
+    last["outliers"] = speech["corpora"]
+    text = card(
+        last,
+        Exported(1e-7, 1e-4),
+        name="tiny",
+        speech="mixed",
+        music="english",
+        sha256="0" * 64,
+        scores=[("generated songs", result)],
+        calibration=result.calibration,
+        caveat="no better than chance",
+        notes=["A further limit."],
+    )
+    rows = [line for line in text.splitlines() if "CC0" in line]
+    assert rows == [
+        "| pre-training (base) | talk |  | CC0 | short |",
+        "| transfer (distill, base) | songs |  | CC0 | short |",
+        "| transfer (base) | keys |  | CC0 | short |",
+        "| outlier exposure (base) | talk |  | CC0 | short |",
     ]
+    assert "English and Mandarin speech" in text
+    assert "**Experimental:** no better than chance" in text
+    assert f"{result.heads['quadrant'].clip.macro_f1.value:.3f} [" in text
+    assert f"| 0 | 0 | {result.runs[0].clips} |" in text
+    assert "- A further limit." in text
+    assert "{{" not in text
+
+
+def test_temperatures_are_fitted_on_the_other_fold(
+    runs: tuple[list[Path], Manifest], result: Evaluation
+) -> None:
+    """Accuracy does not depend on the temperature, the error before calibration does."""
+    quadrant = result.calibration.heads["quadrant"]
+    accuracy = sum(b.accuracy * b.share for b in quadrant.clip.reliability)
+    assert accuracy == pytest.approx(result.heads["quadrant"].clip.accuracy, abs=0.1)
+    assert quadrant.temperature in calibrate.TEMPERATURES

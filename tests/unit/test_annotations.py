@@ -6,7 +6,7 @@ import pytest
 
 from quadpred.formats.annotations import write_audacity, write_jams
 from quadpred.labels import HEADS
-from quadpred.prediction import Origin, Prediction
+from quadpred.prediction import ModelInfo, Prediction
 
 jams = pytest.importorskip("jams", reason="the jams package is not installed")
 
@@ -21,7 +21,7 @@ def made(winners, *, silent=(), doubtful=(), duration=None, source="songs/anger.
     for row in doubtful:
         quadrant[row] = [0.24, 0.25, 0.25, 0.26]
     quiet = np.isin(np.arange(rows), silent)
-    origin = Origin("tiny", "english", "english", "ab" * 32, lead_second=0.2)
+    origin = ModelInfo("tiny", "english", "english", "ab" * 32, min_margin_second=0.2)
     length = rows if duration is None else duration
     return Prediction(quadrant, arousal, valence, quiet, length, origin, source)
 

@@ -15,12 +15,10 @@ from quadpred import registry
 def clip(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "WEIGHTS", write_weights(tmp_path / "weights"))
     registry.models.cache_clear()
-    quadpred._predictor.cache_clear()
     samples = np.random.default_rng(0).normal(0, 0.1, 40_000)
     soundfile.write(tmp_path / "a.wav", samples, 16_000)
     yield tmp_path / "a.wav"
     registry.models.cache_clear()
-    quadpred._predictor.cache_clear()
 
 
 def test_predict(clip):

@@ -35,7 +35,7 @@ class Library:
         (self.home / "config.yaml").write_text(CONFIG.format(home=self.home, options=options))
 
     def beet(self, *args: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-        source = Path(__file__).parents[1] / "src"
+        source = Path(__file__).parents[2] / "src"
         path = os.pathsep.join([str(source), os.environ.get("PYTHONPATH", "")])
         given = {"BEETSDIR": str(self.home), "HOME": str(self.home), "PYTHONPATH": path}
         command = [sys.executable, "-m", "beets", *map(str, args)]
@@ -127,4 +127,21 @@ def test_a_model_that_is_none(library, album):
     library.configure("auto: no")
     library.beet("import", "-q", album)
     run = library.beet("quadpred", code=1)
-    assert "tiny.onnx: not a quadpred model" in run.stderr
+    assert "tiny.onnx: not an ONNX model" in run.stderr
+
+
+def test_energy_and_valence_are_filled_when_asked(library, album):
+    library.configure("energy_valence: yes")
+    library.beet("import", "-q", album)
+    listed = library.beet("ls", "-f", "$energy|$mood_arousal|$valence|$mood_valence").stdout
+    for line in listed.splitlines():
+        energy, arousal, valence, mood_valence = line.split("|")
+        assert (energy, valence) == (arousal, mood_valence)
+    assert library.beet("ls", "energy:0..1").stdout.count("\n") == 3
+
+
+def test_no_error_stops_an_import(library, album):
+    (library.home / "tiny.onnx").write_bytes(b"nonsense")
+    run = library.beet("import", "-q", album)
+    assert "tiny.onnx: " in run.stderr
+    assert set(library.moods()) == {"One", "Two", "Silence"}

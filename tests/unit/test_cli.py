@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import warnings
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ import quadpred
 from helpers.full_disk import large_files_refused
 from helpers.tiny_model import write_model, write_weights
 from quadpred import registry
-from quadpred.audio import AudioWarning
 from quadpred.cli.app import app
 from quadpred.labels import HEADS
 from quadpred.predictor import Predictor
@@ -227,10 +225,10 @@ def test_silence_is_mentioned(silent, line):
 
 def test_uncertainty_is_mentioned(clip):
     assert "ncertain" not in run(clip).stdout
-    write_model(pathlib.Path("doubting.onnx"), sure=1.1)
+    write_model(pathlib.Path("doubting.onnx"), min_margin=1.1)
     stdout = run(clip, "--model", "doubting.onnx").stdout
     assert "3 of 3 seconds are uncertain" in stdout
-    assert "Uncertain: do not rely on" in stdout
+    assert "The quadrant of this recording is uncertain" in stdout
 
 
 def test_without_output_nothing_is_written_and_a_line_says_how_to(clip):
@@ -273,9 +271,11 @@ def test_winners(clip):
     run(clip, "-o", "hard", "--no-plot", "--winner")
     soft, hard = np.load("soft/anger_1.npy"), np.load("hard/anger_1.npy")
     assert hard.dtype == np.float32
-    assert np.array_equal(hard, np.eye(4)[soft.argmax(axis=1)])
-    json_files = [pathlib.Path(name, "anger_1.json").read_bytes() for name in ("soft", "hard")]
-    assert json_files[0] == json_files[1]
+    kept = np.eye(4, dtype=bool)[soft.argmax(axis=1)]
+    assert np.array_equal(hard, np.where(kept, soft, 0))
+    document = json.loads(pathlib.Path("hard/anger_1.json").read_text())
+    for head in ("quadrant", "arousal", "valence"):
+        assert (np.count_nonzero(document[head]["rows"], axis=1) == 1).all()
 
 
 def test_older_results_are_replaced(clip):
@@ -367,15 +367,16 @@ def test_files_that_are_no_audio(refused):
 
 def test_languages_that_are_not_there(refused, clip):
     assert "unknown language 'klingon'" in refused(clip, "-s", "klingon")
-    assert "no model for mixed speech" in refused(clip, "-s", "x")
+    assert "no model for mixed speech to english music" in refused(clip, "-s", "x")
 
 
 def test_models_that_cannot_be_used(refused, clip, weights):
     assert refused(clip, "--model", "missing.onnx") == "missing.onnx: No such file or directory"
-    assert refused(clip, "--model", clip).startswith(f"{clip}: not a quadpred model")
+    assert refused(clip, "--model", clip).startswith(f"{clip}: not an ONNX model")
     write_model(pathlib.Path("mine.onnx"))
-    assert "leave out -s and -m" in refused(clip, "--model", "mine.onnx", "-s", "e")
-    assert "leave out -s and -m" in refused(clip, "--model", "mine.onnx", "-m", "e")
+    for option in "-s", "-m":
+        line = refused(clip, "--model", "mine.onnx", option, "e")
+        assert line == "--model cannot be combined with -s or -m"
     (weights / "english-to-english.onnx").write_bytes(b"damaged")
     assert "damaged" in refused(clip)
     (weights / "models.json").unlink()
@@ -390,19 +391,19 @@ def test_no_input(refused):
 
 def test_outputs_that_cannot_be(refused, clip):
     other = record("other.wav")
-    assert "several clips" in refused(clip, other, "-o", "out/a.npy")
+    assert "several recordings" in refused(clip, other, "-o", "out/a.npy")
     for name in ("a.txt", "a.mp3", "new.folder"):
-        assert "end a new folder's name in /" in refused(clip, "-o", name)
+        assert "end the name of a new folder in /" in refused(clip, "-o", name)
 
 
 def test_inputs_that_would_write_the_same_file(refused, clip):
     others = record("a/song.wav"), record("b/song.flac.wav"), record("b/song.mp3")
     line = refused(*others, "-o", "out")
-    assert line == "b/song.mp3: would write out/song.npy, and so would a/song.wav"
-    assert "and so would" in refused(clip, clip, "-o", "out")
-    assert "and so would" in refused(clip, "-o", "out", "--json", "out/anger_1.json")
+    assert line == "b/song.mp3 and a/song.wav would both write out/song.npy"
+    assert "would both write" in refused(clip, clip, "-o", "out")
+    assert "would both write" in refused(clip, "-o", "out", "--json", "out/anger_1.json")
     os.symlink(".", "same")
-    assert "and so would" in refused(clip, "-o", "out", "--json", "same/out/anger_1.json")
+    assert "would both write" in refused(clip, "-o", "out", "--json", "same/out/anger_1.json")
 
 
 def test_inputs_are_never_overwritten(refused, clip):
@@ -420,13 +421,13 @@ def test_inputs_are_never_overwritten(refused, clip):
         ["a.npy", "--json", "a.npy"],
         ["a.npy", "--json", "mine.onnx", "--model", "mine.onnx"],
     ):
-        assert refused(*args).endswith(": is an input, and would be overwritten")
+        assert refused(*args).endswith(": is an input and would be overwritten")
     assert pathlib.Path("a.npy").read_bytes() == content
 
 
 def test_places_that_take_no_files(refused, clip, monkeypatch):
     # Permissions would not stop the superuser.
-    monkeypatch.setattr(Predictor, "predict", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr(Predictor, "stream", lambda *_: pytest.fail("too late"))
     os.makedirs("out/anger_1.json")
     pathlib.Path("file").touch()
     assert refused(clip, "-o", "file/out") == "file: is not a folder"
@@ -449,7 +450,7 @@ def test_a_disk_that_fills_leaves_the_older_results(clip):
     os.makedirs("out")
     pathlib.Path("out/anger_1.npy").write_text("old")  # the picture does not fit, the rows would
     with large_files_refused():
-        assert complaint(clip, "-o", "out") == "out/anger_1.png: File too large"
+        assert complaint(clip, "-o", "out") == f"{clip}: out/anger_1.png: File too large"
     assert files("out") == ["anger_1.npy"]
     assert pathlib.Path("out/anger_1.npy").read_text() == "old"
 
@@ -458,7 +459,7 @@ def test_results_that_do_not_fit_do_not_stop_the_rest(clip):
     longer = record("longer.wav", seconds=60)
     with large_files_refused():
         result = run(longer, clip, "-o", "out", "--no-plot", code=1)
-    assert said(result.stderr) == "out/longer.json: File too large"
+    assert said(result.stderr) == "longer.wav: out/longer.json: File too large"
     assert files("out") == ["anger_1.json", "anger_1.npy"]
 
 
@@ -477,32 +478,20 @@ def test_wrong_usage(clip):
         assert run(*args, code=2).stderr
 
 
-def test_warnings_are_lines_and_no_errors(clip, monkeypatch):
-    predict = Predictor.predict
-
-    def warned(self, path):
-        for _ in range(2):  # a file may be read twice
-            warnings.warn(f"{path}: decoded 1.0 of 3.0 seconds", AudioWarning, stacklevel=1)
-        return predict(self, path)
-
-    monkeypatch.setattr(Predictor, "predict", warned)
-    result = run(clip)
-    assert said(result.stderr) == f"warning: {clip}: decoded 1.0 of 3.0 seconds"
-    assert "Quadrant 1" in result.stdout
-
-
 def test_a_damaged_file_is_predicted_as_far_as_it_goes(clip):
     content = clip.read_bytes()
     clip.write_bytes(content[: len(content) // 2])
     result = run(clip)
     assert said(result.stderr).startswith(f"warning: {clip}: decoded 1.5 of 3.0 seconds")
+    damage = json.loads(run(clip, "--json", "-").stdout)["damage"]
+    assert said(result.stderr) == f"warning: {clip}: {damage}"
 
 
 def test_faults_of_ours_are_not_hidden(clip, monkeypatch):
     def fault(*_):
         raise ValueError("a fault of ours")
 
-    monkeypatch.setattr(Predictor, "predict", fault)
+    monkeypatch.setattr(Predictor, "stream", fault)
     with pytest.raises(ValueError, match="a fault of ours"):
         run(clip)
 
@@ -512,7 +501,7 @@ def interrupt(*_):
 
 
 @pytest.mark.parametrize(
-    "where", ["quadpred.predictor.Predictor.predict", "quadpred.plots.taggram.taggram"]
+    "where", ["quadpred.predictor.Predictor.stream", "quadpred.plots.taggram.taggram"]
 )
 def test_interrupted(clip, monkeypatch, where):
     monkeypatch.setattr(where, interrupt)

@@ -14,7 +14,7 @@ from quadpred.files import atomic_write, check_target
 from quadpred.formats.documents import json_line, to_json, write_json
 from quadpred.formats.rows import write_npy
 from quadpred.labels import HEADS
-from quadpred.prediction import Origin, Prediction
+from quadpred.prediction import ModelInfo, Prediction
 
 ROWS = 3
 
@@ -26,8 +26,8 @@ def prediction():
         random.dirichlet(np.ones(len(head.classes)), ROWS).astype(np.float32) for head in HEADS
     ]
     silent = np.array([True, False, False])
-    origin = Origin("tiny", "english", "mandarin", "ab" * 32, "little music")
-    return Prediction(*heads, silent, 2.71828182, origin, "songs/anger.mp3")
+    info = ModelInfo("tiny", "english", "mandarin", "ab" * 32, "little music", 0.25, 0.125)
+    return Prediction(*heads, silent, 2.71828182, info, "songs/anger.mp3", "the end is missing")
 
 
 # JSON
@@ -44,20 +44,33 @@ def test_json_holds_everything(prediction):
         "sha256": "ab" * 32,
         "speech": "english",
         "music": "mandarin",
-        "case": "cross-linguistic",
-        "experimental": "little music",
+        "transfer_setting": "cross-linguistic",
+        "caveat": "little music",
+        "min_margin_second": 0.25,
+        "min_margin_clip": 0.125,
     }
     assert read["winner"] == prediction.winner
     assert read["times"] == [0, 1, 2]
     assert read["silent"] == [True, False, False]
-    assert read["uncertain"] == prediction.uncertain.tolist()
+    assert read["damage"] == "the end is missing"
+    assert read["uncertain_seconds"] == prediction.uncertain_seconds.tolist()
     assert read["confidence"] == pytest.approx(prediction.confidence, abs=5.1e-7)
-    assert read["unsure"] is prediction.unsure
+    assert read["uncertain"] is prediction.uncertain
     for head in HEADS:
         assert read[head.name]["classes"] == list(head.classes)
         assert np.allclose(read[head.name]["rows"], prediction.head(head), atol=5.1e-7)
         means = dict(zip(head.classes, prediction.mean(head).tolist(), strict=True))
         assert read["means"][head.name] == pytest.approx(means, abs=5.1e-7)
+
+
+def test_json_gives_the_prediction_back(prediction):
+    document = json.loads(json_line(prediction))
+    again = Prediction.from_dict(document)
+    assert to_json(again) == document
+    assert again.model == prediction.model
+    assert again.damage == prediction.damage
+    with pytest.raises(KeyError, match="silent"):
+        Prediction.from_dict({key: document[key] for key in document if key != "silent"})
 
 
 def test_json_is_one_compact_line(prediction):
@@ -88,6 +101,13 @@ def test_json_of_any_file_name_is_utf8(prediction, name, shown):
     assert json.loads(line.decode("utf-8"))["source"] == shown
 
 
+def test_json_holds_no_control_characters(prediction):
+    name = "\x1b[2J\x9b2J\x7f\x85.mp3"
+    line = json_line(replace(prediction, source=name))
+    assert line.decode()[:-1].isprintable()
+    assert json.loads(line)["source"] == name
+
+
 def test_write_json(prediction):
     file = io.BytesIO()
     write_json(prediction, file)
@@ -103,15 +123,6 @@ def test_npy_holds_the_quadrants(prediction):
     rows = np.load(io.BytesIO(file.getvalue()), allow_pickle=False)
     assert rows.dtype == np.float32
     assert np.array_equal(rows, prediction.quadrant)
-
-
-def test_npy_of_winners(prediction):
-    file = io.BytesIO()
-    write_npy(prediction, file, winner=True)
-    rows = np.load(io.BytesIO(file.getvalue()), allow_pickle=False)
-    assert rows.dtype == np.float32
-    assert rows.sum(axis=1).tolist() == [1] * ROWS
-    assert np.array_equal(rows.argmax(axis=1), prediction.quadrant.argmax(axis=1))
 
 
 # Files that appear whole or not at all

@@ -61,7 +61,7 @@ def test_the_page_holds_every_clip():
     assert data["valence"] == [c.valence for c in CLIPS]
     assert data["arousal"] == [c.arousal for c in CLIPS]
     assert data["colours"] == list(QUADRANT.colours)
-    assert data["words"] == ["happy", "tense", "</script>", "relaxed"]
+    assert data["words"] == ["happy", "tense", "</script>", "calm"]
 
 
 def test_names_are_no_markup():
@@ -164,8 +164,8 @@ def test_the_picture_shows_every_clip():
     drawn = [tuple(point) for dots in axes.collections for point in dots.get_offsets()]
     assert sorted(drawn) == sorted((c.valence, c.arousal) for c in CLIPS)
     texts = {text.get_text() for text in [*axes.texts, *figure.texts]}
-    assert {"happy", "tense", "$traurig$", "relaxed"} < texts
-    assert "7 clips, 3 of them uncertain (rings)" in texts
+    assert {"happy", "tense", "$traurig$", "calm"} < texts
+    assert "7 songs, 3 of them uncertain (rings)" in texts
 
 
 def test_the_picture_has_the_quadrants_colours_where_they_are():

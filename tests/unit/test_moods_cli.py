@@ -1,6 +1,8 @@
+import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +14,11 @@ from helpers.sounds import music
 from helpers.summaries import clip, write_csv, write_parquet
 from helpers.tiny_model import write_weights
 from quadpred import registry
+from quadpred.cli import progress as cli_progress
 from quadpred.cli.app import app
-from quadpred.library.tags import AROUSAL, MOOD, read_mood
+from quadpred.library.fingerprint import audio_sha256
+from quadpred.library.moods import PLACES, WORDS
+from quadpred.library.tags import AROUSAL, MOOD, read_tags
 
 RATE = 16_000
 
@@ -74,8 +79,10 @@ def summary(folder):
     ]
     for one in clips:
         record(one.path)
-    clips.append(clip("gone.flac", "Q2"))
-    listed = [replace(one, file=str(folder / one.path)) for one in clips]
+    listed = [
+        replace(one, file=str(folder / one.path), sha256=audio_sha256(one.path)) for one in clips
+    ]
+    listed.append(replace(clip("gone.flac", "Q2"), file=str(folder / "gone.flac")))
     write_csv(folder / "summary.csv", listed)
     return write_parquet(folder / "summary.parquet", listed)
 
@@ -87,22 +94,70 @@ def test_files_are_predicted_and_tagged():
     song = record("song.flac")
     result = run("tag", song)
     assert result.stderr == ""
-    (word,) = read_mood(song)[MOOD]
-    assert word in ("happy", "tense", "sad", "relaxed")
-    assert result.stdout == f"song.flac: {word}, tagged\n1 tagged\n"
-    assert run("tag", song).stdout == f"song.flac: {word}, tagged before\n1 tagged before\n"
+    words = read_tags(song)[MOOD]
+    assert set(words) <= {*WORDS.values(), *PLACES}
+    shown = "; ".join(words)
+    assert result.stdout == f"song.flac: {shown}, tagged\n1 tagged\n"
+    assert run("tag", song).stdout == f"song.flac: {shown}, already tagged\n1 already tagged\n"
     assert run("tag", "--undo", song).stdout == "song.flac: untagged\n1 untagged\n"
-    assert read_mood(song)[MOOD] == []
-    assert "song.flac: without tags of ours" in run("tag", "--undo", song).stdout
+    assert read_tags(song)[MOOD] == []
+    assert "song.flac: no quadpred tags" in run("tag", "--undo", song).stdout
+
+
+def test_folders_are_predicted_and_tagged_in_one_step(folder, monkeypatch):
+    (folder / "album" / "cd 2").mkdir(parents=True)
+    for name in ("album/one.flac", "album/cd 2/two.flac"):
+        record(name, gain=0.5 if "one" in name else 1)
+    (folder / "album" / "three.flac").write_text("no music")
+    contents = {path: path.read_bytes() for path in (folder / "album").rglob("*.flac")}
+    arguments = ["tag", "album", "-o", "predictions", "--jobs", "1", "--percentiles"]
+    result = run(*arguments, code=1)
+    assert said(result.stderr).startswith("three.flac: ")
+    assert result.stdout.splitlines()[-1] == "1 failed, 2 tagged"
+    ranks = {
+        read_tags(path, [f"{AROUSAL}_PERCENTILE"])[f"{AROUSAL}_PERCENTILE"][0]
+        for path in (folder / "album/one.flac", folder / "album/cd 2/two.flac")
+    }
+    assert ranks <= {"25", "50", "75"}
+    # A tagged file has the audio that was predicted: nothing is predicted again.
+    (folder / "album" / "three.flac").unlink()
+    progress = []
+    monkeypatch.setattr(cli_progress, "run_progress", lambda _: nullcontext(progress.append))
+    assert run(*arguments).stdout.splitlines()[-1] == "2 already tagged"
+    assert progress[-1].predicted == 0
+    run("tag", "--undo", "album")
+    assert (folder / "album/one.flac").read_bytes() == contents[folder / "album/one.flac"]
+
+
+def test_songs_that_were_replaced_are_left_out(summary):
+    song = Path("sad.flac")
+    record("sad.flac", gain=0.3)
+    content = song.read_bytes()
+    result = run("tag", "--from", summary, code=1)
+    assert f"{song.absolute()}: left out: its audio is not what was predicted" in result.stdout
+    assert song.read_bytes() == content
+
+
+def test_numbers_scales_and_comments(summary):
+    names = [AROUSAL, "ENERGY", "VALENCE", "COMMENT"]
+    run("tag", "--from", summary, "--numbers", "energy-valence", code=1)
+    song = Path("sad.flac")
+    assert list(read_tags(song, names).values()) == [[], ["0.125"], ["0.250"], []]
+    run("tag", "--from", summary, "--numbers", "both", "--scale", "10", "--comment", code=1)
+    comment = ["Energy 2 - Valence 3 - sad"]
+    assert list(read_tags(song, names).values()) == [["0.125"], ["2"], ["3"], comment]
+    run("tag", "--from", summary, "--undo", code=1)
+    assert list(read_tags(song, names).values()) == [[], [], [], []]
+    assert "needs a folder, or a summary" in complaint("tag", song, "--percentiles")
 
 
 def test_uncertain_files_are_tagged_when_asked():
     silent = record("silent.flac", gain=0)
     result = run("tag", silent)
     assert "left out: uncertain" in result.stdout
-    assert read_mood(silent)[MOOD] == []
+    assert read_tags(silent)[MOOD] == []
     assert "1 tagged" in run("tag", "--uncertain", silent).stdout
-    assert len(read_mood(silent)[MOOD]) == 1
+    assert len(read_tags(silent)[MOOD]) == 1
 
 
 @pytest.mark.parametrize("name", ["summary.csv", "summary.parquet"])
@@ -110,15 +165,15 @@ def test_moods_from_a_summary(summary, name):
     result = run("tag", "--from", name, code=1)
     assert said(result.stderr) == f"{Path('gone.flac').absolute()}: No such file or directory"
     assert result.stdout.splitlines()[-1] == "2 tagged, 1 left out: uncertain, 1 failed"
-    assert read_mood(Path("sad.flac")) == {
+    assert read_tags(Path("sad.flac")) == {
         MOOD: ["sad"],
         AROUSAL: ["0.125"],
         "QUADPRED_VALENCE": ["0.250"],
     }
-    assert read_mood(Path("calm.flac"))[MOOD] == ["relaxed"]
-    assert read_mood(Path("unsure.flac"))[MOOD] == []
+    assert read_tags(Path("calm.flac"))[MOOD] == ["calm"]
+    assert read_tags(Path("unsure.flac"))[MOOD] == []
     run("tag", "--from", name, "--undo", code=1)
-    assert read_mood(Path("sad.flac"))[MOOD] == []
+    assert read_tags(Path("sad.flac"))[MOOD] == []
 
 
 def test_a_dry_run_shows_a_table_and_changes_nothing(summary):
@@ -129,14 +184,15 @@ def test_a_dry_run_shows_a_table_and_changes_nothing(summary):
     table = {Path(cell[0].strip()).name: [text.strip() for text in cell[1:]] for cell in cells}
     assert table["sad.flac"] == ["sad", "0.12", "0.25", "0.80", "tagged"]
     assert table["unsure.flac"][-1] == "left out: uncertain"
-    assert lines[-1] == "Nothing was changed; it would be: 3 tagged, 1 left out: uncertain"
+    totals = "2 tagged, 1 left out: uncertain, 1 left out: its audio is not what was predicted"
+    assert lines[-1] == f"Nothing was changed. It would be: {totals}"
     assert {path: path.read_bytes() for path in Path().glob("*.flac")} == before
 
 
 def test_words_of_ones_own(summary):
     Path("words.toml").write_text('Q3 = "melancholisch"')
     run("tag", "--from", summary, "--words", "words.toml", code=1)
-    assert read_mood(Path("sad.flac"))[MOOD] == ["melancholisch"]
+    assert read_tags(Path("sad.flac"))[MOOD] == ["melancholisch"]
     Path("words.toml").write_text('Q7 = "odd"')
     assert complaint("tag", "a.flac", "--words", "words.toml").startswith("words.toml: Q7")
 
@@ -147,11 +203,11 @@ def test_moods_of_others(summary):
     content = song.read_bytes()
     song.write_bytes(content.replace(b"MOOD=sad", b"MOOD=SAD"))
     result = run("tag", song)
-    assert "left out: has a mood already" in result.stdout
+    assert "left out: it has another mood" in result.stdout
     assert "1 tagged" in run("tag", "--replace", song).stdout
-    assert read_mood(song)[MOOD] != ["SAD"]
+    assert read_tags(song)[MOOD] != ["SAD"]
     run("tag", "--undo", song)
-    assert read_mood(song)[MOOD] == ["SAD"]
+    assert read_tags(song)[MOOD] == ["SAD"]
 
 
 def test_one_broken_file_does_not_stop_the_rest():
@@ -160,14 +216,14 @@ def test_one_broken_file_does_not_stop_the_rest():
     result = run("tag", "bad.flac", good, code=1)
     assert said(result.stderr).startswith("bad.flac: ")
     assert result.stdout.splitlines()[-1] == "1 failed, 1 tagged"
-    assert read_mood(good)[MOOD]
+    assert read_tags(good)[MOOD]
 
 
 def test_files_that_are_not_tagged(folder):
-    assert "name files, or a summary" in complaint("tag")
-    assert "name files, or a summary" in complaint("tag", "a.flac", "--from", "summary.csv")
+    assert "name either files or folders" in complaint("tag")
+    assert "name either files or folders" in complaint("tag", "a.flac", "--from", "summary.csv")
     os.mkdir("album")
-    assert said(run("tag", "album", code=2).stderr).startswith("album: is a folder; predict it")
+    assert complaint("tag", "album") == "album: has no audio files"
     song = record("song.flac")
     song.chmod(0o444)
     assert complaint("tag", song) == "song.flac: is read-only"
@@ -194,31 +250,68 @@ def test_extras_that_are_missing(summary):
 # playlist
 
 
+def songs_of(text):
+    """Paths of an m3u8."""
+    lines = text.splitlines()
+    assert lines[0] == "#EXTM3U"
+    return [line for line in lines if not line.startswith("#")]
+
+
 def test_a_playlist_of_a_mood(summary, folder):
-    result = run("playlist", summary, "--mood", "Relaxed")
-    assert result.stdout == f"#EXTM3U\n#EXTINF:180,calm\n{folder / 'calm.flac'}\n"
-    result = run("playlist", summary, "--mood", "relaxed", "-o", "lists/calm.m3u8")
+    result = run("playlist", summary, "--mood", "Calm")
+    assert songs_of(result.stdout) == [str(folder / "calm.flac")]
+    assert "#EXTINF:180,calm\n" in result.stdout
+    result = run("playlist", summary, "--mood", "calm", "-o", "lists/calm.m3u8")
     assert result.stdout == "lists/calm.m3u8: 1 songs, 3 minutes\n"
-    assert Path("lists/calm.m3u8").read_text().endswith(f"\n{folder / 'calm.flac'}\n")
-    run("playlist", summary, "--mood", "relaxed", "-o", "calm.m3u8")
-    assert Path("calm.m3u8").read_text() == "#EXTM3U\n#EXTINF:180,calm\ncalm.flac\n"
+    assert songs_of(Path("lists/calm.m3u8").read_text()) == [str(folder / "calm.flac")]
+    run("playlist", summary, "--mood", "calm", "-o", "calm.m3u8")
+    assert songs_of(Path("calm.m3u8").read_text()) == ["calm.flac"]
 
 
 def test_a_playlist_from_mood_to_mood(summary):
-    lines = run("playlist", summary, "--from", "sad", "--to", "relaxed").stdout.splitlines()
-    assert [Path(line).name for line in lines[2::2]] == ["sad.flac", "calm.flac"]
+    result = run("playlist", summary, "--from", "sad", "--to", "calm")
+    assert [Path(line).name for line in songs_of(result.stdout)] == ["sad.flac", "calm.flac"]
+
+
+def test_playlists_in_other_formats(summary):
+    songs = json.loads(run("playlist", summary, "--mood", "sad", "--format", "json").stdout)[
+        "songs"
+    ]
+    assert [Path(song["file"]).name for song in songs] == ["sad.flac"]
+    run("playlist", summary, "--scene", "sleep", "--format", "nsp", "-o", "Sleep.nsp")
+    assert json.loads(Path("Sleep.nsp").read_text())["name"] == "Sleep"
+    line = complaint("playlist", summary, "--scene", "wind-down", "--format", "nsp")
+    assert line.startswith("--format nsp cannot hold a path")
+    line = complaint("playlist", summary, "--mood", "sad", "--max-minutes", "9", "--format", "nsp")
+    assert "cannot have --max-minutes" in line
+
+
+def test_playlists_are_refreshed(summary, folder):
+    run("playlist", summary, "--mood", "sad", "--max-per-artist", "1", "-o", "sad.m3u8")
+    run("playlist", summary, "--mood", "sad", "--format", "json", "-o", "sad.json")
+    more = [replace(clip(name, "Q3"), file=str(folder / name)) for name in ("x.flac", "y.flac")]
+    write_parquet(summary, more)
+    result = run("playlist", "--refresh", "sad.m3u8", "--refresh", "sad.json")
+    assert result.stdout.splitlines()[0] == "sad.m3u8: 2 songs, 6 minutes"
+    assert songs_of(Path("sad.m3u8").read_text()) == ["x.flac", "y.flac"]
+    assert len(json.loads(Path("sad.json").read_text())["songs"]) == 2
+    Path("foreign.m3u8").write_text("#EXTM3U\na.mp3\n")
+    line = complaint("playlist", "--refresh", "foreign.m3u8")
+    assert line.startswith("foreign.m3u8: quadpred did not make this playlist")
+    assert "--refresh reads all" in complaint("playlist", summary, "--refresh", "sad.m3u8")
 
 
 def test_playlists_that_cannot_be(summary):
-    assert complaint("playlist", summary).startswith("playlist: say either --mood")
-    assert complaint("playlist", summary, "--from", "sad").startswith("playlist: say either")
+    assert complaint("playlist", summary).startswith("give either --mood, or --scene")
+    assert complaint("playlist", summary, "--from", "sad").startswith("give either --mood")
     both = ["--mood", "sad", "--from", "sad", "--to", "happy"]
-    assert complaint("playlist", summary, *both).startswith("playlist: say either")
-    assert complaint("playlist", summary, "--mood", "blue").startswith("blue: no such mood")
-    assert "certain enough" in complaint("playlist", summary, "--mood", "happy")
-    assert complaint("playlist", "none.csv", "--mood", "sad").startswith("none.csv: No such file")
+    assert complaint("playlist", summary, *both).startswith("give either --mood")
+    assert complaint("playlist", "--mood", "sad").startswith("give the summary.csv")
+    assert complaint("playlist", summary, "--mood", "blue").startswith("blue: unknown mood")
+    assert "no song is confidently happy" in complaint("playlist", summary, "--mood", "happy")
+    assert complaint("playlist", "none.csv", "--mood", "sad").endswith("No such file or directory")
     line = complaint("playlist", summary, "--mood", "sad", "--max-minutes", "1", "-o", "a.m3u8")
-    assert line.endswith("is short enough")
+    assert line == "every sad song is longer than 1 minutes"
     assert not Path("a.m3u8").exists()
 
 
@@ -226,14 +319,35 @@ def test_playlists_that_cannot_be(summary):
 
 
 def test_maps(summary):
-    assert run("map", summary, "-o", "map.png").stdout == "map.png: 4 clips\n"
+    assert run("map", summary, "-o", "map.png").stdout == "map.png: 4 songs\n"
     assert Path("map.png").read_bytes().startswith(b"\x89PNG")
-    assert run("map", summary, "-o", "map.html").stdout == "map.html: 4 clips\n"
+    assert run("map", summary, "-o", "map.html").stdout == "map.html: 4 songs\n"
     assert Path("map.html").read_bytes().startswith(b"<!doctype html>")
 
 
 def test_maps_that_cannot_be(summary, folder):
-    assert complaint("map", summary, "-o", "map.pdf") == "map.pdf: a map is a .png or a .html"
+    assert complaint("map", summary, "-o", "map.pdf") == "-o map.pdf: must end in .png or .html"
     write_csv(folder / "empty.csv", [])
-    assert complaint("map", "empty.csv", "-o", "map.png") == "empty.csv: there is no clip in it"
+    assert complaint("map", "empty.csv", "-o", "map.png") == "empty.csv: has no rows"
     assert not Path("map.png").exists()
+
+
+# What reaches a terminal
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudoterminal")
+def test_no_escape_code_of_a_name_reaches_a_terminal():
+    import pty
+
+    summary = write_csv(Path("summary.csv"), [clip("\x1b[2Jclear \x9b2J.mp3")])
+    command = [sys.executable, "-m", "quadpred", "playlist", str(summary), "--mood", "happy"]
+    piped = subprocess.run(command, capture_output=True, check=True).stdout
+    assert "/music/\x1b[2Jclear \x9b2J.mp3" in piped.decode().splitlines()
+    ours, theirs = pty.openpty()
+    subprocess.run(command, stdout=theirs, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "/music/\\x1b[2Jclear \\x9b2J.mp3" in shown.splitlines()
+    assert "\x1b" not in shown
+    assert "\x9b" not in shown

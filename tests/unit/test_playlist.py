@@ -1,4 +1,5 @@
 import itertools
+import json
 import os
 from pathlib import Path
 
@@ -6,8 +7,13 @@ import numpy as np
 import pytest
 
 from helpers.summaries import clip
-from quadpred.library.playlist import mood_playlist, path_playlist, to_m3u8
-from quadpred.library.summary import LibraryError
+from quadpred.library import artists
+from quadpred.library.artists import limit_per_artist
+from quadpred.library.moods import MoodError
+from quadpred.library.playlist import mood_playlist, path_playlist
+from quadpred.library.playlist_files import PlaylistError, read_options, to_json, to_m3u8, to_nsp
+from quadpred.library.scenes import SCENES, Region, scene_playlist
+from quadpred.library.summary import SummaryError
 
 HOUR = 3600
 
@@ -58,9 +64,9 @@ def test_a_mood_in_so_many_minutes():
         clip("short", duration=100.0, confidence=0.7),
     ]
     assert names(mood_playlist(library, "Q1", seconds=600)) == ["long", "short"]
-    with pytest.raises(LibraryError, match=r"mood asked for \(Q1\) is short enough"):
+    with pytest.raises(SummaryError, match=r"every Q1 song is longer than 1\.65 minutes"):
         mood_playlist(library, "Q1", seconds=99)
-    with pytest.raises(LibraryError, match=r"mood asked for \(Q2\) is certain enough"):
+    with pytest.raises(SummaryError, match="no song is confidently Q2; try --uncertain"):
         mood_playlist(library, "Q2")
 
 
@@ -109,11 +115,11 @@ def test_a_way_leaves_out_what_is_uncertain_unless_it_is_asked_for():
 
 def test_ways_that_are_none():
     library = [clip("sad", "Q3"), clip("happy", "Q1")]
-    with pytest.raises(LibraryError, match="a way needs two moods"):
+    with pytest.raises(SummaryError, match="--from and --to must differ"):
         path_playlist(library, "Q1", "Q1", seconds=HOUR)
-    with pytest.raises(LibraryError, match="certain enough"):
+    with pytest.raises(SummaryError, match="confidently Q2"):
         path_playlist(library, "Q2", "Q1", seconds=HOUR)
-    with pytest.raises(LibraryError, match="no way from Q3 to Q1 fits into 5 minutes"):
+    with pytest.raises(SummaryError, match="no playlist from Q3 to Q1 fits in 5 minutes"):
         path_playlist(library, "Q3", "Q1", seconds=300)
     assert len(path_playlist(library, "Q3", "Q1", seconds=float("inf"))) == 2
 
@@ -124,10 +130,10 @@ def test_a_way_through_a_large_library():
 
 
 def listed(clips, folder=None):
-    said = []
-    text = to_m3u8(clips, folder, warn=said.append)
-    assert text.startswith("#EXTM3U\n")
-    return text.split("\n")[1:-1], said
+    messages = []
+    text = to_m3u8(clips, folder, {"mood": "sad"}, on_message=messages.append)
+    assert text.startswith('#EXTM3U\n#QUADPRED:{"mood": "sad"}\n')
+    return text.split("\n")[2:-1], messages
 
 
 def test_m3u8_says_length_title_and_path():
@@ -164,3 +170,99 @@ def test_names_that_no_playlist_can_hold(name):
     assert lines[1::2] == ["/music/good.mp3"]
     assert len(said) == 1
     assert "left out" in said[0]
+
+
+# Words, scenes and artists
+
+
+def test_words_of_places_on_the_plane():
+    library = [
+        clip("excited", arousal=0.9, valence=0.6),
+        clip("happy", arousal=0.6, valence=0.9),
+        clip("tense", "Q2", arousal=0.6, valence=0.1),
+    ]
+    assert names(mood_playlist(library, "excited")) == ["excited"]
+    assert names(mood_playlist(library, "happy")) == ["excited", "happy"]  # the whole quadrant
+    with pytest.raises(MoodError, match="blue: unknown mood"):
+        mood_playlist(library, "blue")
+    with pytest.raises(SummaryError, match="no song is confidently gloomy"):
+        mood_playlist(library, "gloomy")
+
+
+def test_scenes_choose_songs_of_their_region_in_their_order():
+    library = scattered(500)
+    for name, scene in SCENES.items():
+        songs = scene_playlist(library, name, seconds=HOUR)
+        assert len(songs) > 5
+        assert sum(song.duration for song in songs) <= HOUR
+        arousal = [song.arousal for song in songs]
+        if not isinstance(scene, Region):
+            assert (songs[0].quadrant, songs[-1].quadrant) == (scene.start, scene.end)
+            continue
+        assert all(scene.holds(song) for song in songs)
+        if scene.order != "steady":
+            assert arousal == sorted(arousal, reverse=scene.order == "falling")
+        best = sorted(map(scene.distance, filter(scene.holds, library)))
+        assert scene.distance(min(songs, key=scene.distance)) == best[0]
+    # The region's border belongs to it.
+    border = clip("border", "Q4", arousal=0.3, valence=0.4)
+    assert scene_playlist([border], "sleep", seconds=HOUR) == [border]
+    with pytest.raises(SummaryError, match="in the region of --scene party"):
+        scene_playlist([border], "party", seconds=HOUR)
+
+
+def test_a_limit_per_artist(monkeypatch):
+    library = scattered(60)
+    monkeypatch.setattr(artists, "artist_of", lambda file: "AB"[int(file[-5]) % 2])
+
+    def choose(songs):
+        return path_playlist(songs, "Q3", "Q1", seconds=HOUR)
+
+    assert len(choose(library)) > 6
+    songs = limit_per_artist(choose, library, 3)
+    assert (songs[0].quadrant, songs[-1].quadrant) == ("Q3", "Q1")
+    assert 2 <= len(songs) <= 6
+    assert all(
+        sum(artists.artist_of(song.file) == artist for song in songs) <= 3 for artist in "AB"
+    )
+    monkeypatch.setattr(artists, "artist_of", lambda file: "")
+    assert limit_per_artist(choose, library, 1) == choose(library)
+
+
+def test_artists_are_read_from_tags(tmp_path):
+    mutagen_flac = pytest.importorskip("mutagen.flac")
+    import soundfile
+
+    soundfile.write(tmp_path / "a.flac", np.zeros(16_000), 16_000)
+    file = mutagen_flac.FLAC(tmp_path / "a.flac")
+    file["artist"] = "Erik Satie"
+    file.save()
+    assert artists.artist_of(str(tmp_path / "a.flac")) == "erik satie"
+    assert artists.artist_of(str(tmp_path / "missing.mp3")) == ""
+
+
+# Files
+
+
+def test_options_are_saved_with_a_playlist(tmp_path):
+    options = {"summary": "/a/summary.csv", "mood": "sad"}
+    song = clip("a.mp3", "Q3")
+    (tmp_path / "a.m3u8").write_text(to_m3u8([song], None, options, on_message=pytest.fail))
+    (tmp_path / "a.json").write_text(to_json([song], options))
+    for name in ("a.m3u8", "a.json"):
+        assert read_options(tmp_path / name) == options
+    assert json.loads((tmp_path / "a.json").read_text())["songs"][0]["file"] == "/music/a.mp3"
+    for name, content in (("b.m3u8", "#EXTM3U\n"), ("b.json", "[]"), ("c.json", "{")):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(PlaylistError, match="did not make this playlist"):
+            read_options(tmp_path / name)
+
+
+def test_smart_playlists_of_navidrome():
+    assert json.loads(to_nsp("Sad", "sad"))["all"] == [{"is": {"mood": "sad"}}]
+    sleep = json.loads(to_nsp("Sleep", SCENES["sleep"]))
+    assert sleep["all"] == [
+        {"inTheRange": {"quadpred_arousal": [0, 0.3]}},
+        {"inTheRange": {"quadpred_valence": [0.4, 1]}},
+    ]
+    assert (sleep["sort"], sleep["order"]) == ("quadpred_arousal", "desc")

@@ -13,7 +13,7 @@ from quadpred.labels import AROUSAL, HEADS, QUADRANT
 from quadpred.plots import style
 from quadpred.plots.evaluation import confusion_matrix
 from quadpred.plots.taggram import save_taggram, taggram
-from quadpred.prediction import Origin, Prediction, lead
+from quadpred.prediction import ModelInfo, Prediction, margin
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def predict(seconds, silent=(), source="anger_1.mp3", name="english-to-english")
         random.dirichlet(np.ones(len(head.classes)), seconds).astype(np.float32) for head in HEADS
     ]
     flags = np.isin(np.arange(seconds), list(silent))
-    origin = Origin(name, "english", "english", "0" * 64)
+    origin = ModelInfo(name, "english", "english", "0" * 64)
     return Prediction(*heads, flags, seconds, origin, source)
 
 
@@ -168,8 +168,8 @@ def test_silent_seconds_are_hatched_and_explained():
 
 def doubting(prediction, share):
     """The prediction of a model that is uncertain of a share of its seconds."""
-    threshold = float(np.quantile(lead(prediction.quadrant), share))
-    model = replace(prediction.model, lead_second=threshold, lead_clip=share)
+    threshold = float(np.quantile(margin(prediction.quadrant), share))
+    model = replace(prediction.model, min_margin_second=threshold, min_margin_clip=share)
     return replace(prediction, model=model)
 
 
@@ -184,7 +184,7 @@ def test_uncertain_seconds_are_underlined_and_explained():
     marked = np.zeros(30, bool)
     for span in spans:
         marked[int(span.x0) : int(span.x1)] = True
-    assert np.array_equal(marked, unsure.uncertain & ~unsure.silent)
+    assert np.array_equal(marked, unsure.uncertain_seconds & ~unsure.silent)
 
 
 def test_uncertainty_of_a_long_clip_is_that_of_most_seconds_of_a_column():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
-from quadpred.prediction import Origin, Prediction
+from quadpred.prediction import ModelInfo, Prediction, join, margin
 
 
-def origin(speech="english", music="english"):
-    return Origin("tiny", speech, music, "0" * 64)
+def info(speech="english", music="english"):
+    return ModelInfo("tiny", speech, music, "0" * 64)
 
 
 def predict(quadrant, silent=None):
@@ -16,7 +16,7 @@ def predict(quadrant, silent=None):
     arousal = np.stack([quadrant[:, 2:].sum(1), quadrant[:, :2].sum(1)], axis=1)
     valence = np.stack([quadrant[:, 1:3].sum(1), quadrant[:, [0, 3]].sum(1)], axis=1)
     flags = np.zeros(len(quadrant), bool) if silent is None else np.array(silent)
-    return Prediction(quadrant, arousal, valence, flags, len(quadrant), origin())
+    return Prediction(quadrant, arousal, valence, flags, len(quadrant), info())
 
 
 LOUD, QUIET = [0.7, 0.1, 0.1, 0.1], [0.1, 0.1, 0.2, 0.6]
@@ -60,42 +60,74 @@ def test_means_by_head_and_class():
     assert means["valence"] == pytest.approx({"negative": 0.25, "positive": 0.75})
 
 
-def test_winners_are_one_hot():
+def test_winners_keep_their_probability_in_all_heads():
     prediction = predict([LOUD, QUIET, [0.25, 0.25, 0.25, 0.25]])
-    rows = prediction.winners()
-    assert rows.dtype == np.float32
-    # Of equals, the first.
-    assert rows.tolist() == [[1, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]
-    assert prediction.winners(VALENCE).tolist() == [[0, 1], [0, 1], [1, 0]]
+    winners = prediction.winners_only()
+    for head in HEADS:
+        before, after = prediction.head(head), winners.head(head)
+        assert after.dtype == np.float32
+        assert (after.argmax(axis=1) == before.argmax(axis=1)).all()
+        assert (after.max(axis=1) == before.max(axis=1)).all()
+        assert ((after > 0).sum(axis=1) == 1).all()  # of equals, the first
+    assert winners.mean(QUADRANT)[0] == pytest.approx((LOUD[0] + 0.25) / 3)
+
+
+def test_embeddings_are_joined_and_pooled():
+    parts = [
+        replace(predict([LOUD, QUIET]), embedding=np.array([[1, 2], [3, 4]], np.float32)),
+        replace(predict([LOUD]), embedding=np.array([[8, 9]], np.float32)),
+    ]
+    joined = join(parts)
+    assert joined.embedding.tolist() == [[1, 2], [3, 4], [8, 9]]
+    assert joined.pooled_embedding().tolist() == [4, 5]
+    silent = replace(joined, silent=np.array([False, False, True]))
+    assert silent.pooled_embedding().tolist() == [2, 3]
+    assert replace(joined, silent=np.ones(3, bool)).pooled_embedding().tolist() == [4, 5]
+    with pytest.raises(ValueError, match="no embeddings"):
+        predict([LOUD]).pooled_embedding()
 
 
 @pytest.mark.parametrize(
-    ("speech", "music", "case"),
+    ("speech", "music", "setting"),
     [
         ("english", "english", "intra-linguistic"),
         ("mandarin", "mandarin", "intra-linguistic"),
         ("english", "mandarin", "cross-linguistic"),
         ("mandarin", "english", "cross-linguistic"),
         ("mixed", "english", "mixed"),
+        ("mixed", "custom", "adapted"),
     ],
 )
-def test_case(speech, music, case):
-    assert origin(speech, music).case == case
+def test_transfer_setting(speech, music, setting):
+    assert info(speech, music).transfer_setting == setting
 
 
 def test_where_two_quadrants_are_close_is_uncertain():
     prediction = predict([LOUD, QUIET, QUIET])
-    model = replace(prediction.model, lead_second=0.5, lead_clip=0.1)
+    model = replace(prediction.model, min_margin_second=0.5, min_margin_clip=0.1)
     doubting = replace(prediction, model=model)
 
-    assert not prediction.uncertain.any()
-    assert not prediction.unsure
-    assert doubting.uncertain.tolist() == [False, True, True]
+    assert not prediction.uncertain_seconds.any()
+    assert not prediction.uncertain
+    assert doubting.uncertain_seconds.tolist() == [False, True, True]
     assert doubting.confidence == pytest.approx((0.1 + 0.6 + 0.6) / 3)
-    assert not doubting.unsure
-    assert replace(doubting, model=replace(model, lead_clip=0.2)).unsure
+    assert not doubting.uncertain
+    assert replace(doubting, model=replace(model, min_margin_clip=0.2)).uncertain
 
 
 def test_silence_is_uncertain():
-    assert predict([LOUD, QUIET], [True, False]).uncertain.tolist() == [True, False]
-    assert predict([LOUD, QUIET], [True, True]).unsure
+    assert predict([LOUD, QUIET], [True, False]).uncertain_seconds.tolist() == [True, False]
+    assert predict([LOUD, QUIET], [True, True]).uncertain
+
+
+def test_margin_is_the_difference_of_the_two_largest():
+    assert margin(np.array([[0.1, 0.6, 0.3], [0.5, 0.5, 0.0]])) == pytest.approx([0.3, 0.0])
+
+
+def test_joined_parts_have_the_damage_of_the_last_one():
+    first, last = predict([LOUD]), replace(predict([QUIET]), damage="1 s is missing", duration=2)
+    joined = join([first, last])
+    assert joined.quadrant.tolist() == np.float32([LOUD, QUIET]).tolist()
+    assert (joined.damage, joined.duration) == ("1 s is missing", 2)
+    with pytest.raises(ValueError, match="no predictions"):
+        join([])

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -6,11 +7,13 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import mutagen
 import pytest
 import soundfile
-from mutagen.id3 import ID3, TIT2, TMOO
+from mutagen.apev2 import APEv2
+from mutagen.id3 import ID3, TIT2, TMOO, TXXX
 from mutagen.mp4 import MP4
 
 from helpers.full_disk import large_files_refused
@@ -20,15 +23,15 @@ from quadpred.library.tags import (
     MOOD,
     UNDO,
     VALENCE,
-    ForeignMoodError,
-    Mood,
+    ExistingTagError,
     TagError,
-    read_mood,
-    remove_mood,
-    write_mood,
+    read_tags,
+    remove_tags,
+    write_tags,
 )
 
-HAPPY = Mood("happy", 0.8126, 0.7)
+HAPPY = {MOOD: ["happy"], AROUSAL: ["0.813"], VALENCE: ["0.700"]}
+SAD = {MOOD: ["sad"], AROUSAL: ["0.100"], VALENCE: ["0.200"]}
 ABOUT = {"title": "Tïtle of a song, longer than thirty letters", "artist": "AC/DC", "date": "2001"}
 RECIPES = {
     "song.mp3": ["-id3v2_version", "4"],
@@ -111,13 +114,13 @@ def test_moods_are_read_by_others_and_nothing_else_changes(song):
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # who alone may give files away
         os.chown(song, 12_345, 12_346)
     before, audio, status = probed(song), packets(song), song.stat()
-    assert write_mood(song, HAPPY)
+    assert write_tags(song, HAPPY)
     after = probed(song)
     assert ours(after) == {MOOD: "happy", AROUSAL: "0.813", VALENCE: "0.700"}
     rest = {key for key in after if key not in ("TMOO", "WM/MOOD", MOOD, AROUSAL, VALENCE, UNDO)}
     assert {key: after[key] for key in rest} == before
     assert packets(song) == audio
-    assert read_mood(song) == {MOOD: ["happy"], AROUSAL: ["0.813"], VALENCE: ["0.700"]}
+    assert read_tags(song) == HAPPY
     now = song.stat()
     assert (now.st_mtime_ns, now.st_mode, now.st_uid, now.st_gid) == (
         status.st_mtime_ns,
@@ -131,46 +134,56 @@ def test_moods_are_read_by_others_and_nothing_else_changes(song):
 @pytest.mark.parametrize("song", ["song.mp3", "older.mp3", "bare.mp3"], indirect=True)
 def test_samples_are_the_same(song):
     samples, _ = soundfile.read(song)
-    write_mood(song, HAPPY)
+    write_tags(song, HAPPY)
     assert (soundfile.read(song)[0] == samples).all()
 
 
-def test_undo_leaves_what_was_there(song):
-    before, audio, content = probed(song), packets(song), song.read_bytes()
-    write_mood(song, HAPPY)
-    assert remove_mood(song)
-    assert probed(song) == before
-    assert packets(song) == audio
-    assert not remove_mood(song)
-    if song.name in ("bare.mp3", "oldest.mp3", "song.wav", "song.aiff"):  # no ID3v2 before
-        assert song.read_bytes() == content
+def test_undo_restores_the_file_byte_for_byte(song):
+    content = song.read_bytes()
+    write_tags(song, HAPPY)
+    assert song.read_bytes() != content
+    assert remove_tags(song)
+    assert song.read_bytes() == content
+    assert not remove_tags(song)
 
 
 def test_the_same_again_changes_nothing(song):
-    write_mood(song, HAPPY)
+    write_tags(song, HAPPY)
     content, status = song.read_bytes(), song.stat()
-    assert not write_mood(song, HAPPY)
+    assert not write_tags(song, HAPPY)
     assert song.read_bytes() == content
     assert song.stat().st_ino == status.st_ino
 
 
 def test_another_mood_of_ours(song):
-    before = probed(song)
-    write_mood(song, HAPPY)
-    assert write_mood(song, Mood("très sad", 0, 1))
+    content = song.read_bytes()
+    write_tags(song, HAPPY)
+    assert write_tags(song, {MOOD: ["très sad"], AROUSAL: ["0.000"], VALENCE: ["1.000"]})
     assert ours(probed(song)) == {MOOD: "très sad", AROUSAL: "0.000", VALENCE: "1.000"}
-    remove_mood(song)
-    assert probed(song) == before
+    remove_tags(song)
+    assert song.read_bytes() == content
+
+
+def test_several_words(song):
+    content = song.read_bytes()
+    write_tags(song, {MOOD: ["happy", "grün"], "ENERGY": ["9"]})
+    one_text = song.name == "older.mp3"  # ID3v2.3 has no frames of several values
+    words = ["happy; grün"] if one_text else ["happy", "grün"]
+    assert read_tags(song, [MOOD, "ENERGY"]) == {MOOD: words, "ENERGY": ["9"]}
+    assert write_tags(song, {MOOD: ["happy"]})
+    assert read_tags(song, [MOOD, "ENERGY"]) == {MOOD: ["happy"], "ENERGY": []}
+    remove_tags(song)
+    assert song.read_bytes() == content
 
 
 def test_a_dry_run_changes_nothing(song):
     content, status = song.read_bytes(), song.stat()
-    assert write_mood(song, HAPPY, dry_run=True)
+    assert write_tags(song, HAPPY, dry_run=True)
     assert (song.read_bytes(), song.stat()) == (content, status)
-    write_mood(song, HAPPY)
+    write_tags(song, HAPPY)
     content = song.read_bytes()
-    assert not write_mood(song, HAPPY, dry_run=True)
-    assert remove_mood(song, dry_run=True)
+    assert not write_tags(song, HAPPY, dry_run=True)
+    assert remove_tags(song, dry_run=True)
     assert song.read_bytes() == content
 
 
@@ -190,64 +203,64 @@ def write_foreign(path, *words):
         coded = [word.encode() for word in words] if path.suffix == ".m4a" else list(words)
         file[KEYS.get(path.suffix, "mood")] = coded
     file.save()
-    assert read_mood(path)[MOOD] == list(words)
+    assert read_tags(path)[MOOD] == list(words)
 
 
 def test_moods_of_others_are_kept_unless_told(song):
     write_foreign(song, "wistful", "grün")
     content = song.read_bytes()
-    with pytest.raises(ForeignMoodError, match="has a mood already: wistful; grün"):
-        write_mood(song, HAPPY)
+    with pytest.raises(ExistingTagError, match="has a mood already: wistful; grün"):
+        write_tags(song, HAPPY)
     assert song.read_bytes() == content
-    assert not remove_mood(song)
+    assert not remove_tags(song)
     assert song.read_bytes() == content
 
 
 def test_moods_of_others_come_back(song):
     write_foreign(song, "wistful", "grün")
-    before = probed(song)
-    assert write_mood(song, HAPPY, replace=True)
-    assert write_mood(song, Mood("sad", 0.1, 0.2))  # ours now
-    assert read_mood(song)[MOOD] == ["sad"]
-    assert remove_mood(song)
-    assert read_mood(song) == {MOOD: ["wistful", "grün"], AROUSAL: [], VALENCE: []}
-    assert probed(song) == before
+    content = song.read_bytes()
+    assert write_tags(song, HAPPY, replace=True)
+    assert write_tags(song, SAD)  # ours now
+    assert read_tags(song)[MOOD] == ["sad"]
+    assert remove_tags(song)
+    assert read_tags(song) == {MOOD: ["wistful", "grün"], AROUSAL: [], VALENCE: []}
+    assert song.read_bytes() == content
 
 
 def test_a_mood_that_somebody_wrote_since_stays(song):
-    write_mood(song, HAPPY)
+    write_tags(song, HAPPY)
     write_foreign(song, "wistful")
-    with pytest.raises(ForeignMoodError):
-        write_mood(song, Mood("sad", 0.1, 0.2))
-    assert remove_mood(song)
-    assert read_mood(song) == {MOOD: ["wistful"], AROUSAL: [], VALENCE: []}
-    assert not remove_mood(song)
+    with pytest.raises(ExistingTagError):
+        write_tags(song, SAD)
+    assert remove_tags(song)
+    assert read_tags(song) == {MOOD: ["wistful"], AROUSAL: [], VALENCE: []}
+    assert not remove_tags(song)
 
 
 @pytest.mark.parametrize("song", ["bare.mp3", "oldest.mp3", "song.wav"], indirect=True)
 def test_tags_that_somebody_added_since_stay(song):
-    write_mood(song, HAPPY)
+    write_tags(song, HAPPY)
     file = mutagen.File(song)
     file.tags.add(TIT2(encoding=3, text="New"))
     file.save()
-    remove_mood(song)
+    remove_tags(song)
     assert mutagen.File(song).tags["TIT2"].text == ["New"]
 
 
 def test_an_empty_mood_is_none(flac):
     write_foreign(flac, "")
-    write_mood(flac, HAPPY)
-    assert read_mood(flac)[MOOD] == ["happy"]
-    remove_mood(flac)
-    assert read_mood(flac)[MOOD] == [""]
+    write_tags(flac, HAPPY)
+    assert read_tags(flac)[MOOD] == ["happy"]
+    remove_tags(flac)
+    assert read_tags(flac)[MOOD] == [""]
 
 
 def test_tags_that_were_not_there_go_again(flac):
     file = mutagen.File(flac)
     file.delete()
     assert mutagen.File(flac).tags is None
-    write_mood(flac, HAPPY)
-    remove_mood(flac)
+    write_tags(flac, HAPPY)
+    remove_tags(flac)
     assert mutagen.File(flac).tags is None
 
 
@@ -257,62 +270,270 @@ def test_tags_that_were_not_there_go_again(flac):
 @pytest.mark.parametrize("song", ["older.mp3"], indirect=True)
 def test_id3_stays_in_its_version(song):
     content = song.read_bytes()
-    write_mood(song, HAPPY)
+    write_tags(song, HAPPY)
     raw = ID3(song, translate=False, load_v1=False)
     assert raw.version == (2, 3, 0)
-    assert "TYER" in raw
+    assert {"TYER", "TXXX:MOOD"} <= set(raw)
+    assert "TMOO" not in raw  # a frame of 2.4
     assert song.read_bytes()[-128:] == content[-128:]
     assert content[-128:].startswith(b"TAG")
 
 
-def test_id3_of_version_2_2(made, tmp_path):
-    path = tmp_path / "itunes.mp3"
-    frame = b"TT2\x00\x00\x06\x00Title"
-    tag = b"ID3\x02\x00\x00\x00\x00\x00" + bytes([len(frame)]) + frame
-    path.write_bytes(tag + (made / "bare.mp3").read_bytes())
-    write_mood(path, HAPPY)
-    assert probed(path)["TITLE"] == "Title"
-    assert ours(probed(path))[MOOD] == "happy"
-    assert ID3(path, translate=False).version == (2, 3, 0)
+def test_eyed3_reads_what_is_written(made, tmp_path):
+    eyed3 = pytest.importorskip("eyed3")
+    for name in ("song.mp3", "older.mp3", "oldest.mp3", "bare.mp3"):
+        path = shutil.copy2(made / name, tmp_path / name)
+        write_tags(path, HAPPY)
+        tag = eyed3.load(path).tag
+        texts = {frame.description: frame.text for frame in tag.user_text_frames}
+        assert texts[AROUSAL] == "0.813"
+        if tag.version[:2] == (2, 3):
+            assert texts[MOOD] == "happy"
+        else:
+            assert tag.frame_set[b"TMOO"][0].text == "happy"
 
 
-def test_tags_that_would_not_survive(made, tmp_path):
+def synchsafe(size):
+    return bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+
+
+def id3(version, *frames, flags=0, plain=False, padding=0):
+    """A tag of raw frames, each a name and its data."""
+    coded = b""
+    for name, data in frames:
+        if version == 2:
+            coded += name + len(data).to_bytes(3, "big") + data
+        else:
+            size = synchsafe(len(data)) if version == 4 and not plain else None
+            coded += name + (size or len(data).to_bytes(4, "big")) + b"\0\0" + data
+    coded += bytes(padding)
+    return b"ID3" + bytes([version, 0, flags]) + synchsafe(len(coded)) + coded
+
+
+TITLE = (b"TIT2", b"\0Title")
+UNSYNC = b"TIT2\0\0\0\x0b\0\0\1\xff\0\xfeT\0\xff\0\1A\0B\0"
+ODD = {
+    "2.2": id3(2, (b"TT2", b"\0Title"), (b"XYZ", b"\0abc"), padding=30),
+    "2.2 without padding": id3(2, (b"TT2", b"\0Title")),
+    "UTF-8 that is Latin-1": id3(4, TITLE, (b"TPE1", b"\3Bj\xf6rk")),
+    "UTF-16 without a mark, and of odd length": id3(
+        3, (b"TPE1", b"\1A\0r\0t\0"), (b"TALB", b"\1\xff\xfeA")
+    ),
+    "cut covers": id3(3, TITLE, (b"APIC", b"\0image/jpeg"), (b"APIC", b"\x09image/png\0\3\0d")),
+    "unknown frames": id3(
+        3, TITLE, (b"WFED", b"\0http://x"), (b"ZZZZ", b"?"), (b"RGAD", b"\0" * 8)
+    ),
+    "links": id3(3, TITLE, (b"LINK", b"\0http://archive.org/x"), padding=100),
+    "an empty frame": id3(3, TITLE, (b"TPE1", b""), (b"TALB", b"\0Album")),
+    "the same frame twice": id3(3, TITLE, TITLE, (b"TXXX", b"\0K\0one"), (b"TXXX", b"\0K\0two")),
+    "plain sizes in 2.4": id3(4, (b"APIC", b"\0image/png\0\3\0" + b"x" * 300), TITLE, plain=True),
+    "garbage behind frames": id3(4, TITLE, (b"?!?!", b"garbage")),
+    "an extended header": b"ID3\3\0\x40"
+    + synchsafe(26)
+    + b"\0\0\0\6"
+    + bytes(6)
+    + id3(3, TITLE)[10:],
+    "unsynchronised": b"ID3\3\0\x80" + synchsafe(len(UNSYNC)) + UNSYNC,
+    "a footer": id3(4, TITLE, flags=0x10) + b"3DI\4\0\x10" + id3(4, TITLE)[6:10],
+    "two tags": id3(3, TITLE) + id3(4, TITLE, padding=10),
+    "nothing but padding": id3(4, padding=500),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_id3_tags_are_kept_and_restored(name, made, tmp_path):
     path = tmp_path / "odd.mp3"
-    frame = b"XYZ\x00\x00\x04\x00abc"  # mutagen does not know it, and could not write it
-    tag = b"ID3\x02\x00\x00\x00\x00\x00" + bytes([len(frame)]) + frame
-    path.write_bytes(tag + (made / "bare.mp3").read_bytes())
-    content = path.read_bytes()
-    with pytest.raises(TagError, match=r"odd\.mp3: its other tags would not survive"):
-        write_mood(path, HAPPY)
+    content = ODD[name] + (made / "bare.mp3").read_bytes()
+    path.write_bytes(content)
+    assert write_tags(path, HAPPY)
+    assert read_tags(path) == HAPPY
+    changed = path.read_bytes()
+    assert changed[3] == content[3]  # the version
+    if name != "two tags":  # of which other programs read one
+        assert ours(probed(path))[MOOD] == "happy"
+    assert remove_tags(path)
     assert path.read_bytes() == content
-    assert listed(tmp_path) == ["odd.mp3"]
 
 
-def test_vorbis_comments_that_are_not_utf8(flac):
-    content = flac.read_bytes().replace("Tïtle".encode(), b"T\xff\xfftle")
+V1 = b"TAG" + b"Old title".ljust(90, b"\0") + b"1999" + b"c".ljust(28, b"\0") + b"\0\5\x11"
+LYRICS = b"LYRICSBEGININD0000200LYR00003abc000033LYRICS200"
+APE = b"APETAGEX\xd0\7\0\0" + (32).to_bytes(4, "little") + bytes(4) + bytes(12)
+ENDS = {
+    "ID3v1": V1,
+    "Lyrics3": LYRICS + V1,
+    "APEv2": APE + V1,
+    "APEv2 last": V1 + APE,
+    "junk": b"x" * 99,
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("start", [b"", id3(3, TITLE)])
+def test_what_is_at_the_end_of_an_mp3_is_kept(start, name, made, tmp_path):
+    path = tmp_path / "end.mp3"
+    content = start + (made / "bare.mp3").read_bytes() + ENDS[name]
+    path.write_bytes(content)
+    write_tags(path, HAPPY)
+    assert path.read_bytes().endswith(ENDS[name])
+    remove_tags(path)
+    assert path.read_bytes() == content
+
+
+def test_fields_of_id3v1_are_copied_to_a_new_tag(made, tmp_path):
+    path = tmp_path / "old.mp3"
+    path.write_bytes((made / "bare.mp3").read_bytes() + V1)
+    write_tags(path, HAPPY)
+    assert str(ID3(path, load_v1=False)["TIT2"]) == "Old title"
+
+
+def flac_of(song, *comments, vendor=b"v"):
+    """The file with these raw comments, and without padding."""
+    data = len(vendor).to_bytes(4, "little") + vendor + len(comments).to_bytes(4, "little")
+    data += b"".join(len(each).to_bytes(4, "little") + each for each in comments)
+    content = song.read_bytes()
+    at, last = 4, False
+    while not last:
+        last, size = content[at] >= 0x80, int.from_bytes(content[at + 1 : at + 4], "big")
+        at += 4 + size
+    info = bytes([0]) + content[5:42]
+    return content[:4] + info + b"\x84" + len(data).to_bytes(3, "big") + data + content[at:]
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        b"no equals sign",
+        "ÜBER=1".encode(),
+        b"A~B=1",
+        b"=nothing before it",
+        b"TITLE=T\xff\xfftle",
+        b"TITLE=a\0b",
+        b"",
+    ],
+)
+def test_odd_vorbis_comments_are_kept_and_restored(comment, flac):
+    content = flac_of(flac, b"artist=a", comment, b"ARTIST=b")
     flac.write_bytes(content)
-    with pytest.raises(TagError, match="not UTF-8 throughout"):
-        write_mood(flac, HAPPY)
+    write_tags(flac, HAPPY)
+    assert comment in flac.read_bytes()
+    assert ours(probed(flac))[MOOD] == "happy"
+    remove_tags(flac)
     assert flac.read_bytes() == content
+
+
+def test_comments_that_fill_pages_of_ogg(made, tmp_path):
+    path = shutil.copy2(made / "song.ogg", tmp_path / "cover.ogg")
+    for size in (300_000, 65_025 * 2 - 5_000):
+        file = mutagen.File(path)
+        file["METADATA_BLOCK_PICTURE"] = "A" * size
+        file.save()
+        content, audio = path.read_bytes(), packets(path)
+        write_tags(path, HAPPY)
+        assert ours(probed(path))[MOOD] == "happy"
+        assert packets(path) == audio
+        remove_tags(path)
+        assert path.read_bytes() == content
+
+
+def test_metadata_before_the_audio_of_mp4(made, tmp_path):
+    path = tmp_path / "fast.m4a"
+    command = ["ffmpeg", "-v", "error", "-i", made / "song.m4a", "-c", "copy"]
+    subprocess.run([*command, "-movflags", "+faststart", path], check=True)
+    path.write_bytes(path.read_bytes() + V1)  # which is not an atom
+    content, audio = path.read_bytes(), packets(path)
+    write_tags(path, HAPPY)
+    assert packets(path) == audio
+    assert ours(probed(path))[MOOD] == "happy"
+    remove_tags(path)
+    assert path.read_bytes() == content
+
+
+def test_metadata_that_mp4_lacks(made, tmp_path):
+    path = shutil.copy2(made / "song.m4a", tmp_path / "song.m4a")
+    content = path.read_bytes()
+    for name in (b"udta", b"meta", b"ilst"):  # hidden one after the other
+        path.write_bytes(content.replace(name, b"free"))
+        before = path.read_bytes()
+        write_tags(path, HAPPY)
+        assert MP4(path)["----:com.apple.iTunes:MOOD"] == [b"happy"]
+        assert packets(path)
+        remove_tags(path)
+        assert path.read_bytes() == before
+
+
+def test_chunks_of_wav_without_a_padding_byte(made, tmp_path):
+    path = tmp_path / "odd.wav"
+    whole = (made / "song.wav").read_bytes()
+    chunk = b"abcd" + (1).to_bytes(4, "little") + b"x"
+    content = whole[:4] + (len(whole) - 8 + 9).to_bytes(4, "little") + whole[8:] + chunk
+    path.write_bytes(content)
+    write_tags(path, HAPPY)
+    assert ours(probed(path))[MOOD] == "happy"
+    remove_tags(path)
+    assert path.read_bytes() == content
+
+
+EXISTING = {
+    "ape.mp3": lambda path: add_ape(path, "Mood"),
+    "v24.mp3": lambda path: add_id3(path, TXXX(encoding=3, desc="mood", text=["Dark"])),
+    "v23.mp3": lambda path: add_id3(path, TMOO(encoding=1, text=["Dark"])),
+    "song.m4a": lambda path: add_item(path, "----:com.apple.iTunes:Mood", [b"Dark"]),
+    "song.flac": lambda path: add_item(path, "mOOd", "Dark"),
+    "song.wma": lambda path: add_item(path, "WM/Mood", "Dark"),
+}
+
+
+def add_ape(path, key):
+    tag = APEv2()
+    tag[key] = "Dark"
+    tag.save(path)
+
+
+def add_id3(path, frame):
+    tag = ID3(path)
+    tag.add(frame)
+    tag.save(path, v2_version=int(path.stem[2:]) - 20)
+
+
+def add_item(path, key, value):
+    file = mutagen.File(path)
+    file[key] = value
+    file.save()
+
+
+@pytest.mark.parametrize("name", EXISTING)
+def test_moods_in_any_kind_of_tag_are_recognised(name, made, tmp_path):
+    source = {"ape.mp3": "bare.mp3", "v24.mp3": "song.mp3", "v23.mp3": "older.mp3"}.get(name, name)
+    path = shutil.copy2(made / source, tmp_path / name)
+    EXISTING[name](path)
+    content = path.read_bytes()
+    with pytest.raises(ExistingTagError, match="has a mood already: Dark"):
+        write_tags(path, HAPPY)
+    if name == "ape.mp3":  # its tags are not changed
+        with pytest.raises(ExistingTagError, match="--replace does not change"):
+            write_tags(path, HAPPY, replace=True)
+    else:
+        write_tags(path, HAPPY, replace=True)
+        assert read_tags(path) == HAPPY
+        remove_tags(path)
+    assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"mood": 1, "before": [], "made": true}'])
 def test_a_damaged_record(flac, text):
-    write_mood(flac, HAPPY)
+    write_tags(flac, HAPPY)
     file = mutagen.File(flac)
     file[UNDO] = text
     file.save()
     with pytest.raises(TagError, match="its QUADPRED_UNDO is damaged"):
-        remove_mood(flac)
+        remove_tags(flac)
 
 
 @pytest.mark.parametrize("song", ["song.m4a"], indirect=True)
-def test_a_mood_that_is_no_text(song):
-    file = MP4(song)
-    file["----:com.apple.iTunes:MOOD"] = [b"\xff\xfe"]
-    file.save()
-    with pytest.raises(TagError, match="its MOOD is not text"):
-        write_mood(song, HAPPY)
+def test_a_mood_that_is_not_text_is_somebody_elses(song):
+    add_item(song, "----:com.apple.iTunes:MOOD", [b"\xff\xfe"])
+    with pytest.raises(ExistingTagError):
+        write_tags(song, HAPPY)
 
 
 # Files that cannot be tagged
@@ -327,30 +548,34 @@ def test_what_is_not_tagged(made, tmp_path, flac):
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     for name in ("text.txt", "text.mp3", "empty.mp3", "cut.flac", "cut.m4a"):
         with pytest.raises(TagError) as error:
-            write_mood(tmp_path / name, HAPPY)
+            write_tags(tmp_path / name, HAPPY)
         assert len(str(error.value).splitlines()) == 1
         assert str(error.value).startswith(str(tmp_path / name))
     with pytest.raises(FileNotFoundError):
-        write_mood(tmp_path / "none.mp3", HAPPY)
+        write_tags(tmp_path / "none.mp3", HAPPY)
     with pytest.raises(IsADirectoryError):
-        write_mood(tmp_path, HAPPY)
+        write_tags(tmp_path, HAPPY)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_files_whose_sound_would_be_harmed(made, tmp_path):
     whole = (made / "song.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(whole[:-1])
-    odd = len(whole) - 8 + 9  # one chunk more, of a single byte, and no byte to make it even
-    chunk = b"abcd" + (1).to_bytes(4, "little") + b"x"
-    (tmp_path / "odd.wav").write_bytes(whole[:4] + odd.to_bytes(4, "little") + whole[8:] + chunk)
+    (tmp_path / "stream.wav").write_bytes(whole[:4] + bytes(4) + whole[8:])
     fragments = ["-movflags", "frag_keyframe+empty_moov", "-frag_duration", "500000"]
     command = ["ffmpeg", "-v", "error", "-i", made / "song.wav", *fragments, tmp_path / "a.m4a"]
     subprocess.run(command, check=True)
-    reasons = {"cut.wav": "ends before", "odd.wav": "makes it even", "a.m4a": "in fragments"}
+    (tmp_path / "cut.mp3").write_bytes(id3(3, TITLE, padding=100)[:60])
+    reasons = {
+        "cut.wav": "more bytes than the file",
+        "stream.wav": "gives no size",
+        "a.m4a": "fragmented",
+        "cut.mp3": "not a format|cut off",
+    }
     for name, reason in reasons.items():
         content = (tmp_path / name).read_bytes()
         with pytest.raises(TagError, match=reason):
-            write_mood(tmp_path / name, HAPPY)
+            write_tags(tmp_path / name, HAPPY)
         assert (tmp_path / name).read_bytes() == content
 
 
@@ -359,7 +584,7 @@ def test_read_only_files(flac):
     content = flac.read_bytes()
     for dry_run in (True, False):
         with pytest.raises(TagError, match="is read-only"):
-            write_mood(flac, HAPPY, dry_run=dry_run)
+            write_tags(flac, HAPPY, dry_run=dry_run)
     assert flac.read_bytes() == content
     assert stat.S_IMODE(flac.stat().st_mode) == 0o444
 
@@ -369,7 +594,7 @@ def test_a_full_disk(made, tmp_path):
     soundfile.write(path, music(20, 44_100), 44_100)
     content = path.read_bytes()
     with large_files_refused(), pytest.raises(OSError, match=r"File too large.*long\.wav"):
-        write_mood(path, HAPPY)
+        write_tags(path, HAPPY)
     assert path.read_bytes() == content
     assert listed(tmp_path) == ["long.wav"]
 
@@ -383,7 +608,7 @@ def test_a_file_that_changes_meanwhile(flac, monkeypatch):
 
     monkeypatch.setattr(shutil, "copystat", changed)
     with pytest.raises(TagError, match="changed by something else"):
-        write_mood(flac, HAPPY)
+        write_tags(flac, HAPPY)
     assert flac.read_bytes() == b"new"
     assert listed(flac.parent) == ["song.flac"]
 
@@ -397,7 +622,7 @@ def test_killed_at_any_moment(flac, moment):
         from pathlib import Path
         from quadpred.library import tags
         {moment} = lambda *_: os.kill(os.getpid(), {int(signal.SIGKILL)})
-        tags.write_mood(Path(sys.argv[1]), tags.Mood("happy", 0.5, 0.5))
+        tags.write_tags(Path(sys.argv[1]), {"MOOD": ["happy"]})
     """
     code = "\n".join(line.strip() for line in code.splitlines())
     done = subprocess.run([sys.executable, "-c", code, flac], timeout=60)
@@ -413,19 +638,95 @@ def test_killed_at_any_moment(flac, moment):
 )
 def test_hostile_names(flac, name):
     path = flac.rename(flac.with_name(name))
-    write_mood(path, HAPPY)
-    assert read_mood(path)[MOOD] == ["happy"]
-    assert remove_mood(path)
+    write_tags(path, HAPPY)
+    assert read_tags(path)[MOOD] == ["happy"]
+    assert remove_tags(path)
 
 
 def test_a_long_name(flac):
     path = flac.rename(flac.with_name("n" * 250 + ".flac"))
-    assert write_mood(path, HAPPY)
+    assert write_tags(path, HAPPY)
 
 
 def test_links_are_followed(flac, tmp_path):
     link = tmp_path / "link.flac"
     link.symlink_to("song.flac")
-    write_mood(link, HAPPY)
+    write_tags(link, HAPPY)
     assert link.is_symlink()
-    assert read_mood(flac)[MOOD] == ["happy"]
+    assert read_tags(flac)[MOOD] == ["happy"]
+
+
+# Where a copy cannot take the file's place
+
+
+@pytest.fixture
+def no_copy(monkeypatch):
+    """A folder in which no file can be replaced, as where the file is a mount point."""
+
+    def refused(*_):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", refused)
+
+
+def test_files_are_written_in_place_where_they_cannot_be_replaced(song, no_copy):
+    content, audio, status = song.read_bytes(), packets(song), song.stat()
+    write_tags(song, HAPPY)
+    assert read_tags(song) == HAPPY
+    assert packets(song) == audio
+    assert (song.stat().st_ino, song.stat().st_mtime_ns) == (status.st_ino, status.st_mtime_ns)
+    remove_tags(song)
+    assert song.read_bytes() == content
+    assert listed(song.parent) == [song.name]
+
+
+def test_an_error_while_writing_in_place_restores_the_file(flac, no_copy, monkeypatch):
+    content = flac.read_bytes()
+    fsync, calls = os.fsync, []
+
+    def failing(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 2:  # the first one is of the copy
+            raise OSError(errno.EIO, "Input/output error")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match=r"Input/output error.*song\.flac"):
+        write_tags(flac, HAPPY)
+    assert len(calls) == 3
+    assert flac.read_bytes() == content
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_files_of_another_owner_and_read_only_folders(flac):
+    """What a person may write, but not replace."""
+    flac.chmod(0o666)
+    for owner, mode in ((12_345, 0o777), (12_345, 0o555)):
+        content = flac.read_bytes()
+        os.chown(flac, owner, owner)
+        flac.parent.chmod(mode)
+        code = f"""
+            import os, sys
+            from pathlib import Path
+            from quadpred.library.tags import remove_tags, write_tags
+            os.setgid(23_456); os.setuid(23_456); os.chdir({str(flac.parent)!r})
+            path = Path("song.flac")
+            assert write_tags(path, {{"MOOD": ["happy"]}}, dry_run=True)
+            assert write_tags(path, {{"MOOD": ["happy"]}})
+            assert remove_tags(path)
+        """
+        code = "\n".join(line.strip() for line in code.splitlines())
+        for folder in (flac.parent, *list(flac.parents)[1:4]):
+            if folder != flac.parent and str(folder).startswith("/tmp/pytest"):
+                folder.chmod(0o755)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
+        flac.parent.chmod(0o755)
+        assert done.returncode == 0, done.stderr
+        assert flac.read_bytes() == content
+        assert flac.stat().st_uid == owner
+
+
+def test_touch_sets_the_time_of_modification(flac):
+    os.utime(flac, ns=(1_600_000_000_123_456_789, 1_500_000_000_123_456_789))
+    write_tags(flac, HAPPY, touch=True)
+    assert flac.stat().st_mtime_ns > 1_700_000_000_000_000_000

@@ -12,7 +12,7 @@ from quadpred import registry
 from quadpred.labels import HEADS
 from quadpred.predictor import Predictor
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.ogg"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.ogg"))
 MODELS = registry.models()
 
 
@@ -31,13 +31,13 @@ class TestModel:
             assert said in card
 
     def test_says_who_it_is(self, model: registry.Model) -> None:
-        origin = Predictor(model.path, sha256=model.sha256).origin
-        assert (origin.name, origin.speech, origin.music) == (
+        info = Predictor(model.path, sha256=model.sha256).info
+        assert (info.name, info.speech, info.music) == (
             model.name,
             model.speech,
             model.music,
         )
-        assert bool(origin.experimental) == (model.music == "mandarin")
+        assert bool(info.caveat) == (model.music == "mandarin")
 
     def test_needs_no_peak(self, model: registry.Model) -> None:
         assert not Predictor(model.path).features.normalise_peak
@@ -58,7 +58,7 @@ class TestModel:
 
 
 def test_rows_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = Predictor.of_languages()
+    predictor = Predictor.load()
     samples = music(50, 16_000)
     whole = predictor.predict_samples(samples, 16_000)
     monkeypatch.setattr("quadpred.predictor._BLOCK_ROWS", 8)
@@ -69,7 +69,7 @@ def test_rows_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_quiet_recording_is_no_other_emotion() -> None:
     """The network has no peak to divide by: it must not mind 12 dB less."""
-    predictor = Predictor.of_languages()
+    predictor = Predictor.load()
     changes = []
     for path in EXAMPLES:
         import soundfile

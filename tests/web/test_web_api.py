@@ -1,11 +1,15 @@
 """Uploads, jobs, events and downloads of a real server."""
 
+import io
 import json
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +20,18 @@ pytest.importorskip("fastapi")
 import httpx
 import soundfile
 
+from helpers.full_disk import large_files_refused
 from helpers.serving import children, serving, until
 from helpers.sounds import music
+from helpers.sse import parse
+from quadpred import registry
 from quadpred.formats.documents import to_json
+from quadpred.formats.rows import write_csv
 from quadpred.labels import HEADS
+from quadpred.prediction import Prediction
 from quadpred.predictor import Predictor
 from quadpred.web.limits import Limits
+from quadpred.web.problems import PROBLEMS
 
 RATE = 22_050
 WAIT = {"Prefer": "wait=60"}
@@ -70,37 +80,38 @@ def post(
 
 def events(client: httpx.Client, where: str) -> list[tuple[str, dict]]:
     """Read a job's events to their end."""
-    text = client.get(f"{where}/events").text
-    parts = [part.split("\n") for part in text.split("\n\n") if part and not part.startswith(":")]
-    return [
-        (name.removeprefix("event: "), json.loads(data.removeprefix("data: ")))
-        for name, data in parts
-    ]
+    return [(event.name, event.data) for event in parse(client.get(f"{where}/events").text)]
 
 
 def problem(answer: httpx.Response, status: int) -> str:
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    told = answer.json()
-    assert told["status"] == status
-    assert set(told) == {"type", "title", "status", "detail"}
-    assert "/" not in told["detail"].replace("multipart/form-data", "")
-    return told["detail"]
+    content = answer.json()
+    assert content["status"] == status
+    assert set(content) == {"type", "title", "status", "detail"}
+    assert "/" not in content["detail"].replace("multipart/form-data", "")
+    return content["detail"]
+
+
+def failure(answer: httpx.Response) -> str:
+    """The detail of a job that has failed."""
+    assert answer.status_code == 200, answer.text
+    job = answer.json()
+    assert (job["status"], job["result"]) == ("failed", None)
+    return job["error"]["detail"]
 
 
 def uploads(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_result_is_what_the_predictor_says(
-    client: httpx.Client, song: Path, temporary: Path
-) -> None:
+def test_result_is_that_of_the_predictor(client: httpx.Client, song: Path, temporary: Path) -> None:
     answer = post(client, song.read_bytes(), song.name, headers=WAIT)
     assert answer.status_code == 200
     job = answer.json()
     assert (job["status"], job["source"], job["error"]) == ("done", song.name, None)
     assert job["progress"] == {"seconds": pytest.approx(70), "duration": pytest.approx(70)}
-    expected = json.loads(json.dumps(to_json(Predictor.of_languages().predict(song))))
+    expected = json.loads(json.dumps(to_json(Predictor.load().predict(song))))
     assert job["result"] == {**expected, "source": song.name}
     assert client.get(answer.headers["location"]).json() == job
     assert not uploads(temporary)
@@ -113,22 +124,22 @@ def test_other_languages(client: httpx.Client, song: Path) -> None:
     assert "speech" in problem(post(client, b"a", params={"speech": "latin"}), 422)
 
 
-def test_events_tell_the_rows_from_the_first_to_the_last(client: httpx.Client, song: Path) -> None:
+def test_events_hold_the_rows_from_the_first_to_the_last(client: httpx.Client, song: Path) -> None:
     answer = post(client, song.read_bytes(), song.name)
     assert answer.status_code == 202
-    told = events(client, answer.headers["location"])
+    sent = events(client, answer.headers["location"])
     job = client.get(answer.headers["location"]).json()
-    assert told[-1] == ("done", job)
-    rows = [data for event, data in told if event == "rows"]
+    assert sent[-1] == ("done", {"job": job["id"], **job})
+    rows = [data for event, data in sent if event == "rows"]
     assert [part["from"] for part in rows] == [0, 60]
     whole = job["result"]
     for head in HEADS:
         assert [row for part in rows for row in part[head.name]] == whole[head.name]["rows"]
-    for name in "silent", "uncertain":
+    for name in "silent", "uncertain_seconds":
         assert [flag for part in rows for flag in part[name]] == whole[name]
-    seconds = [data["seconds"] for event, data in told if event == "progress"]
+    seconds = [data["seconds"] for event, data in sent if event == "progress"]
     assert seconds == sorted(seconds)
-    assert events(client, answer.headers["location"]) == told  # for whoever comes late
+    assert events(client, answer.headers["location"]) == sent  # for a client that connects late
 
 
 def test_downloads(client: httpx.Client, song: Path) -> None:
@@ -144,30 +155,34 @@ def test_downloads(client: httpx.Client, song: Path) -> None:
         )
     assert client.get(f"{where}/prediction.json").json() == result
     table = client.get(f"{where}/rows.csv").text.splitlines()
-    assert table[0] == "second,Q1,Q2,Q3,Q4,arousal,valence,silent,uncertain"
+    assert table[0] == "second,Q1,Q2,Q3,Q4,arousal,valence,uncertain,silent"
     numbers = [float(value) for value in table[70].split(",")]
     assert numbers[:5] == [69, *result["quadrant"]["rows"][69]]
     assert numbers[5] == result["arousal"]["rows"][69][1]
+    written = io.BytesIO()
+    write_csv(Prediction.from_dict(result), written)
+    assert table == written.getvalue().decode().splitlines()
     assert len(table) == 71
     assert client.get(f"{where}/taggram.png").content.startswith(b"\x89PNG")
 
 
-def test_damaged_recording_says_so(client: httpx.Client, song: Path) -> None:
+def test_damage_is_reported(client: httpx.Client, song: Path) -> None:
     whole = song.read_bytes()
     job = post(client, whole[: len(whole) // 2], headers=WAIT).json()
     assert job["status"] == "done"
-    assert "others are damaged or missing" in job["warning"]
-    assert job["warning"].startswith("decoded ")
+    assert "others are damaged or missing" in job["damage"]
+    assert job["damage"].startswith("decoded ")
 
 
-def test_what_is_no_recording(client: httpx.Client, temporary: Path) -> None:
-    assert "not audio" in problem(post(client, b"no music " * 100, headers=WAIT), 422)
-    where = post(client, b"no music " * 100).headers["location"]
-    (_, failure) = events(client, where)[-1]
-    assert "not audio" in failure["detail"]
-    job = client.get(where).json()
-    assert (job["status"], job["error"], job["result"]) == ("failed", failure, None)
-    assert problem(client.get(f"{where}/rows.csv"), 422) == failure["detail"]
+def test_a_failed_prediction_is_a_job_everywhere(client: httpx.Client, temporary: Path) -> None:
+    answer = post(client, b"no music " * 100, headers=WAIT)
+    assert "not audio" in failure(answer)
+    where, job = answer.headers["location"], answer.json()
+    assert client.get(where).json() == job
+    assert events(client, where)[-1] == ("failed", {"job": job["id"], **job})
+    assert client.get(job["error"]["type"]).status_code == 200
+    for name in "prediction.json", "rows.csv", "taggram.png":
+        assert "not audio" in problem(client.get(f"{where}/{name}"), 409)
     assert not uploads(temporary)
 
 
@@ -175,10 +190,10 @@ def test_samples_that_no_recorder_writes(client: httpx.Client, tmp_path: Path) -
     """Found by scripts/fuzz_audio.py: a header that calls integers floats gave rows of NaN."""
     soundfile.write(tmp_path / "a.wav", np.full(RATE, 3e38, np.float32), RATE, subtype="FLOAT")
     answer = post(client, (tmp_path / "a.wav").read_bytes(), headers=WAIT)
-    assert problem(answer, 422) == "holds samples as large as 3e+38"
+    assert failure(answer) == "holds samples as large as 3e+38"
 
 
-def test_forms_that_are_none(client: httpx.Client) -> None:
+def test_invalid_forms(client: httpx.Client) -> None:
     problem(client.post(JOBS, content=b"RIFF"), 415)
     problem(client.post(JOBS, json={}), 415)
     problem(client.post(JOBS, files={"song": ("a.wav", b"RIFF")}), 422)
@@ -187,6 +202,8 @@ def test_forms_that_are_none(client: httpx.Client) -> None:
     problem(client.post(JOBS, content=b"something else", headers=kind), 400)
     half = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nRIFF'
     assert problem(client.post(JOBS, content=half, headers=kind), 400) == "the form is not complete"
+    two = client.post(JOBS, files=[("file", ("a.wav", b"RIFF")), ("file", ("b.wav", b"RIFF"))])
+    assert "two recordings" in problem(two, 400)
 
 
 @pytest.mark.parametrize(
@@ -216,9 +233,24 @@ def test_too_large(client: httpx.Client, temporary: Path) -> None:
     assert not uploads(temporary)
 
 
-def test_silence_without_end(client: httpx.Client, long: bytes) -> None:
+def test_a_long_recording_is_refused_before_it_is_predicted(
+    client: httpx.Client, long: bytes
+) -> None:
     assert len(long) < 200_000
-    assert problem(post(client, long, headers=WAIT), 413) == "lasts longer than 600 seconds"
+    answer = post(client, long, headers=WAIT)
+    assert failure(answer) == "lasts 120.0 minutes; the limit is 10 minutes"
+    where = answer.headers["location"]
+    assert [event for event, _ in events(client, where)] == ["failed"]
+    assert client.get(where).json()["error"]["type"] == "/problems/recording-too-long"
+
+
+def test_a_long_recording_with_a_wrong_length_in_its_header(
+    client: httpx.Client, long: bytes
+) -> None:
+    header = bytearray(long)
+    header[21] &= 0xF0  # of STREAMINFO, the number of samples: 0 if it is unknown
+    header[22:26] = bytes(4)
+    assert failure(post(client, bytes(header), headers=WAIT)) == "lasts longer than 600 seconds"
 
 
 def test_upload_that_breaks_off_leaves_nothing(client: httpx.Client, temporary: Path) -> None:
@@ -233,33 +265,128 @@ def test_upload_that_breaks_off_leaves_nothing(client: httpx.Client, temporary: 
     until(lambda: not uploads(temporary))
 
 
+def test_a_full_disk(client: httpx.Client, temporary: Path) -> None:
+    with large_files_refused():
+        answer = post(client, bytes(100_000))
+    assert problem(answer, 507) == "the server's disk is full"
+    assert not uploads(temporary)
+
+
+def trickle(pauses: Iterator[float]) -> Iterator[bytes]:
+    """A form that arrives in pieces, with pauses of some seconds."""
+    yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    for pause in pauses:
+        time.sleep(pause)
+        yield b"RIFF"
+
+
+def test_a_slow_upload(temporary: Path) -> None:
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    with serving(Limits(idle=0.5, upload=2)) as client:
+        answer = client.post(JOBS, content=trickle(repeat(0.2)), headers=kind)
+        assert problem(answer, 408) == "the upload took longer than 2 seconds"
+        answer = client.post(JOBS, content=trickle(iter([2])), headers=kind)
+        assert problem(answer, 408) == "no data for 0.5 seconds"
+    assert not uploads(temporary)
+
+
+def test_one_address_cannot_fill_the_queue(temporary: Path) -> None:
+    with serving(Limits(queue=4)) as client, ExitStack() as stack:
+        for _ in range(2):
+            address = client.base_url.host, client.base_url.port
+            connection = stack.enter_context(socket.create_connection(address))
+            connection.sendall(
+                f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+                "Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode()
+            )
+        until(lambda: len(uploads(temporary)) == 2)
+        refused = post(client, b"RIFF")
+        detail = "2 recordings of this address are waiting; retry later"
+        assert problem(refused, 429) == detail
+        assert refused.json()["type"] == "/problems/address-limit"
+        assert int(refused.headers["retry-after"]) > 0
+
+
+def test_every_problem_is_explained(client: httpx.Client) -> None:
+    for kind, known in PROBLEMS.items():
+        page = client.get(f"/problems/{kind}")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert known.title in page.text
+    problem(client.get("/problems/other"), 404)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/", "GET, HEAD, OPTIONS"),
+        ("/static/sign-in.css", "GET, HEAD, OPTIONS"),
+        ("/v1/models", "GET, HEAD, OPTIONS"),
+        ("/v1/events?client=aaaaaaaaaaaaaaaa", "GET, HEAD, OPTIONS"),
+        ("/openapi.json", "GET, HEAD, OPTIONS"),
+        (f"{JOBS}/a", "DELETE, GET, HEAD, OPTIONS"),
+    ],
+)
+def test_head_and_options(client: httpx.Client, path: str, allowed: str) -> None:
+    answer = client.options(path)
+    assert (answer.status_code, answer.headers["allow"]) == (204, allowed)
+    head = client.head(path, headers={"Accept-Encoding": "identity"})
+    assert head.content == b""
+    if "events" in path:
+        assert head.headers["content-type"] == "text/event-stream; charset=utf-8"
+        return
+    get = client.get(path, headers={"Accept-Encoding": "identity"})
+    assert head.status_code == get.status_code
+    for name in "content-type", "content-length":
+        assert head.headers[name] == get.headers[name]
+
+
+def test_answers_are_compressed(client: httpx.Client) -> None:
+    for path in "/v1/models", "/static/sign-in.css", "/openapi.json":
+        answer = client.get(path)
+        expected = "gzip" if len(answer.content) >= 1000 else None
+        assert answer.headers.get("content-encoding") == expected
+    assert client.get("/openapi.json").headers["content-encoding"] == "gzip"
+    plain = client.get("/openapi.json", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+
+
 def test_unknown_job(client: httpx.Client) -> None:
     for path in "", "/events", "/rows.csv", "/prediction.json", "/taggram.png":
         problem(client.get(f"{JOBS}/unknown{path}"), 404)
     problem(client.delete(f"{JOBS}/unknown"), 404)
     problem(client.get("/v2"), 404)
-    problem(client.put(JOBS), 405)
+    refused = client.put(JOBS)
+    problem(refused, 405)
+    assert refused.headers["allow"] == "OPTIONS, POST"
+    problem(client.options("/v2"), 404)
 
 
 def test_models_and_health(client: httpx.Client) -> None:
-    told = client.get("/v1/models").json()
-    assert told["limits"] == {"bytes": BYTES, "seconds": SECONDS, "files": Limits().queue}
-    assert [head["name"] for head in told["heads"]] == [head.name for head in HEADS]
-    assert told["models"][0] == {
+    content = client.get("/v1/models").json()
+    assert content["limits"] == {"bytes": BYTES, "seconds": SECONDS, "files": Limits().queue}
+    assert [head["name"] for head in content["heads"]] == [head.name for head in HEADS]
+    model = registry.models()[0]
+    assert content["models"][0] == {
         "name": "english-to-english",
         "speech": "english",
         "music": "english",
-        "case": "intra-linguistic",
+        "transfer_setting": "intra-linguistic",
         "experimental": False,
+        "sha256": model.sha256,
+        "scores": list(model.scores),
     }
+    card = client.get("/v1/models/english-to-english/card")
+    assert (card.headers["content-type"], card.text) == (
+        "text/markdown; charset=utf-8",
+        model.card.read_text(encoding="utf-8"),
+    )
+    problem(client.get("/v1/models/..%2fmodels.json/card"), 404)
     assert client.get("/healthz").json()["status"] == "ok"
 
 
 @pytest.fixture
 def busy(temporary: Path, long: bytes) -> Iterator[Callable[..., tuple[httpx.Client, str]]]:
     """Make servers with one worker, which is busy for long, and a queue of one."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
 
         def start(**limits: float) -> tuple[httpx.Client, str]:
@@ -276,7 +403,7 @@ def test_full_queue(busy: Callable[..., tuple[httpx.Client, str]], temporary: Pa
     client, where = busy()
     waiting = post(client, b"RIFF").headers["location"]
     refused = post(client, b"RIFF")
-    assert problem(refused, 429) == "1 recordings are waiting already"
+    assert problem(refused, 429) == "queue full (1); retry later"
     assert int(refused.headers["retry-after"]) > 0
     assert client.get("/healthz").status_code == 200
     problem(client.get(f"{where}/rows.csv"), 409)
@@ -287,29 +414,28 @@ def test_full_queue(busy: Callable[..., tuple[httpx.Client, str]], temporary: Pa
     # Cancelling frees the worker for the next one.
     assert client.delete(where).status_code == 204
     problem(client.get(where), 404)
-    assert "not audio" in problem(post(client, b"no music", headers=WAIT), 422)
+    assert "not audio" in failure(post(client, b"no music", headers=WAIT))
     assert worker not in children()
     assert not uploads(temporary)
 
 
-def test_listener_of_a_cancelled_job_hears_of_it(
-    busy: Callable[..., tuple[httpx.Client, str]],
-) -> None:
+def test_a_deleted_job_ends_its_events(busy: Callable[..., tuple[httpx.Client, str]]) -> None:
     client, where = busy()
-    heard: list[tuple[str, dict]] = []
-    listener = threading.Thread(target=lambda: heard.extend(events(client, where)))
-    listener.start()
+    received: list[tuple[str, dict]] = []
+    follower = threading.Thread(target=lambda: received.extend(events(client, where)))
+    follower.start()
     client.delete(where)
-    listener.join()
-    assert heard[-1][0] == "failed"
-    assert heard[-1][1]["status"] == 404
+    follower.join()
+    assert received[-1][0] == "failed"
+    assert received[-1][1]["error"]["status"] == 404
 
 
 def test_work_without_end(busy: Callable[..., tuple[httpx.Client, str]], temporary: Path) -> None:
     client, where = busy(work=3)
-    assert events(client, where)[-1][1]["detail"] == "took longer than 3 seconds"
+    error = events(client, where)[-1][1]["error"]
+    assert error["detail"] == "the prediction took longer than 3 seconds"
     assert not uploads(temporary)
-    assert "not audio" in problem(post(client, b"no music", headers=WAIT), 422)
+    assert "not audio" in failure(post(client, b"no music", headers=WAIT))
 
 
 def test_decoder_that_crashes(
@@ -319,12 +445,13 @@ def test_decoder_that_crashes(
     client, where = busy()
     (worker,) = set(children()) - others
     os.kill(worker, signal.SIGSEGV)
-    assert events(client, where)[-1][1]["detail"] == "the decoder crashed on it"
+    error = events(client, where)[-1][1]["error"]
+    assert error["detail"] == "the decoder crashed on this recording"
     assert not uploads(temporary)
-    assert "not audio" in problem(post(client, b"no music", headers=WAIT), 422)
+    assert "not audio" in failure(post(client, b"no music", headers=WAIT))
 
 
-def test_work_is_dropped_that_nobody_asks_about(
+def test_work_is_dropped_that_no_client_follows(
     busy: Callable[..., tuple[httpx.Client, str]], temporary: Path
 ) -> None:
     client, where = busy(unattended=0.5)

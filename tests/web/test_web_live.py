@@ -1,5 +1,6 @@
 """Live audio over a WebSocket."""
 
+import base64
 import json
 import math
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from helpers.sounds import music
 from quadpred.formats.documents import to_json
 from quadpred.predictor import Predictor
 from quadpred.web.limits import Limits
-from quadpred.web.security import Access
+from quadpred.web.security import AccessPolicy
 
 RATE = 44_100
 TOKEN = "correct-horse-battery"
@@ -29,7 +30,7 @@ TOKEN = "correct-horse-battery"
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
-        with serving(Limits(live=2, upload=5, seconds=20)) as client:
+        with serving(Limits(live=4, idle=5, seconds=20)) as client:
             yield client
 
 
@@ -50,7 +51,7 @@ def end(connection: ClientConnection) -> dict:
     return json.loads(messages[-1])
 
 
-def test_rows_come_while_it_plays(client: httpx.Client) -> None:
+def test_rows_arrive_during_playback(client: httpx.Client) -> None:
     samples = music(4.6, RATE)
     with connect(address(client, "?speech=m&music=e")) as connection:
         begin(connection)
@@ -69,11 +70,18 @@ def test_rows_come_while_it_plays(client: httpx.Client) -> None:
     rows += more
     assert [row["from"] for row in rows] == [0, 1, 2, 3, 4]
     predictor = Predictor.of_languages("mandarin", "english")
-    heard = [to_json(part) for part in predictor.listen([samples], RATE)]
-    for row, part in zip(rows, heard, strict=True):
+    expected = [to_json(part) for part in predictor.listen([samples], RATE)]
+    for row, part in zip(rows, expected, strict=True):
         assert row["quadrant"] == part["quadrant"]["rows"]
         assert row["arousal"] == part["arousal"]["rows"]
         assert row["silent"] == part["silent"]
+        assert row["uncertain_seconds"] == part["uncertain_seconds"]
+    data = b"".join(base64.b64decode(row["peaks"]["data"]) for row in rows)
+    peaks = np.frombuffer(data, np.int8).reshape(-1, 2)
+    assert rows[-1]["peaks"]["per_second"] == 50
+    bins = samples[: len(peaks) * RATE // 50].reshape(-1, RATE // 50)
+    np.testing.assert_array_equal(peaks[:, 1], np.rint(127 * bins.max(axis=1)))
+    assert len(peaks) >= 200
     whole = last["done"]
     assert whole["quadrant"]["rows"] == [row["quadrant"][0] for row in rows]
     assert whole["duration"] == pytest.approx(4.6, abs=1e-3)
@@ -93,12 +101,12 @@ def test_rows_come_while_it_plays(client: httpx.Client) -> None:
         ("", ["[]"], "JSON"),
         ("", ["[" * 100_000], "JSON"),
         ("", ['{"sample_rate": 8000}', b"\0"], "32-bit"),
-        ("", ['{"sample_rate": 8000}', '{"go": true}'], "samples, or stop"),
+        ("", ['{"sample_rate": 8000}', '{"go": true}'], "send samples, or"),
         ("", ['{"sample_rate": 8000}', np.float32([math.nan]).tobytes()], "finite"),
         ("", ['{"sample_rate": 8000}', '{"stop": true}'], "there are none"),
     ],
 )
-def test_what_is_no_sound(
+def test_invalid_messages(
     client: httpx.Client, query: str, messages: list[str | bytes], detail: str
 ) -> None:
     with connect(address(client, query)) as connection:
@@ -125,14 +133,15 @@ def test_it_ends_where_the_limit_is(client: httpx.Client) -> None:
         assert connection.close_code == 1009
 
 
-def test_listeners_are_counted_and_leave_nothing_behind(client: httpx.Client) -> None:
+def test_sessions_are_limited_and_leave_nothing_behind(client: httpx.Client) -> None:
     until(lambda: len(workers()) == 1)
     with connect(address(client)) as first, connect(address(client)) as second:
         begin(first)
         begin(second)
         until(lambda: len(workers()) == 3)
         with connect(address(client)) as third:
-            assert end(third)["error"]["status"] == 429
+            error = end(third)["error"]
+            assert (error["status"], error["type"]) == (429, "/problems/address-limit")
             assert third.close_code == 1013
     until(lambda: len(workers()) == 1)
     with connect(address(client)) as connection:
@@ -145,7 +154,7 @@ def test_listeners_are_counted_and_leave_nothing_behind(client: httpx.Client) ->
 def test_silent_client_is_sent_away(client: httpx.Client) -> None:
     with connect(address(client)) as connection:
         begin(connection)
-        assert end(connection)["error"]["detail"] == "nothing came for 5 seconds"
+        assert end(connection)["error"]["detail"] == "no data for 5 seconds"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +179,7 @@ def test_a_token_is_needed(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
-    with serving(access=Access("127.0.0.1", TOKEN)) as client:
+    with serving(policy=AccessPolicy("127.0.0.1", TOKEN)) as client:
         with pytest.raises(InvalidStatus, match="403"), connect(address(client)):
             pass
         with pytest.raises(InvalidStatus), connect(address(client, f"?token={TOKEN}")):

@@ -11,7 +11,7 @@ import httpx
 
 from helpers.serving import serving
 from quadpred import registry
-from quadpred.web.security import Access
+from quadpred.web.security import AccessPolicy
 
 TOKEN = "correct-horse-battery"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -33,7 +33,7 @@ def client() -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[httpx.Client]:
-    with serving(access=Access("0.0.0.0", TOKEN)) as client:
+    with serving(policy=AccessPolicy("0.0.0.0", TOKEN)) as client:
         yield client
 
 
@@ -50,11 +50,12 @@ def refused(answer: httpx.Response, status: int) -> None:
 
 
 def test_a_token_is_needed(guarded: httpx.Client) -> None:
-    for path in "/", "/v1/models", JOBS, f"{JOBS}/a", "/openapi.json", "/static/a.js":
+    for path in "/", "/v1/models", JOBS, f"{JOBS}/a", "/openapi.json", "/v1/events":
         refused(guarded.get(path), 401)
         assert guarded.get(path).headers["www-authenticate"] == "Bearer"
     refused(guarded.post(JOBS, files={"file": b"RIFF"}), 401)
-    assert guarded.get("/healthz").status_code == 200
+    for path in "/healthz", "/static/sign-in.css", "/problems/token-needed":
+        assert guarded.get(path).status_code == 200
     assert guarded.get("/v1/models", headers=BEARER).status_code == 200
 
 
@@ -85,6 +86,65 @@ def test_address_with_the_token_opens_the_page(guarded: httpx.Client) -> None:
     assert TOKEN not in cookie
     assert guarded.get("/v1/models").status_code == 200
     assert "set-cookie" not in guarded.get("/").headers
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def test_a_browser_gets_a_form_for_the_token(guarded: httpx.Client) -> None:
+    answer = guarded.get("/", headers=BROWSER)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert 'action="/sign-in"' in answer.text
+    policy = answer.headers["content-security-policy"]
+    assert "form-action 'self'" in policy
+    assert "unsafe" not in policy
+    wrong = guarded.post("/sign-in", data={"token": "wrong"}, headers=BROWSER)
+    assert wrong.status_code == 401
+    assert "not the token" in wrong.text
+    assert "set-cookie" not in wrong.headers
+    for content in b"", b"token=" + bytes(10_000), b"\xff":
+        assert guarded.post("/sign-in", content=content).status_code == 401
+    right = guarded.post("/sign-in", data={"token": f" {TOKEN} "})
+    assert (right.status_code, right.headers["location"]) == (303, "/")
+    assert TOKEN not in right.headers["set-cookie"]
+    assert guarded.get("/", headers=BROWSER).status_code == 200
+
+
+def test_other_sites_cannot_sign_in(guarded: httpx.Client) -> None:
+    header = {"Origin": "https://other.example"}
+    refused(guarded.post("/sign-in", data={"token": TOKEN}, headers=header), 403)
+
+
+def test_without_a_token_there_is_nothing_to_sign_in_to(client: httpx.Client) -> None:
+    assert client.post("/sign-in", data={"token": TOKEN}).status_code == 404
+
+
+@pytest.mark.parametrize("stripped", [False, True])
+def test_below_a_prefix(stripped: bool) -> None:
+    """A proxy may pass the prefix on or strip it."""
+    with serving(policy=AccessPolicy("127.0.0.1", TOKEN), prefix="/emotion") as client:
+        below = "" if stripped else "/emotion"
+        form = client.get(f"{below}/", headers=BROWSER)
+        assert 'action="/emotion/sign-in"' in form.text
+        assert 'href="/emotion/static/sign-in.css"' in form.text
+        assert client.get(f"{below}/static/sign-in.css").status_code == 200
+        assert client.get(f"{below}/healthz").status_code == 200
+        assert client.get(f"{below}/v1/models").json()["type"] == "/emotion/problems/token-needed"
+        answer = client.post(f"{below}/sign-in", data={"token": TOKEN})
+        assert answer.headers["location"] == "/emotion/"
+        assert "Path=/emotion/" in answer.headers["set-cookie"]
+        client.headers["Authorization"] = f"Bearer {TOKEN}"
+        job = client.post(f"{below}{JOBS}", files={"file": b"RIFF"}, headers={"Prefer": "wait=60"})
+        where = job.headers["location"]
+        assert where.startswith(f"/emotion{JOBS}/")
+        assert client.get(where.removeprefix("/emotion" if stripped else "")).status_code == 200
+        assert job.json()["error"]["type"] == "/emotion/problems/unreadable"
+        assert client.get(f"{below}/static/nothing").json()["type"] == "/emotion/problems/not-found"
+        assert client.get(f"{below}/openapi.json").json()["servers"] == [{"url": "/emotion"}]
+        if not stripped:
+            moved = client.get("/emotion?a=b")
+            assert (moved.status_code, moved.headers["location"]) == (308, "/emotion/?a=b")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +209,7 @@ def test_headers_of_every_answer(client: httpx.Client, path: str) -> None:
     assert "server" not in headers
 
 
-def test_a_bug_says_nothing_of_the_server(
+def test_an_internal_error_reveals_nothing_of_the_server(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken() -> None:
@@ -158,7 +218,7 @@ def test_a_bug_says_nothing_of_the_server(
     monkeypatch.setattr(registry, "models", broken)
     answer = httpx.get(client.base_url.join("/v1/models"))  # a connection that ends with it
     refused(answer, 500)
-    assert answer.json()["detail"] == "a bug in quadpred"
+    assert answer.json()["detail"] == "internal error"
 
 
 def test_static_files_stay_in_their_folder(client: httpx.Client) -> None:

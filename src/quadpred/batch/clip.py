@@ -1,10 +1,10 @@
-"""One recording: its prediction, its files, and its row of the summary."""
+"""One recording: predict it, save its files and return its row of the summary."""
 
 import errno
-import hashlib
 import os
 import time
-import warnings
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quadpred import __version__
-from quadpred.audio import AudioError, AudioWarning
+from quadpred.audio import AudioError
 from quadpred.batch.discovery import Recording
 from quadpred.batch.ledger import Output, Record, Stamp, output_of, stamp_of
-from quadpred.files import add_filename_to_errors, atomic_write
-from quadpred.formats import FORMATS
-from quadpred.formats.rows import second_rows
-from quadpred.labels import AROUSAL, QUADRANT, VALENCE
-from quadpred.prediction import Prediction
+from quadpred.batch.targets import library_target
+from quadpred.formats import FORMATS, save
+from quadpred.formats.rows import second_values
+from quadpred.library.fingerprint import audio_sha256
+from quadpred.library.summary import summary_values
+from quadpred.prediction import Prediction, join
 from quadpred.predictor import Predictor
 
 __all__ = [
@@ -29,34 +29,32 @@ __all__ = [
     "Outcome",
     "Settings",
     "Task",
-    "clip_row",
+    "failure",
+    "predict_and_save",
     "process",
-    "target",
 ]
 
 Array = NDArray[np.float32]
 
-_DIGITS = 6
-_LONGEST = 255  # bytes of a file name
-# A file that changed so shortly before it was read, in seconds, might change again within the same
-# tick of the file system's clock, unseen.
+# A file that changed less than this many seconds before it was read could change again within one
+# tick of the file system's clock, unnoticed.
 _TICK = 2.0
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is the same for all clips of a run.
+    """What all recordings of a library run have in common.
 
     Attributes:
         model: the ONNX file.
         sha256: its checksum.
-        device: as `Predictor` takes it.
+        device: see `Predictor`.
         output: the output folder.
-        scratch: a folder on the same file system, for files that are being written.
-        formats: the names of the files a clip.
-        seconds: whether rows a second are wanted for the table.
-
+        scratch: folder on the same file system, for files while they are written.
+        formats: names of the formats to save each recording in.
+        seconds: whether a table with one row per second is written.
+        bom: whether CSV tables begin with a byte order mark.
     """
 
     model: str
@@ -66,6 +64,7 @@ class Settings:
     scratch: Path
     formats: tuple[str, ...] = ()
     seconds: bool = False
+    bom: bool = False
 
     def predictor(self) -> Predictor:
         """Load the model.
@@ -75,36 +74,43 @@ class Settings:
         """
         return Predictor(self.model, sha256=self.sha256, device=self.device)
 
+    def targets(self, name: str) -> dict[str, Path]:
+        """Return the file of each format for the recording of this name."""
+        return {
+            each: library_target(self.output, name, FORMATS[each].suffix) for each in self.formats
+        }
+
 
 @dataclass(frozen=True)
 class Task:
-    """A recording, and the record that holds if the content is the record's."""
+    """A recording, and its previous record, which is valid if the content has not changed."""
 
     recording: Recording
-    known: Record | None = None
+    previous: Record | None = None
 
 
 @dataclass(frozen=True)
 class Done:
-    """A clip whose files lie under their names.
+    """A recording whose files are complete.
 
-    `known` is the task's record, if that holds; else the others say what is new. They are as in
-    `ledger.Record`, but `seconds` are the rows a second themselves, shape (rows, 8).
+    `previous` is the task's record if it is valid; otherwise the fields after it hold the new
+    results. They are those of `ledger.Record`, except that `seconds` are the per-second values
+    themselves, shape (rows, 8).
     """
 
     recording: Recording
     sha256: str
     stamp: Stamp | None
-    known: Record | None = None
+    previous: Record | None = None
     row: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Output] = field(default_factory=dict)
     seconds: Array | None = None
-    warnings: tuple[str, ...] = ()
+    damage: str | None = None
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A clip that could not be predicted; `no_room` if no other could be saved either."""
+    """A recording that was not predicted; `no_room` if others could not be saved either."""
 
     recording: Recording
     reason: str
@@ -114,90 +120,84 @@ class Failed:
 Outcome = Done | Failed
 
 
-def target(output: Path, name: str, suffix: str) -> Path:
-    """Return where a recording's result lies: under its whole name, for stems may be shared.
+def predict_and_save(
+    recording: Recording,
+    predictor: Predictor,
+    targets: Mapping[str, Path],
+    *,
+    scratch: Path | None = None,
+    stamp: Stamp | None = None,
+    winners_only: bool = False,
+) -> Prediction:
+    """Predict a recording and save it; all files appear together, or none does.
 
-    Where that is too long for a file's name, a checksum stands for its end.
+    Args:
+        recording: its name becomes the prediction's `source`.
+        predictor: the model.
+        targets: the file of each format, by its name.
+        scratch: folder on the same file system for the files while they are written.
+        stamp: of the recording, if it is already in use; nothing is saved if it has changed.
+        winners_only: see `Prediction.winners_only`.
+
+    Raises:
+        AudioError: the recording cannot be read, or changed while it was read.
+        OSError: a file cannot be written.
     """
-    path = output / f"{name}{suffix}"
-    if len(os.fsencode(path.name)) <= _LONGEST:
-        return path
-    whole = os.fsencode(Path(name).name)
-    mark = f"~{hashlib.sha256(whole).hexdigest()[:16]}{suffix}"
-    kept = whole[: _LONGEST - len(mark)].decode("utf-8", "ignore")
-    return path.with_name(kept + mark)
+    if stamp is None:
+        with suppress(OSError):  # `stream` gives the reason
+            stamp = stamp_of(recording.path)
+    parts = predictor.stream(recording.path, embeddings="embedding" in targets)
+    prediction = replace(join(parts), source=recording.name)
+    if stamp_of(recording.path) != stamp:
+        raise AudioError(recording.path, "changed while it was read")
+    if winners_only:
+        prediction = prediction.winners_only()
+    save(prediction, targets, scratch=scratch)
+    return prediction
 
 
-def clip_row(prediction: Prediction, sha256: str) -> dict[str, Any]:
-    """Return a clip's row of the summary, less path and file."""
-    return {
-        "duration": round(prediction.duration, _DIGITS),
-        "quadrant": prediction.winner,
-        **{
-            name.lower(): round(float(mean), _DIGITS)
-            for name, mean in zip(QUADRANT.classes, prediction.mean(QUADRANT), strict=True)
-        },
-        "arousal": round(float(prediction.mean(AROUSAL)[1]), _DIGITS),
-        "valence": round(float(prediction.mean(VALENCE)[1]), _DIGITS),
-        "confidence": round(prediction.confidence, _DIGITS),
-        "uncertain": prediction.unsure,
-        "model": prediction.model.name,
-        "version": __version__,
-        "sha256": sha256,
-    }
+def failure(recording: Recording, error: Exception) -> Failed:
+    """Describe an error in one line."""
+    if isinstance(error, AudioError):
+        return Failed(recording, error.reason)
+    if isinstance(error, OSError):
+        file = f"{error.filename}: " if error.filename not in (None, recording.path) else ""
+        reason = f"{file}{error.strerror or error}"
+        return Failed(recording, reason, error if error.errno in _NO_ROOM else None)
+    return Failed(recording, f"cannot be predicted: {type(error).__name__}: {error}")
 
 
 def process(task: Task, predictor: Predictor, settings: Settings) -> Outcome:
-    """Predict a recording and write its files, unless its content is known.
-
-    Whatever goes wrong is the outcome of this clip alone.
-    """
-    recording = task.recording
+    """Predict a recording of a library and save it, unless its previous record is valid."""
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AudioWarning)
-            done = _process(task, predictor, settings)
-        said = dict.fromkeys(
-            str(each.message) for each in caught if issubclass(each.category, AudioWarning)
-        )
-        return replace(done, warnings=tuple(said))
-    except AudioError as error:
-        return Failed(recording, error.reason)
-    except OSError as error:
-        named = f"{error.filename}: " if error.filename not in (None, recording.path) else ""
-        reason = f"{named}{error.strerror or error}"
-        return Failed(recording, reason, error if error.errno in _NO_ROOM else None)
-    except Exception as error:  # one clip's fault, ours or memory's, must not end the run
-        return Failed(recording, f"cannot be predicted: {type(error).__name__}: {error}")
+        return _process(task, predictor, settings)
+    except Exception as error:  # a bug or a lack of memory here must not end the whole run
+        return failure(task.recording, error)
 
 
 def _process(task: Task, predictor: Predictor, settings: Settings) -> Done:
-    recording = task.recording
+    recording, previous = task.recording, task.previous
     try:
         stamp, started = stamp_of(recording.path), time.time()
-        with open(recording.path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = audio_sha256(recording.path)
     except OSError:
-        predictor.predict(recording.path)  # says in words why it cannot be read
+        join(predictor.stream(recording.path))  # raises an AudioError with the reason
         raise
-    kept = stamp if started - stamp[2] / 1e9 > _TICK and os.name == "posix" else None
-    if task.known is not None and sha256 == task.known.sha256:
-        return Done(recording, sha256, kept, task.known)
-    prediction = replace(predictor.predict(recording.path), source=recording.name)
-    if stamp_of(recording.path) != stamp:
-        raise AudioError(recording.path, "changed while it was read")
-    outputs = _write(prediction, recording.name, settings)
-    rows = second_rows(prediction) if settings.seconds else None
-    row = clip_row(prediction, sha256)
-    return Done(recording, sha256, kept, None, row, outputs, rows)
-
-
-def _write(prediction: Prediction, name: str, settings: Settings) -> dict[str, Output]:
-    """Write a clip's files and return what a record says of them."""
-    formats = {each: FORMATS[each] for each in settings.formats}
-    targets = [target(settings.output, name, each.suffix) for each in formats.values()]
-    with atomic_write(*targets, scratch=settings.scratch) as files:
-        for path, file, each in zip(targets, files, formats.values(), strict=True):
-            with add_filename_to_errors(path):
-                each.write(prediction, file)
-    return {each: output_of(path) for each, path in zip(formats, targets, strict=True)}
+    # A time of change far in the future was set by a wrong clock, and no write repeats it.
+    old = abs(started - stamp[2] / 1e9) > _TICK
+    settled = stamp if old and os.name == "posix" else None
+    if previous is not None and sha256 == previous.sha256:
+        return Done(recording, sha256, settled, previous)
+    targets = settings.targets(recording.name)
+    prediction = predict_and_save(
+        recording, predictor, targets, scratch=settings.scratch, stamp=stamp
+    )
+    return Done(
+        recording,
+        sha256,
+        settled,
+        row={**summary_values(prediction), "sha256": sha256},
+        outputs={name: output_of(path) for name, path in targets.items()},
+        seconds=second_values(prediction) if settings.seconds else None,
+        damage=prediction.damage,
+    )

@@ -1,4 +1,4 @@
-"""From what a person gives (files, folders, playlists, a list) to recordings in a stable order."""
+"""Expand input paths (files, folders, playlists, a list) into a sorted list of recordings."""
 
 import hashlib
 import os
@@ -8,14 +8,22 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from quadpred.batch import BatchError
+from quadpred.files import as_unicode
 
-__all__ = ["Found", "Recording", "Shard", "discover", "is_collection", "natural_key", "unicode"]
+__all__ = [
+    "DiscoveryResult",
+    "Recording",
+    "Shard",
+    "discover",
+    "is_collection",
+    "natural_key",
+]
 
 LIST = "-"
 """Stands for a list of paths on standard input."""
 
 _PLAYLISTS = (".m3u", ".m3u8")
-# In a folder, what ends in something else is taken for covers, booklets, films and the like.
+# Other files in a folder are taken for covers, booklets, films and the like.
 _AUDIO = re.compile(
     r"\.(aac|ac3|aif|aif[cf]|amr|ape|au|caf|dsf|flac|m4[ab]|mka|mp[23c]|og[ag]|opus|ra|snd|spx"
     r"|tta|w64|wav|wma|wv)",
@@ -27,8 +35,8 @@ _AUDIO = re.compile(
 class Recording:
     """A file to predict.
 
-    `name` is what the tables call it and where its results lie below the output folder; no two
-    recordings of a run share one. `path` is absolute.
+    `name` is its name in tables, and that of its results in the output folder; it is unique in a
+    run. `path` is absolute.
     """
 
     name: str
@@ -36,11 +44,11 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found: recordings in natural order of their names, and why others were not."""
+class DiscoveryResult:
+    """Recordings in natural order of their names, and the reason for each path that failed."""
 
     recordings: list[Recording]
-    errors: dict[str, str]
+    errors: dict[Recording, str]
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """Read "i/n".
+        """Read "I/N".
 
         Raises:
-            BatchError: it is something else.
+            BatchError: it is not of this form.
 
         >>> Shard.parse("2/8")
         Shard(index=2, count=8)
@@ -63,16 +71,16 @@ class Shard:
         match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
         index, count = map(int, match.groups()) if match else (0, 0)
         if not 1 <= index <= count:
-            raise BatchError(f"--shard {text}: must be i/n, from 1/n to n/n")
+            raise BatchError(f"--shard {text}: must be I/N, from 1/N to N/N")
         return cls(index, count)
 
     @property
     def suffix(self) -> str:
-        """What sets its files apart from those of other shards."""
+        """Ending of file names that differs from that of other shards."""
         return f"-{self.index}-of-{self.count}"
 
     def holds(self, name: str) -> bool:
-        """Tell whether a recording is of this share, by its name alone."""
+        """Return whether a recording belongs to this share; only its name counts."""
         digest = hashlib.sha256(os.fsencode(name)).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 
@@ -90,51 +98,54 @@ def natural_key(name: str) -> tuple[list[list[str | int]], str]:
     return [[int(s) if at % 2 else s for at, s in enumerate(part)] for part in folded], name
 
 
-def unicode(name: str) -> str:
-    """Escape the bytes of a file name that are not UTF-8, which tables cannot hold."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
 def is_collection(path: str) -> bool:
-    """Tell whether a path stands for several recordings: a folder, a playlist, or the list `-`."""
+    """Return whether a path stands for several recordings: a folder, a playlist, or `-`."""
     return path == LIST or _is_playlist(path) or os.path.isdir(path)
 
 
-def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) -> Found:
+def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) -> DiscoveryResult:
     """List the recordings of files, folders, playlists and of standard input.
 
-    A folder is searched with all that it holds, hidden files and folders left out; links to files
-    and folders are followed, but what has been found already is not found again. In one folder
-    given alone, names are relative to it; else they are the paths as given, without a leading
-    slash.
+    Folders are searched recursively, except for hidden files and folders. Links are followed, but a
+    recording is listed once. If one folder is the only path, names are relative to it; otherwise
+    they are the paths as given, without a leading slash.
 
     Args:
-        paths: what was given; "-" stands for `listed`.
-        listed: paths, a line each, or each ended by a zero byte; they may be other than UTF-8.
-        shard: leave out what is of other shards.
+        paths: files, folders, playlists; "-" stands for `listed`.
+        listed: one path per line, or each ended by a zero byte; not necessarily UTF-8.
+        shard: recordings of other shards are left out.
 
     Raises:
-        BatchError: two files would share a name.
+        BatchError: two recordings would have the same name.
     """
     alone = len(paths) == 1 and os.path.isdir(paths[0])
+
+    def name_of(path: str) -> str:
+        return os.path.relpath(path, paths[0]) if alone else _name(path)
+
     errors: dict[str, str] = {}
     found: dict[str, Recording] = {}
     named: dict[str, str] = {}
     for path, real in _files(_expand(paths, listed, errors), errors):
         if real in found:
             continue
-        name = os.path.relpath(path, paths[0]) if alone else _name(path)
+        name = name_of(path)
         if name in named:
-            clash = f"would be saved under the name of {named[name]}"
-            raise BatchError(f"{path}: {clash}; give the folder that holds both")
+            raise BatchError(
+                f"{path} and {named[name]} would write the same file; name their common folder"
+            )
         named[name] = path
         found[real] = Recording(name, os.path.abspath(path))
-    return Found(
+    return DiscoveryResult(
         sorted(
             (recording for recording in found.values() if shard.holds(recording.name)),
-            key=lambda recording: natural_key(unicode(recording.name)),
+            key=lambda recording: natural_key(as_unicode(recording.name)),
         ),
-        {path: reason for path, reason in errors.items() if shard.holds(path)},
+        {
+            Recording(name, os.path.abspath(path)): reason
+            for path, reason in errors.items()
+            if shard.holds(name := name_of(path))
+        },
     )
 
 
@@ -143,7 +154,7 @@ def _is_playlist(path: str) -> bool:
 
 
 def _expand(paths: Iterable[str], listed: bytes, errors: dict[str, str]) -> Iterator[str]:
-    """Yield files and folders in the place of lists and playlists."""
+    """Replace lists and playlists by their files and folders."""
     for path in paths:
         if path == LIST:
             separator = b"\0" if b"\0" in listed else b"\n"
@@ -159,7 +170,7 @@ def _expand(paths: Iterable[str], listed: bytes, errors: dict[str, str]) -> Iter
 
 
 def _playlist(path: str) -> Iterator[str]:
-    """Yield a playlist's entries, which are relative to its folder."""
+    """Yield the entries of a playlist; relative ones start from its folder."""
     with open(path, "rb") as file:
         content = file.read().removeprefix(b"\xef\xbb\xbf")
     for line in content.splitlines():
@@ -172,9 +183,9 @@ def _playlist(path: str) -> Iterator[str]:
 
 
 def _files(paths: Iterable[str], errors: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield files, those in folders too, and what each is called with all links resolved.
+    """Yield all files, those in folders too, with their real path.
 
-    Links come last, so that a file is known by its own name rather than by that of a link.
+    Links come last, so that a file has its own name rather than that of a link.
     """
     links: list[str] = []
     searched: set[str] = set()
@@ -209,7 +220,7 @@ def _files(paths: Iterable[str], errors: dict[str, str]) -> Iterator[tuple[str, 
             yield from search(path)
         else:
             yield path, os.path.realpath(path)
-    for link in links:  # grows while the folders behind links are searched
+    for link in links:  # the search of linked folders appends to it
         if os.path.isdir(link):
             yield from search(link)
         else:
@@ -217,7 +228,7 @@ def _files(paths: Iterable[str], errors: dict[str, str]) -> Iterator[tuple[str, 
 
 
 def _name(path: str) -> str:
-    """Return a path as it was given, or absolute if it leads out of here; never with a root."""
+    """Return a path as given, or absolute if it is above the working directory; without root."""
     name = os.path.normpath(path)
     if name.split(os.sep)[0] == os.pardir:
         name = os.path.abspath(name)

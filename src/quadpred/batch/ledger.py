@@ -1,18 +1,21 @@
-"""What is finished: one line of JSON a clip, appended to a file and never changed.
+"""Records of finished recordings: one line of JSON each, appended to a file and never changed.
 
-A line is written when a clip's files lie under their names, and forced to the disk. A run that is
-killed leaves at most one line without its end, which no reader takes for a line.
+A line is written and forced to the disk after the recording's files have their names. Every line,
+and every block of per-second rows, has a checksum: what was cut short or altered since counts as
+missing, and the recording is predicted again.
 """
 
 import json
+import math
 import os
 import re
-from collections.abc import Collection, Iterable
+import zlib
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +23,27 @@ from numpy.typing import NDArray
 from quadpred.batch import BatchError
 from quadpred.batch.discovery import Shard
 from quadpred.batch.locks import lock
+from quadpred.library.summary import COLUMNS
 
-__all__ = ["FOLDER", "Ledger", "Output", "Record", "Stamp", "output_of", "stamp_of"]
+__all__ = [
+    "FOLDER",
+    "ROW",
+    "Ledger",
+    "Output",
+    "Record",
+    "Seconds",
+    "Stamp",
+    "output_of",
+    "stamp_of",
+]
 
 FOLDER = ".quadpred"
-"""Below the output folder: ledgers, rows of seconds, and files that are being written."""
+"""Below the output folder: ledgers, per-second rows, and files that are being written."""
+
+ROW: Mapping[str, type] = {
+    name: kind for name, kind in COLUMNS.items() if name not in ("path", "file")
+}
+"""Names and types of a record's row: the columns of the summary, less `path` and `file`."""
 
 Array = NDArray[np.float32]
 Stamp = tuple[int, int, int, int]
@@ -37,10 +56,29 @@ _Place = tuple[float, int, int]
 """When a record was written, in which file, and at which offset."""
 
 _LEDGER = re.compile(r"ledger-\d+-of-\d+\.jsonl")
+_SECONDS = re.compile(r"seconds-\d+-of-\d+\.f32")
+_CHECKSUM = b',"crc32":"'
+
+
+class Seconds(NamedTuple):
+    """Where a recording's per-second rows are.
+
+    Attributes:
+        file: name of a file in `FOLDER`.
+        first: index of the first row in that file.
+        rows: how many there are.
+        crc32: checksum of their bytes.
+
+    """
+
+    file: str
+    first: int
+    rows: int
+    crc32: int
 
 
 def stamp_of(path: str) -> Stamp:
-    """Return what tells, without reading a file, that it has changed.
+    """Return what shows, without reading a file, that it has changed.
 
     The time of change is set by the system at every write, and cannot be set back as that of
     modification can.
@@ -53,7 +91,7 @@ def stamp_of(path: str) -> Stamp:
 
 
 def output_of(path: Path) -> Output:
-    """Return what tells whether a file that was written is still the same.
+    """Return what shows whether a file that was written is still the same.
 
     Its size alone would not: another model's rows may be as many bytes.
 
@@ -66,17 +104,17 @@ def output_of(path: Path) -> Output:
 
 @dataclass(frozen=True)
 class Record:
-    """A finished clip.
+    """A finished recording.
 
     Attributes:
         name: of the recording.
-        sha256: of the recording's content.
+        sha256: of the recording's audio, which tags do not change.
         model: checksum of the model.
         stamp: of the recording, or `None` where a later change might leave it as it is.
-        time: when it was finished, in seconds since 1970.
-        row: its row of the summary, less path and file.
+        time: when it was finished, in seconds since 1970. `Ledger.append` raises it where needed.
+        row: its row of the summary, with the columns of `ROW`.
         outputs: the files that were written, by format.
-        seconds: where its rows a second are: a file in `FOLDER`, the first row there, how many.
+        seconds: where its per-second rows are.
 
     """
 
@@ -87,37 +125,67 @@ class Record:
     time: float
     row: dict[str, Any]
     outputs: dict[str, Output] = field(default_factory=dict)
-    seconds: tuple[str, int, int] | None = None
+    seconds: Seconds | None = None
 
     def line(self) -> bytes:
-        """Return the record as a line, in ASCII, whatever is in the name."""
-        return json.dumps(asdict(self), separators=(",", ":")).encode() + b"\n"
+        """Return the record as a line of JSON in ASCII, whatever is in the name."""
+        body = json.dumps(asdict(self), separators=(",", ":")).encode()[:-1]
+        return body + _CHECKSUM + b'%08x"}\n' % zlib.crc32(body)
 
     @classmethod
     def parse(cls, line: bytes) -> Self | None:
-        """Read a line; `None` if it is not one of ours, whole."""
-        try:
-            values = json.loads(line)
-            for name in "stamp", "seconds":
-                values[name] = values[name] and tuple(values[name])
-            outputs = {name: tuple(output) for name, output in values["outputs"].items()}
-            values["outputs"] = outputs
-            return cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        """Read a line; `None` if it is not a record as it was written."""
+        body, _, rest = line.rpartition(_CHECKSUM)
+        if rest != b'%08x"}\n' % zlib.crc32(body):
             return None
+        try:
+            return cls._typed(json.loads(body + b"}"))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None  # of another version of quadpred
+
+    @classmethod
+    def _typed(cls, values: dict[str, Any]) -> Self:
+        stamp, seconds, row = values["stamp"], values["seconds"], values["row"]
+        if seconds is not None:
+            seconds = Seconds(_is(str, seconds[0]), *_integers(seconds[1:], 3))
+            if not _SECONDS.fullmatch(seconds.file):
+                raise ValueError(seconds.file)
+        return cls(
+            name=_is(str, values["name"]),
+            sha256=_is(str, values["sha256"]),
+            model=_is(str, values["model"]),
+            stamp=None if stamp is None else _integers(stamp, 4),
+            time=_is(float, values["time"]),
+            row={name: _is(kind, row[name]) for name, kind in ROW.items()},
+            outputs={form: _integers(output, 2) for form, output in values["outputs"].items()},
+            seconds=seconds,
+        )
+
+
+def _is(kind: type, value: Any) -> Any:
+    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
+        raise TypeError(value)
+    return value
+
+
+def _integers(values: Any, count: int) -> Any:
+    """Return a list of that many integers, none of them negative, as a tuple."""
+    if len(values) != count or any(_is(int, value) < 0 for value in values):
+        raise ValueError(values)
+    return tuple(values)
 
 
 class Ledger:
     """The records of an output folder, and the one file among them that this run appends to.
 
     Every ledger in the folder is read, those of other shards too; the newest record of a recording
-    counts. Only where they stand is kept in memory.
+    counts. Only file offsets are kept in memory.
 
     Args:
         output: the output folder.
         shard: whose ledger is appended to. No other run may have it open.
         names: recordings to look for.
-        columns: of the rows a second.
+        columns: number of columns of the per-second rows.
 
     Raises:
         BatchError: another run has it open.
@@ -171,41 +239,74 @@ class Ledger:
         """Return a record that a file with this stamp had under another name, perhaps."""
         return self._at(self._alike.get(stamp[:2]))
 
-    def add_seconds(self, rows: Array) -> tuple[str, int, int]:
-        """Append rows a second, shape (rows, columns), and return what a record says of them."""
+    def add_seconds(self, rows: Array) -> Seconds:
+        """Append per-second rows, shape (rows, columns), and return where they are."""
         width = self._columns * rows.itemsize
         first = -(-self._seconds.tell() // width)  # after a row that was cut short
         self._seconds.truncate(first * width)
         self._seconds.seek(first * width)
-        _write(self._seconds, np.ascontiguousarray(rows, "<f4").tobytes())
-        return Path(self._seconds.name).name, first, len(rows)
+        content = np.ascontiguousarray(rows, "<f4").tobytes()
+        _write(self._seconds, content)
+        return Seconds(Path(self._seconds.name).name, first, len(rows), zlib.crc32(content))
 
-    def seconds(self, record: Record) -> Array:
-        """Return the rows a second that a record speaks of, shape (rows, columns)."""
-        assert record.seconds is not None
-        name, first, count = record.seconds
+    def seconds(self, record: Record) -> Array | None:
+        """Return a record's per-second rows, shape (rows, columns).
+
+        `None` if there are none, or they are missing, cut short or altered.
+        """
+        if record.seconds is None:
+            return None
+        name, first, rows, crc32 = record.seconds
         width = self._columns * 4
-        rows = np.fromfile(
-            self._folder / name, "<f4", count=count * self._columns, offset=first * width
-        )
-        return rows.reshape(count, self._columns)
+        try:
+            with open(self._folder / name, "rb") as file:
+                file.seek(first * width)
+                content = file.read(rows * width)
+        except OSError:
+            return None
+        if len(content) != rows * width or zlib.crc32(content) != crc32:
+            return None
+        return np.frombuffer(content, "<f4").reshape(rows, self._columns)
 
     def append(self, records: Iterable[Record]) -> None:
         """Append records, and return when they are on the disk.
 
+        A record becomes newer than those of the same recording, even where the clock was ahead
+        when those were written.
+
         Raises:
-            OSError: they are not, on a full disk for example.
+            BatchError: the ledger was removed during the run.
+            OSError: it cannot be written, on a full disk for example.
         """
         if self._seconds.tell():
             os.fsync(self._seconds.fileno())
         lines = []
         offset = self._own.tell()
         for record in records:
+            time, *_ = self._where.get(record.name, (-math.inf,))
+            if record.time <= time:
+                record = replace(record, time=math.nextafter(time, math.inf))
             lines.append(record.line())
             self._where[record.name] = (record.time, self._own_index, offset)
             offset += len(lines[-1])
         _write(self._own, b"".join(lines))
         os.fsync(self._own.fileno())
+        self.check()
+
+    def check(self) -> None:
+        """Find out whether the files that this run appends to still have their names.
+
+        Raises:
+            BatchError: they were removed or replaced.
+        """
+        for file in self._own, self._seconds:
+            try:
+                same = os.path.samestat(os.stat(file.name), os.fstat(file.fileno()))
+            except (FileNotFoundError, NotADirectoryError):
+                same = False
+            if not same:
+                reason = "was removed or replaced during the run; start the run again"
+                raise BatchError(f"{file.name}: {reason}")
 
     def _at(self, place: _Place | None) -> Record | None:
         if place is None:
@@ -219,7 +320,7 @@ class Ledger:
         index, offset = len(self._files), 0
         self._files.append(file)
         for line in file:
-            record = Record.parse(line) if line.endswith(b"\n") else None
+            record = Record.parse(line)
             if record is not None:
                 place = record.time, index, offset
                 if record.name in wanted:

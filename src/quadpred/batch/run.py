@@ -1,7 +1,6 @@
-"""A run: what is there, what is finished, what is left to do, and the tables of it all."""
+"""A library run: predict what is new or changed, then write the tables of all recordings."""
 
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,22 +9,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quadpred.batch import BatchError, tables
-from quadpred.batch.clip import Done, Outcome, Settings, Task, target
-from quadpred.batch.discovery import Found, Recording, Shard, natural_key, unicode
+from quadpred.batch.clip import Done, Outcome, Settings, Task
+from quadpred.batch.discovery import DiscoveryResult, Recording, Shard, natural_key
 from quadpred.batch.ledger import FOLDER, Ledger, Record, output_of, stamp_of
+from quadpred.batch.targets import check_library_targets
 from quadpred.batch.workers import Workers
-from quadpred.files import check_target
-from quadpred.formats import FORMATS
-from quadpred.formats.rows import SECOND_COLUMNS
+from quadpred.files import as_unicode, check_target
+from quadpred.formats.rows import VALUE_COLUMNS
 
-__all__ = ["Engine", "Progress", "Report", "engine", "run", "scratch"]
-
-_TABLES = re.compile(r"(summary|errors|seconds)(-\d+-of-\d+)?")
+__all__ = ["Engine", "Report", "RunProgress", "engine", "run", "scratch"]
 
 
 class Engine(Protocol):
-    """What processes tasks; entered before and left afterwards."""
+    """Processes tasks, as a context manager."""
 
     def __enter__(self) -> Self: ...
 
@@ -37,24 +37,23 @@ class Engine(Protocol):
     ) -> None: ...
 
     def run(self, tasks: Iterable[Task]) -> Iterator[list[Outcome]]:
-        """Yield outcomes in any order, together those that come at once."""
+        """Yield outcomes in any order; those that arrive together form one list."""
 
 
 @dataclass
-class Progress:
-    """How far a run is.
+class RunProgress:
+    """Counts of a run.
 
     Attributes:
-        total: what was found, recordings and errors.
-        kept: those that had been finished before.
-        predicted: those that this run has predicted.
-        failed: those that could not be.
-        hours: of audio that this run has predicted.
-
+        total: recordings found, including those that failed.
+        unchanged: recordings that an earlier run predicted.
+        predicted: recordings that this run predicted.
+        failed: recordings that could not be predicted.
+        hours: of audio that this run predicted.
     """
 
     total: int
-    kept: int = 0
+    unchanged: int = 0
     predicted: int = 0
     failed: int = 0
     hours: float = 0.0
@@ -62,20 +61,20 @@ class Progress:
 
 @dataclass
 class Report:
-    """What a run did: its counts, the reason why each file failed, and the tables written."""
+    """The result of a run: its counts, the reason of each failure, and the tables written."""
 
-    progress: Progress
+    progress: RunProgress
     errors: dict[str, str] = field(default_factory=dict)
     tables: list[Path] = field(default_factory=list)
 
 
 def scratch(output: Path, shard: Shard) -> Path:
-    """Return the folder of files that are being written."""
+    """Return the folder for files while they are written."""
     return output / FOLDER / f"scratch{shard.suffix}"
 
 
 def engine(settings: Settings, jobs: int | None, *, on_ray: bool) -> Engine:
-    """Return worker processes, as many as cores if not told, or a Ray cluster's."""
+    """Return worker processes, by default one per core, or those of a Ray cluster."""
     if on_ray:
         from quadpred.batch.on_ray import Cluster
 
@@ -84,46 +83,46 @@ def engine(settings: Settings, jobs: int | None, *, on_ray: bool) -> Engine:
 
 
 def run(
-    found: Found,
+    found: DiscoveryResult,
     settings: Settings,
     shard: Shard,
     engine: Engine,
     *,
-    tell: Callable[[Progress], None],
-    say: Callable[[str], None],
+    on_progress: Callable[[RunProgress], None],
+    on_message: Callable[[str], None],
 ) -> Report:
-    """Predict what is new, changed or failed before, and write the tables of everything found.
+    """Predict recordings that are new, changed or failed before; write the tables of all.
 
     Args:
         found: the recordings of this shard.
         settings: of the run.
-        shard: which it is.
-        engine: processes tasks; entered if there are any.
-        tell: is told how far the run is.
-        say: takes a line on each recording that could not be read, or in part only.
+        shard: the share of this machine.
+        engine: processes tasks; it is entered if there are any.
+        on_progress: is called with the counts.
+        on_message: is called with one line per recording that failed or is damaged.
 
     Raises:
         BatchError: files would be overwritten, or another run writes here.
-        OSError: the output folder cannot be written. What is finished stays finished.
+        OSError: the output folder cannot be written. Finished recordings stay finished.
     """
     check_target(settings.output / "summary.csv")
-    _check(found.recordings, settings)
+    check_library_targets(found.recordings, settings.output, settings.formats)
     names = frozenset(recording.name for recording in found.recordings)
-    progress = Progress(len(names) + len(found.errors), failed=len(found.errors))
-    report = Report(progress, dict(found.errors))
-    for name, reason in found.errors.items():
-        say(f"{name}: {reason}")
-    with Ledger(settings.output, shard, names, len(SECOND_COLUMNS)) as ledger:
+    progress = RunProgress(len(names) + len(found.errors), failed=len(found.errors))
+    report = Report(progress, {each.name: reason for each, reason in found.errors.items()})
+    for each, reason in found.errors.items():
+        on_message(f"{each.path}: {reason}")
+    with Ledger(settings.output, shard, names, len(VALUE_COLUMNS)) as ledger:
         shutil.rmtree(settings.scratch, ignore_errors=True)  # of a run that was killed
-        tasks = list(_left(found.recordings, ledger, settings))
-        progress.kept = len(names) - len(tasks)
-        tell(progress)
+        tasks = list(_unfinished(found.recordings, ledger, settings))
+        progress.unchanged = len(names) - len(tasks)
+        on_progress(progress)
         if tasks:
             settings.scratch.mkdir()
             with engine:
                 for outcomes in engine.run(tasks):
-                    _take(outcomes, ledger, settings, report, say)
-                    tell(progress)
+                    _record_outcomes(outcomes, ledger, settings, report, on_message)
+                    on_progress(progress)
             shutil.rmtree(settings.scratch, ignore_errors=True)
         report.tables = _write_tables(found.recordings, ledger, settings, shard, report.errors)
     return report
@@ -136,52 +135,38 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
-def _check(recordings: Iterable[Recording], settings: Settings) -> None:
-    """Refuse results under the names of tables and of recordings."""
-    suffixes = tuple(FORMATS[name].suffix for name in settings.formats)
-    if not suffixes:
-        return
-    recordings = list(recordings)
-    inputs = {each.path for each in recordings if each.path.endswith(suffixes)}
-    for recording in recordings:
-        if _TABLES.fullmatch(recording.name):
-            raise BatchError(f"{recording.path}: its results would be named as the tables are")
-        if inputs:
-            for suffix in suffixes:
-                path = os.path.abspath(target(settings.output, recording.name, suffix))
-                if path in inputs:
-                    raise BatchError(f"{path}: is an input, and would be overwritten")
+def _unfinished(
+    recordings: Iterable[Recording], ledger: Ledger, settings: Settings
+) -> Iterator[Task]:
+    """Yield a task for each recording that is not finished.
 
-
-def _left(recordings: Iterable[Recording], ledger: Ledger, settings: Settings) -> Iterator[Task]:
-    """Yield what is left to do.
-
-    A recording is finished when its record has this model's predictions and every file that is
-    wanted, and these are there as they were written. Its content must be that of the record, which
-    is known without reading it if nothing has touched it since. A recording that was renamed is
-    finished, too, if no files are wanted that its new name would need.
+    A recording is finished if its record is of this model and of the recording's content, and every
+    requested file exists as it was written. If the recording's stamp is that of the record, its
+    content is unchanged and need not be read. A renamed recording is finished too, unless
+    files are requested, which have its name.
     """
     for recording in recordings:
         try:
             stamp = stamp_of(recording.path)
-        except OSError:  # a task will say why
+        except OSError:  # the task gives the reason
             yield Task(recording)
             continue
         record = ledger.get(recording.name)
-        if record is None or not _whole(record, settings):
+        if record is None or not _complete(record, ledger, settings):
             former = ledger.alike(stamp)
             record = former and replace(former, name=recording.name, outputs={}, stamp=None)
-        if record is None or not _whole(record, settings):
+        if record is None or not _complete(record, ledger, settings):
             yield Task(recording)
         elif record.stamp != stamp:
             yield Task(recording, record)
 
 
-def _whole(record: Record, settings: Settings) -> bool:
-    if record.model != settings.sha256 or (settings.seconds and record.seconds is None):
+def _complete(record: Record, ledger: Ledger, settings: Settings) -> bool:
+    if record.model != settings.sha256:
         return False
-    for name in settings.formats:
-        path = target(settings.output, record.name, FORMATS[name].suffix)
+    if settings.seconds and ledger.seconds(record) is None:
+        return False
+    for name, path in settings.targets(record.name).items():
         try:
             if output_of(path) != record.outputs.get(name):
                 return False
@@ -190,41 +175,42 @@ def _whole(record: Record, settings: Settings) -> bool:
     return True
 
 
-def _take(
+def _record_outcomes(
     outcomes: Iterable[Outcome],
     ledger: Ledger,
     settings: Settings,
     report: Report,
-    say: Callable[[str], None],
+    on_message: Callable[[str], None],
 ) -> None:
-    """Enter what is finished into the ledger, and count."""
+    """Write finished recordings to the ledger, and count."""
+    ledger.check()  # without its folder, every recording would fail for a misleading reason
     records = []
     progress = report.progress
     for outcome in outcomes:
         if isinstance(outcome, Done):
-            if outcome.known is None:
+            if outcome.previous is None:
                 progress.predicted += 1
                 progress.hours += outcome.row["duration"] / 3600
                 records.append(_record(outcome, ledger, settings))
             else:
-                progress.kept += 1
-                if outcome.stamp or ledger.get(outcome.recording.name) != outcome.known:
-                    known = replace(outcome.known, stamp=outcome.stamp, time=time.time())
-                    records.append(known)
-            for line in outcome.warnings:
-                say(f"warning: {line}")
+                progress.unchanged += 1
+                if outcome.stamp or ledger.get(outcome.recording.name) != outcome.previous:
+                    previous = replace(outcome.previous, stamp=outcome.stamp, time=time.time())
+                    records.append(previous)
+            if outcome.damage:
+                on_message(f"warning: {outcome.recording.path}: {outcome.damage}")
         else:
             if outcome.no_room is not None:
                 ledger.append(records)
                 raise outcome.no_room
             report.errors[outcome.recording.name] = outcome.reason
-            say(f"{outcome.recording.path}: {outcome.reason}")
+            on_message(f"{outcome.recording.path}: {outcome.reason}")
             progress.failed += 1
     ledger.append(records)
 
 
 def _record(done: Done, ledger: Ledger, settings: Settings) -> Record:
-    """Return the record of a new prediction, with what an older one has of the same content."""
+    """Return the record of a new prediction; keep files that an older one has of this content."""
     older = ledger.get(done.recording.name)
     if older and (older.sha256, older.model) != (done.sha256, settings.sha256):
         older = None
@@ -256,19 +242,26 @@ def _write_tables(
 
     def rows() -> Iterator[dict[str, Any]]:
         for recording, record in finished():
-            file = unicode(recording.path)
-            yield {"path": unicode(recording.name), **record.row, "file": file}
+            file = as_unicode(recording.path)
+            yield {"path": as_unicode(recording.name), **record.row, "file": file}
 
-    output = settings.output
-    reasons = {unicode(name): reason for name, reason in errors.items()}
+    def clips() -> Iterator[tuple[str, NDArray[np.float32]]]:
+        for recording, record in finished():
+            seconds = ledger.seconds(record)
+            if seconds is None:
+                reason = "its per-second rows were damaged during the run; start the run again"
+                raise BatchError(f"{recording.path}: {reason}")
+            yield as_unicode(recording.name), seconds
+
+    output, bom = settings.output, settings.bom
+    reasons = {as_unicode(name): reason for name, reason in errors.items()}
     failures = (
         {"path": path, "reason": reasons[path]} for path in sorted(reasons, key=natural_key)
     )
-    written = tables.write_summary(rows(), output, shard)
-    written += tables.write_errors(failures, output, shard)
+    written = tables.write_summary(rows(), output, shard, bom=bom)
+    written += tables.write_errors(failures, output, shard, bom=bom)
     if settings.seconds:
-        clips = ((unicode(each.name), ledger.seconds(record)) for each, record in finished())
-        written += tables.write_seconds(clips, output, shard)
+        written += tables.write_seconds(clips(), output, shard, bom=bom)
     if shard.count > 1:
-        written += tables.merge(output, shard)
+        written += tables.merge(output, shard, bom=bom)
     return written

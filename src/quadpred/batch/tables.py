@@ -1,6 +1,6 @@
-"""The tables of a run: `summary`, a row a clip; `seconds`, a row a second; and `errors`.
+"""The tables of a library run: `summary` (one row per recording), `seconds` and `errors`.
 
-Each appears whole or not at all. They are CSV, and Parquet where pyarrow is installed.
+Each appears complete or not at all. They are CSV, and also Parquet if pyarrow is installed.
 """
 
 import csv
@@ -19,66 +19,56 @@ from quadpred.batch.discovery import Shard, natural_key
 from quadpred.batch.ledger import FOLDER
 from quadpred.batch.locks import locked
 from quadpred.files import add_filename_to_errors, atomic_write
-from quadpred.formats.rows import SECOND_COLUMNS
+from quadpred.formats.rows import SECOND_COLUMNS, VALUE_COLUMNS, second_records
+from quadpred.library.summary import COLUMNS, escape_cell, unescape_cell
 
-__all__ = ["SUMMARY", "merge", "write_errors", "write_seconds", "write_summary"]
+__all__ = ["has_parquet", "merge", "write_errors", "write_seconds", "write_summary"]
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, type]
 
-SUMMARY: Columns = {
-    "path": str,
-    "duration": float,
-    "quadrant": str,
-    **dict.fromkeys(("q1", "q2", "q3", "q4", "arousal", "valence", "confidence"), float),
-    "uncertain": bool,
-    **dict.fromkeys(("model", "version", "sha256", "file"), str),
-}
-"""A row a clip; docs/batch.md says what they mean."""
-
 _ERRORS: Columns = {"path": str, "reason": str}
-_SECONDS: Columns = {
-    "path": str,
-    "time": float,
-    **{name: bool if name in ("silent", "uncertain") else float for name in SECOND_COLUMNS},
-}
-_AT_ONCE = 50_000  # rows that are held before they are written
+_SECONDS: Columns = {"path": str, **SECOND_COLUMNS}
+_DTYPES = {int: np.int32, float: np.float32, bool: np.bool_}
+_GROUP_ROWS = 50_000  # rows collected before they are written
 
 
-def write_summary(rows: Iterable[Row], output: Path, shard: Shard) -> list[Path]:
+def write_summary(
+    rows: Iterable[Row], output: Path, shard: Shard, *, bom: bool = False
+) -> list[Path]:
     """Write the summary from rows in their order; return its files.
 
+    With `bom`, this and the other CSV tables begin with a byte order mark.
+
     Raises:
-        OSError: it cannot be written; older ones are as they were.
+        OSError: it cannot be written; an older one stays as it was.
     """
-    return _write(rows, SUMMARY, output / f"summary{_suffix(shard)}", parquet=has_parquet())
+    stem = output / f"summary{_suffix(shard)}"
+    return _write(rows, COLUMNS, stem, parquet=has_parquet(), bom=bom)
 
 
-def write_errors(rows: Iterable[Row], output: Path, shard: Shard) -> list[Path]:
+def write_errors(
+    rows: Iterable[Row], output: Path, shard: Shard, *, bom: bool = False
+) -> list[Path]:
     """Write `errors.csv` from rows with a path and a reason; return it."""
-    return _write(rows, _ERRORS, output / f"errors{_suffix(shard)}", parquet=False)
+    return _write(rows, _ERRORS, output / f"errors{_suffix(shard)}", parquet=False, bom=bom)
 
 
 def write_seconds(
-    clips: Iterable[tuple[str, NDArray[np.float32]]], output: Path, shard: Shard
+    clips: Iterable[tuple[str, NDArray[np.float32]]],
+    output: Path,
+    shard: Shard,
+    *,
+    bom: bool = False,
 ) -> list[Path]:
-    """Write the rows a second of clips, shape (rows, 8) each, in their order.
+    """Write the per-second values of recordings, shape (rows, 8) each, in their order.
 
-    As Parquet, or else, where pyarrow is not installed, as CSV.
+    The table is Parquet, or CSV if pyarrow is not installed.
     """
     stem = output / f"seconds{_suffix(shard)}"
-    names = tuple(_SECONDS)
     if not has_parquet():
-        return _write(
-            (
-                dict(zip(names, (path, time, *map(float, row)), strict=True))
-                for path, rows in clips
-                for time, row in enumerate(np.round(rows.astype(np.float64), 6))
-            ),
-            _SECONDS,
-            stem,
-            parquet=False,
-        )
+        records = ({"path": path, **record} for path, v in clips for record in second_records(v))
+        return _write(records, _SECONDS, stem, parquet=False, bom=bom)
     target = _ending(stem, ".parquet")
     with (
         atomic_write(target) as (file,),
@@ -91,18 +81,18 @@ def write_seconds(
             write(
                 {
                     "path": np.repeat(np.array([path for path, _ in group], object), lengths),
-                    "time": np.concatenate([np.arange(length) for length in lengths]),
-                    **dict(zip(SECOND_COLUMNS, columns, strict=True)),
+                    "second": np.concatenate([np.arange(length) for length in lengths]),
+                    **dict(zip(VALUE_COLUMNS, columns, strict=True)),
                 }
             )
     return [target]
 
 
-def merge(output: Path, shard: Shard) -> list[Path]:
-    """Join the summaries and errors of all shards, if all are there; return the files written."""
+def merge(output: Path, shard: Shard, *, bom: bool = False) -> list[Path]:
+    """Join the summaries and errors of all shards if all exist; return the files written."""
     written: list[Path] = []
     with locked(output / FOLDER / "tables.lock"):
-        for stem, columns in ("summary", SUMMARY), ("errors", _ERRORS):
+        for stem, columns in ("summary", COLUMNS), ("errors", _ERRORS):
             parts = [
                 _ending(output / f"{stem}{_suffix(Shard(index, shard.count))}", ".csv")
                 for index in range(1, shard.count + 1)
@@ -112,13 +102,13 @@ def merge(output: Path, shard: Shard) -> list[Path]:
                     *(_read(part, columns) for part in parts),
                     key=lambda row: natural_key(row["path"]),
                 )
-                parquet = columns is SUMMARY and has_parquet()
-                written += _write(rows, columns, output / stem, parquet=parquet)
+                parquet = columns is COLUMNS and has_parquet()
+                written += _write(rows, columns, output / stem, parquet=parquet, bom=bom)
     return written
 
 
 def has_parquet() -> bool:
-    """Tell whether pyarrow is installed."""
+    """Return whether pyarrow is installed."""
     return find_spec("pyarrow") is not None
 
 
@@ -130,11 +120,13 @@ def _ending(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)
 
 
-def _write(rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool) -> list[Path]:
-    """Write rows as CSV, and as Parquet too if wanted, in one pass."""
+def _write(
+    rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool, bom: bool
+) -> list[Path]:
+    """Write rows as CSV and, if requested, as Parquet, in one pass."""
     targets = [_ending(stem, ".csv"), *([_ending(stem, ".parquet")] if parquet else [])]
     with atomic_write(*targets) as files, add_filename_to_errors(targets[0]):
-        text = io.TextIOWrapper(files[0], "utf-8", newline="")
+        text = io.TextIOWrapper(files[0], "utf-8-sig" if bom else "utf-8", newline="")
         plain = csv.writer(text, lineterminator="\n")
         quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         plain.writerow(columns)
@@ -142,7 +134,7 @@ def _write(rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool) 
         def passed() -> Iterator[Row]:
             for row in rows:
                 cells = [_cell(row[name], kind) for name, kind in columns.items()]
-                # The plain one would leave a carriage return in a name bare, and end the line.
+                # Without quotes, a carriage return in a name would end the line.
                 writer = quoting if any("\r" in cell for cell in cells) else plain
                 writer.writerow(cells)
                 yield row
@@ -161,7 +153,7 @@ def _write(rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool) 
 
 @contextmanager
 def _parquet(columns: Columns, file: BinaryIO) -> Iterator[Any]:
-    """Yield a function that appends rows, given as columns, to a Parquet file."""
+    """Yield a function that appends rows to a Parquet file; it takes their columns."""
     import pyarrow
     from pyarrow import parquet
 
@@ -169,6 +161,7 @@ def _parquet(columns: Columns, file: BinaryIO) -> Iterator[Any]:
     kinds = {
         str: pyarrow.string(),
         bool: pyarrow.bool_(),
+        int: pyarrow.int32(),
         float: pyarrow.float32() if narrow else pyarrow.float64(),
     }
     schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
@@ -179,7 +172,7 @@ def _parquet(columns: Columns, file: BinaryIO) -> Iterator[Any]:
             for name, kind in columns.items():
                 column = values[name]
                 if isinstance(column, np.ndarray) and kind is not str:
-                    column = column.astype(np.bool_ if kind is bool else np.float32)
+                    column = column.astype(_DTYPES[kind])
                 arrays.append(pyarrow.array(column, kinds[kind]))
             writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
 
@@ -187,28 +180,32 @@ def _parquet(columns: Columns, file: BinaryIO) -> Iterator[Any]:
 
 
 def _groups(items: Iterable[Any], *, size: Any) -> Iterator[list[Any]]:
-    """Gather items until they are large enough to be written together."""
+    """Collect items into groups that are worth a write."""
     group: list[Any] = []
-    held = 0
+    count = 0
     for item in items:
         group.append(item)
-        held += size(item)
-        if held >= _AT_ONCE:
+        count += size(item)
+        if count >= _GROUP_ROWS:
             yield group
-            group, held = [], 0
+            group, count = [], 0
     if group:
         yield group
 
 
 def _read(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
             yield {name: _value(row[name], kind) for name, kind in columns.items()}
 
 
 def _cell(value: Any, kind: type) -> str:
-    return str(bool(value)).lower() if kind is bool else str(value)
+    if kind is bool:
+        return str(bool(value)).lower()
+    return escape_cell(value) if kind is str else str(value)
 
 
 def _value(cell: str, kind: type) -> Any:
-    return cell == "true" if kind is bool else kind(cell)
+    if kind is bool:
+        return cell == "true"
+    return unescape_cell(cell) if kind is str else kind(cell)

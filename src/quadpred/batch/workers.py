@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -27,6 +27,7 @@ _ATTEMPTS = 2  # of a file whose worker is killed, perhaps for the memory that a
 _STARTS = 3  # failures to start in a row after which starting is given up
 _PATIENCE = 600.0  # seconds that a file may take
 _PATIENCE_PER_BYTE = 6e-5  # seconds more, a minute a megabyte; a thousand times what it takes
+_LOOK = 1.0  # seconds between two looks at the clock, at most
 _GRACE = 5.0  # seconds until a process that was asked to end is killed
 _ONE_THREAD = dict.fromkeys(
     ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
@@ -34,18 +35,18 @@ _ONE_THREAD = dict.fromkeys(
 
 
 class _Worker:
-    """A process, the tasks it holds, and when the first of them must be done."""
+    """A process, the tasks it holds, and how long the first of them may still take."""
 
     def __init__(self, settings: Settings):
         context = get_context("spawn")  # a fork would copy the threads of none of the libraries
         self.connection, theirs = context.Pipe()
         self.tasks: deque[Task] = deque()
         self.ready = False
-        self.patience = self.deadline = float("inf")  # seconds for the first task, and their end
+        self.patience = self.left = float("inf")  # seconds for the first task: in all, and left
         self.process: SpawnProcess = context.Process(
             target=_serve, args=(theirs, settings), daemon=True
         )
-        with _environment(_ONE_THREAD):
+        with _environment(_ONE_THREAD), _interrupts_blocked():
             self.process.start()
         theirs.close()  # so that the death of the process ends the connection
 
@@ -61,8 +62,7 @@ class _Worker:
         if self.tasks:
             with suppress(OSError):
                 patience += _PATIENCE_PER_BYTE * os.stat(self.tasks[0].recording.path).st_size
-            self.patience = patience
-            self.deadline = time.monotonic() + patience
+            self.patience = self.left = patience
 
     def end(self) -> int | None:
         """Kill the process and return how it had ended, if it had."""
@@ -124,13 +124,16 @@ class Workers:
             busy = {worker.connection: worker for worker in self._workers if worker.tasks}
             if not busy:
                 return
-            soonest = min(worker.deadline for worker in busy.values())
             outcomes: list[Outcome] = []
-            for connection in wait([*busy], max(0.0, soonest - time.monotonic())):
+            started = time.monotonic()
+            for connection in wait([*busy], _LOOK):
                 worker = busy.pop(cast(Connection, connection))
                 outcomes += self._receive(worker, again, deaths)
+            # If more time has passed, this process was suspended, and so were its workers.
+            passed = min(time.monotonic() - started, _LOOK)
             for worker in busy.values():
-                if worker.deadline <= time.monotonic():
+                worker.left -= passed
+                if worker.left <= 0:
                     task = worker.tasks.popleft()
                     self._drop(worker, again)
                     reason = f"no result in {worker.patience:.0f} seconds, so it was given up"
@@ -164,7 +167,8 @@ class Workers:
                 again.append(task)
                 self._failed_starts += 1
                 if self._failed_starts == _STARTS:
-                    raise BatchError(f"worker processes {_ended(code)} as they start") from None
+                    reason = f"each of {_STARTS} {_ended(code)}"
+                    raise BatchError(f"worker processes do not start: {reason}") from None
                 return
             path = task.recording.path
             deaths[path] = deaths.get(path, 0) + 1
@@ -206,6 +210,23 @@ def _ended(code: int | None) -> str:
         with suppress(ValueError):
             return f"was killed by {signal.Signals(-code).name}"
     return f"ended with code {code}"
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Have the processes that are started meanwhile take no notice of Ctrl-C, from the first.
+
+    They inherit the block. Here, an interrupt that comes meanwhile takes effect afterwards.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # its start would end the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from quadpred import __version__
-from quadpred.cli import corpora, library, predict, train
+from quadpred.cli import convert, corpora, library, moments, playlist, predict, similar, tag, train
 from quadpred.cli.console import FAILED, INTERRUPTED, TERMINATED, describe_error, print_message
 from quadpred.cli.serve import serve
 
@@ -51,15 +51,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(predict.predict)
+app.command("convert-paper-model")(convert.convert_paper_model)
+app.command("models")(predict.list_models)
+app.command()(tag.tag)
+app.command()(moments.moments)
+app.command()(playlist.playlist)
+app.command()(similar.similar)
+app.command("map")(library.draw_map)
+app.command()(serve)
+app.command()(train.adapt)
 app.add_typer(train.app, name="train")
 app.add_typer(corpora.app, name="corpora")
-app.command()(serve)
-app.command()(predict.predict)
-app.command()(train.adapt)
-app.command("models")(predict.list_models)
-app.command()(library.tag)
-app.command()(library.playlist)
-app.command("map")(library.draw_map)
 
 
 def main() -> None:

@@ -14,8 +14,9 @@ __all__ = [
     "PARTLY",
     "TERMINATED",
     "UsageError",
-    "console",
+    "check_output",
     "describe_error",
+    "make_console",
     "print_line",
     "print_message",
 ]
@@ -24,9 +25,10 @@ PARTLY, FAILED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 """Exit codes: some inputs failed; nothing was done; Ctrl-C; SIGTERM."""
 
 
-_EXTRAS = {  # packages that may be missing: what needs them, and the extra that brings them
+_EXTRAS = {  # packages that may be missing: what needs them, and the extra that installs them
     **dict.fromkeys(
-        ("onnx", "onnxscript", "optuna", "platformdirs", "torch"), ("training", "train")
+        ("h5py", "onnx", "onnxscript", "optuna", "platformdirs", "sklearn", "torch"),
+        ("training", "train"),
     ),
     **dict.fromkeys(("fastapi", "python_multipart", "starlette", "uvicorn"), ("serving", "web")),
     "mutagen": ("tagging", "tags"),
@@ -39,7 +41,7 @@ class UsageError(QuadpredError):
     """Options or arguments that cannot be used together."""
 
 
-def console(*, stderr: bool = False, width: int | None = None) -> Console:
+def make_console(*, stderr: bool = False, width: int | None = None) -> Console:
     """Return a console for plain text, with colours on a terminal.
 
     Args:
@@ -47,12 +49,22 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
         width: characters per line in a file or a pipe, for tables; without it, lines are neither
             wrapped nor cut.
     """
-    made = Console(
+    console = Console(
         stderr=stderr, soft_wrap=width is None, markup=False, emoji=False, highlight=False
     )
-    if width is not None and not made.is_terminal:
-        made.width = width
-    return made
+    if width is not None and not console.is_terminal:
+        console.width = width
+    return console
+
+
+def check_output() -> None:
+    """Check that standard output can be written.
+
+    Raises:
+        UsageError: it was closed when the program started.
+    """
+    if sys.__stdout__ is None:
+        raise UsageError("standard output is closed")
 
 
 def print_line(text: str) -> None:
@@ -66,7 +78,7 @@ def print_message(text: str) -> None:
 
 
 def describe_error(error: Exception) -> str:
-    """Return the line to print for an error of the user's; raise the error again if it is a bug."""
+    """Return the line to print for an error that the user can act on; raise any other again."""
     if isinstance(error, OSError):
         name = error.filename2 or error.filename
         reason = error.strerror or str(error)
@@ -74,6 +86,6 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         what, extra = _EXTRAS[error.name]
         return f'{what} needs the extra: pip install "quadpred[{extra}]"'
-    if type(error).__module__.partition(".")[0] == "quadpred":
+    if isinstance(error, QuadpredError):
         return str(error)
     raise error

@@ -1,23 +1,29 @@
-"""`quadpred corpora …`: which data sets there are, and fetching them."""
+"""`quadpred corpora …`: list published corpora, fetch them, and make their manifests."""
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from quadpred.cli.console import UsageError, make_console, print_line, print_message
+from quadpred.cli.train import Cache, print_manifest
+
 if TYPE_CHECKING:
     from quadpred.train.corpora import Archive, Corpus
-    from quadpred.train.corpora.fetch import Progress
+
+__all__ = ["app"]
 
 app = typer.Typer(
     invoke_without_command=True,
-    help="Data sets that manifests can be made of: list them, and fetch them.",
+    help="Published corpora: list them, fetch them, and make their manifests.",
 )
 
-_WIDE = 240  # characters a line of the table, where no terminal limits it
+_TABLE_WIDTH = 240  # characters, in a file or a pipe
+
+Name = Annotated[str, typer.Argument(help="Name of a corpus in `quadpred corpora`.")]
 
 
 @app.callback()
@@ -25,15 +31,12 @@ def list_corpora(
     context: typer.Context,
     root: Annotated[
         Path | None,
-        typer.Option(
-            envvar="QUADPRED_CORPORA", help="Folder of corpora, to see which are there already."
-        ),
+        typer.Option(envvar="QUADPRED_CORPORA", help="Folder of corpora, to show which exist."),
     ] = None,
 ) -> None:
-    """List the data sets that have an adapter: what they hold, on what terms, how to get them."""
+    """List the supported corpora: content, licence, and how to get them."""
     if context.invoked_subcommand:
         return
-    from rich.console import Console
     from rich.table import Table
 
     from quadpred.train.corpora import CORPORA
@@ -41,7 +44,7 @@ def list_corpora(
     columns = ("name", "what", "hours", "language", "labels", "licence", "how to get it", "found")
     table = Table(*columns, title_justify="left")
     for corpus in CORPORA.values():
-        place = corpus.find(root) if root else None
+        folder = corpus.find(root) if root else None
         table.add_row(
             corpus.name,
             f"{corpus.title}: {corpus.what}",
@@ -50,93 +53,136 @@ def list_corpora(
             corpus.labels,
             corpus.licence,
             f"{corpus.get}\n{corpus.url}".strip(),
-            place.name if place else "no",
+            folder.name if folder else "no",
         )
-    console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
-        console = Console(markup=False, highlight=False, width=_WIDE)
-    console.print(table)
+    make_console(width=_TABLE_WIDTH).print(table)
     if root is None:
-        typer.echo("To see which are there, name their folder: --root or QUADPRED_CORPORA.")
+        print_line("To see which ones exist, set their folder: --root or QUADPRED_CORPORA.")
 
 
 @app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A corpus's name in `quadpred corpora`.")],
+    name: Name,
     output: Annotated[
         Path,
         typer.Option(
             "-o",
             "--output",
             envvar="QUADPRED_CORPORA",
-            help="Folder of corpora; it gets a new one.",
+            help="Folder of corpora; the corpus becomes a folder in it.",
         ),
     ],
     part: Annotated[
-        list[str] | None, typer.Option(help="Instead of the usual parts; repeatable.")
+        list[str] | None, typer.Option(help="Part to fetch, instead of the default; repeatable.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="I agree to the licence.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the archives.")] = False,
 ) -> None:
-    """Download a corpus and unpack it; a download that was cut off goes on where it stopped."""
-    from quadpred.train.corpora import CORPORA
-    from quadpred.train.corpora.fetch import FetchError
+    """Download and unpack a corpus; an interrupted download is resumed."""
+    from quadpred.cli.progress import download_progress
     from quadpred.train.corpora.fetch import fetch as run
 
-    corpus = CORPORA.get(name)
-    if corpus is None:
-        raise FetchError(f"{name}: no corpus of that name; there are {', '.join(CORPORA)}")
+    corpus = _corpus(name)
     if not corpus.archives:
-        raise FetchError(
-            f"{name}: no plain download ({corpus.get}); see {corpus.url or 'the docs'}"
-        )
+        remedy = f"see {corpus.url or 'docs/corpora.md'}"
+        raise UsageError(f"{name}: cannot be downloaded directly ({corpus.get}); {remedy}")
     parts = list(_parts(corpus, part or []))
     size = sum(archive.megabytes for archive in parts)
-    typer.echo(f"{corpus.title}: {corpus.what}")
-    typer.echo(f"Licence: {corpus.licence}; read it at {corpus.url}")
-    typer.echo(f"Download: {', '.join(a.part for a in parts)}, about {size:,} MB")
+    print_line(f"{corpus.title}: {corpus.what}")
+    print_line(f"Licence: {corpus.licence}; read it at {corpus.url}")
+    print_line(f"Download: {', '.join(a.part for a in parts)}, about {size:,} MB")
     for archive in parts:
         if not archive.checksum:
-            typer.echo(f"No checksum of {archive.part} is known: only its size is checked.")
+            print_line(f"{archive.part}: no checksum is known; only the size is checked.")
     if not yes:
         if not sys.stdin.isatty():
-            raise FetchError(f"{name}: agree to its licence with --yes")
+            raise UsageError(f"{name}: add --yes to agree to its licence")
         typer.confirm("Do you agree to the licence?", abort=True)
-    with _shown() as progress:
+    with download_progress() as progress:
         folder = run(corpus, output, parts=parts, progress=progress, keep=keep)
-    typer.echo(f"{folder}: quadpred train manifest --corpus {name} {folder} -o {name}.csv")
+    print_line(f"{folder}: quadpred corpora manifest {name} {folder} -o {name}.csv")
 
 
-def _parts(corpus: "Corpus", wanted: list[str]) -> Iterator["Archive"]:
-    from quadpred.train.corpora.fetch import FetchError
+@app.command()
+def manifest(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="Folder of the corpus, as published.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The manifest, a CSV file.")],
+    folds: Annotated[
+        int | None,
+        typer.Option(min=2, help="Number of folds. Default: the published splits, or 5 folds."),
+    ] = None,
+    threshold: Annotated[
+        Literal["midpoint", "median"],
+        typer.Option(help="For ratings: positive is above the scale's midpoint, or the median."),
+    ] = "midpoint",
+    dead_zone: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="For ratings: leave out clips this near the threshold, as a share of half the "
+            "scale.",
+        ),
+    ] = 0.0,
+    hours: Annotated[
+        float | None, typer.Option(min=0, help="Draw a random sample of this many hours.")
+    ] = None,
+    soundfont: Annotated[
+        Path | None,
+        typer.Option(help="For MIDI files: a SoundFont. Default: one of the system's."),
+    ] = None,
+    cache: Cache = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")
+    ] = None,
+    dynamics: Annotated[
+        Path | None,
+        typer.Option(help="CSV of ratings over time: file, start, end, arousal, valence."),
+    ] = None,
+) -> None:
+    """Make the manifest of a published corpus, split by group."""
 
-    known = {archive.part: archive for archive in corpus.archives}
-    if unknown := [part for part in wanted if part not in known]:
-        raise FetchError(f"{corpus.name}: no part {unknown[0]}; there are {', '.join(known)}")
-    for archive in corpus.archives:
-        if archive.part in wanted or not (wanted or archive.optional):
-            yield archive
+    def warn(line: str) -> None:
+        print_message(f"warning: {line}")
 
+    def render(paths: list[Path]) -> dict[Path, Path]:
+        from quadpred.cli.progress import step_progress
+        from quadpred.train.corpora.render import render as run
 
-@contextmanager
-def _shown() -> Iterator["Progress"]:
-    """Show progress on a terminal's standard error, nothing in a pipe."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+        with step_progress("Rendering", len(paths)) as progress:
+            return run(paths, warn=warn, soundfont=soundfont, cache=cache, progress=progress)
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+    made = _corpus(name).manifest(
+        folder,
+        warn=warn,
+        about="middle" if threshold == "midpoint" else "median",
+        neutral=dead_zone,
+        folds=folds,
+        hours=hours,
+        render=render,
     )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        tasks = {}
+    added = {"teacher": teacher, "dynamics": dynamics}
+    files = {name: str(path.resolve()) for name, path in added.items() if path}
+    made = replace(made, sheet=replace(made.sheet, **files))
+    made.save(output)
+    print_manifest(made, output)
 
-        def progress(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what)
-            bar.update(tasks[what], completed=done, total=total or None)
 
-        yield progress
+def _corpus(name: str) -> "Corpus":
+    from quadpred.train.corpora import CORPORA
+
+    if name not in CORPORA:
+        raise UsageError(f"{name}: unknown corpus; choose from {', '.join(CORPORA)}")
+    return CORPORA[name]
+
+
+def _parts(corpus: "Corpus", requested: list[str]) -> Iterator["Archive"]:
+    available = {archive.part: archive for archive in corpus.archives}
+    if unknown := [part for part in requested if part not in available]:
+        raise UsageError(
+            f"{corpus.name}: unknown part {unknown[0]}; choose from {', '.join(available)}"
+        )
+    for archive in corpus.archives:
+        if archive.part in requested or not (requested or archive.optional):
+            yield archive

@@ -1,29 +1,83 @@
 """`quadpred predict` and `quadpred models`."""
 
-import os
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, NoReturn, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from quadpred.cli.console import FAILED, PARTLY, console, describe_error, print_message
+from quadpred.cli.console import (
+    FAILED,
+    PARTLY,
+    UsageError,
+    check_output,
+    make_console,
+    print_line,
+    print_message,
+)
 from quadpred.files import printable
 from quadpred.labels import HEADS, Head
 
 if TYPE_CHECKING:
-    from quadpred.prediction import Origin, Prediction
+    from quadpred.prediction import ModelInfo, Prediction
     from quadpred.predictor import Predictor
 
-_SPOKEN = {"mixed": "English and Mandarin", "own": "your own"}
+__all__ = ["ModelFile", "Music", "Speech", "list_models", "load_predictor", "predict"]
+
+_TRAINING = {"mixed": "English and Mandarin", "custom": "custom"}
 _BAR = 20  # terminal cells
-_LIBRARY = "Libraries"
+_LIBRARY = "Folders, playlists and lists"
+
+Speech = Annotated[
+    str | None,
+    typer.Option(
+        "-s",
+        "--speech",
+        metavar="e|m|x",
+        help="Speech that the model was pre-trained on: english, mandarin or mixed. "
+        "Default: english.",
+    ),
+]
+Music = Annotated[
+    str | None,
+    typer.Option(
+        "-m",
+        "--music",
+        metavar="e|m",
+        help="Music that it was fine-tuned on: english or mandarin. Default: english.",
+    ),
+]
+ModelFile = Annotated[
+    str | None,
+    typer.Option("--model", metavar="FILE.onnx", help="A model file, instead of -s and -m."),
+]
+
+
+@dataclass(frozen=True)
+class _FileOptions:
+    """Options for single files."""
+
+    output: str | None
+    no_plot: bool
+    winner: bool
+    json: str | None
+
+
+@dataclass(frozen=True)
+class _LibraryOptions:
+    """Options for folders, playlists and lists."""
+
+    formats: str | None
+    seconds: bool
+    bom: bool
+    jobs: int | None
+    shard: str | None
+    engine: str | None
 
 
 def predict(
@@ -31,41 +85,24 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="PATH",
-            help="Audio files; folders, playlists (.m3u8), and - for a list on standard input.",
+            help="Audio files, folders, playlists (.m3u8), or - for a list on standard input.",
             show_default=False,
         ),
     ] = None,
     inputs: Annotated[
         list[str] | None,
-        typer.Option("-i", "--input", metavar="FILE", help="An audio file too; repeatable."),
+        typer.Option("-i", "--input", metavar="FILE", help="Another path; repeatable."),
     ] = None,
-    speech: Annotated[
-        str | None,
-        typer.Option(
-            "-s",
-            "--speech",
-            metavar="e|m|x",
-            help="Language of the speech the model learnt from: english, mandarin or mixed; "
-            "english if not given.",
-        ),
-    ] = None,
-    music: Annotated[
-        str | None,
-        typer.Option(
-            "-m",
-            "--music",
-            metavar="e|m",
-            help="Language of the music it learnt from: english or mandarin; english if not given.",
-        ),
-    ] = None,
+    speech: Speech = None,
+    music: Music = None,
     output: Annotated[
         str | None,
         typer.Option(
             "-o",
             "--output",
             metavar="PATH",
-            help="Where to save rows (.npy, .json) and tag-gram (.png): a folder, or NAME.npy. "
-            "Of a library: the folder of its tables.",
+            help="Save rows (.npy, .json) and tag-gram (.png) here: a folder, or NAME.npy. "
+            "For a library, the folder of its tables.",
         ),
     ] = None,
     no_plot: Annotated[bool, typer.Option("--no-plot", help="Save no tag-gram.")] = False,
@@ -73,36 +110,46 @@ def predict(
         bool,
         typer.Option(
             "--winner",
-            help="In the .npy, 1 for each second's most probable quadrant and 0 for the others.",
+            help="Keep the probability of each second's most probable class, and set the others to "
+            "0, in all outputs.",
         ),
     ] = False,
     json: Annotated[
         str | None,
         typer.Option(
-            "--json", metavar="PATH", help="Write a line of JSON a file here; - is the output."
+            "--json",
+            metavar="PATH",
+            help="Write one line of JSON per file to this file, or to standard output for -.",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="FILE.onnx", help="A model file of your own."),
-    ] = None,
+    model: ModelFile = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the network runs.")
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Device that runs the network.")
     ] = "auto",
     formats: Annotated[
         str | None,
         typer.Option(
             "--format",
             metavar="NAMES",
-            help="Files to write for each recording: any of json, csv, parquet, npy, png, jams and "
-            "audacity, separated by commas.",
+            help="Save each recording as json, csv, parquet, npy, png, jams or audacity; several "
+            "are separated by commas.",
             rich_help_panel=_LIBRARY,
         ),
     ] = None,
     seconds: Annotated[
         bool,
         typer.Option(
-            "--seconds", help="A table with a row a second too.", rich_help_panel=_LIBRARY
+            "--seconds",
+            help="Write a table with one row per second too.",
+            rich_help_panel=_LIBRARY,
+        ),
+    ] = False,
+    bom: Annotated[
+        bool,
+        typer.Option(
+            "--bom",
+            help="Begin CSV tables with a byte order mark, so that Excel shows names correctly.",
+            rich_help_panel=_LIBRARY,
         ),
     ] = False,
     jobs: Annotated[
@@ -111,7 +158,7 @@ def predict(
             "--jobs",
             min=1,
             metavar="N",
-            help="Worker processes; as many as cores if not given.",
+            help="Number of worker processes. Default: one per core.",
             rich_help_panel=_LIBRARY,
         ),
     ] = None,
@@ -120,341 +167,279 @@ def predict(
         typer.Option(
             "--shard",
             metavar="I/N",
-            help="Only the share of machine I among N.",
+            help="Predict only the share of machine I of N.",
             rich_help_panel=_LIBRARY,
         ),
     ] = None,
     engine: Annotated[
         Literal["local", "ray"] | None,
         typer.Option(
-            help="Processes of this machine (local, if not given), or a Ray cluster.",
+            help="Use processes of this machine, or a Ray cluster. Default: local.",
             rich_help_panel=_LIBRARY,
         ),
     ] = None,
 ) -> None:
-    """Predict the perceived emotion of audio files, a row a second.
+    """Predict the perceived emotion of audio files, one row per second.
 
-    A folder, a playlist, a list or an option for libraries makes it a library run: docs/batch.md.
+    A folder, a playlist, a list or an option of the last panel starts a library run; see
+    docs/batch.md.
     """
     paths = [*(files or ()), *(inputs or ())]
     if not paths:
-        _fail("no audio file is given; see quadpred --help")
-    options = {
-        "--format": formats,
-        "--seconds": seconds,
-        "--jobs": jobs,
-        "--shard": shard,
-        "--engine": engine,
-    }
-    library = _library(paths, options)
-    if library:
-        without = {"--json": json, "--winner": winner, "--no-plot": no_plot}
-        for option in (name for name, value in without.items() if value):
-            _fail(f"{library}: makes this a library run, which takes --format and not {option}")
-        if output is None:
-            _fail(f"{library}: makes this a library run, which needs -o FOLDER")
-        _predict_library(
-            paths,
-            _predictor(speech, music, model, device),
-            Path(output),
-            formats=formats or "",
-            seconds=seconds,
-            jobs=jobs,
-            shard=shard or "1/1",
-            device=device,
-            on_ray=engine == "ray",
-        )
-        return
-    targets = _targets(paths, output, plot=not no_plot)
-    wanted = [(path, target) for path in paths for target in targets[path]]
-    if json is not None and json != "-":
-        wanted.append(("--json", Path(json)))
-    _check(wanted, [*paths, *([model] if model else [])])
-    predictor = _predictor(speech, music, model, device)
-    screen = console(stderr=json == "-")
-    _introduce(screen, predictor.origin)
-    with _sink(json) as sink:
-        done = 0
-        for path in _tracked(paths, screen, quiet=json == "-"):
-            prediction = _save(predictor, path, targets[path], winner=winner)
-            if prediction is not None:
-                done += 1
-                sink(prediction)
-                _report(screen, prediction, targets[path])
-        if not done:
-            raise typer.Exit(FAILED)
-    if output is None and json is None:
-        hint = "Nothing is saved without -o: -o FOLDER saves rows (.npy, .json) and tag-gram (.png)"
-        screen.print(Text(f"\n{hint}.", "dim"))
-    if done < len(paths):
-        raise typer.Exit(PARTLY)
+        raise UsageError("no audio file given; see quadpred --help")
+    file_options = _FileOptions(output, no_plot, winner, json)
+    library_options = _LibraryOptions(formats, seconds, bom, jobs, shard, engine)
+    if reason := _library_reason(paths, library_options):
+        _refuse_with_library(reason, file_options)
+        _predict_library(paths, speech, music, model, device, str(output), library_options)
+    else:
+        _predict_files(paths, speech, music, model, device, file_options)
+
+
+def load_predictor(
+    speech: str | None, music: str | None, model: str | None, device: str = "cpu"
+) -> "Predictor":
+    """Load the model that the options name.
+
+    Raises:
+        UsageError: a model file together with languages.
+        LanguageError: an unknown language, or no model for the pair.
+        ModelError: the model or the device cannot be used.
+    """
+    if model is not None and (speech or music):
+        raise UsageError("--model cannot be combined with -s or -m")
+    from quadpred.predictor import Predictor
+
+    return Predictor.load(
+        model, speech=speech or "english", music=music or "english", device=device
+    )
 
 
 def list_models() -> None:
-    """List the models on board."""
+    """List the models in the package."""
     from quadpred import registry
 
-    screen = console()
-    known = registry.models()
-    width = max(len(model.name) for model in known)
-    for model in known:
+    models = registry.models()
+    width = max(len(model.name) for model in models)
+    for model in models:
         size = f"{model.path.stat().st_size / 1e6:.1f} MB"
         languages = _languages(model.speech, model.music)
         mark = " (experimental)" if model.experimental else ""
-        screen.print(f"{model.name:<{width}}  {size:>8}  {languages}{mark}  {model.card}")
+        print_line(f"{model.name:<{width}}  {size:>8}  {languages}{mark}  {model.card}")
 
 
-def _fail(text: str) -> NoReturn:
-    print_message(text)
-    raise typer.Exit(FAILED)
-
-
-def _targets(paths: Sequence[str], output: str | None, *, plot: bool) -> dict[str, list[Path]]:
-    """Name the files to write for each input: rows as npy, all as JSON, and the picture."""
-    if output is None:
-        return {path: [] for path in paths}
-    suffixes = [".json", ".png"] if plot else [".json"]
-    given = Path(output)
-    if output.endswith((os.sep, os.altsep or os.sep)) or given.is_dir() or not given.suffix:
-        rows = {path: given / f"{Path(path).stem}.npy" for path in paths}
-    elif given.suffix.lower() != ".npy":
-        _fail(f"{output}: neither a folder nor a .npy file; end a new folder's name in {os.sep}")
-    elif len(paths) > 1:
-        _fail(f"{output}: one file cannot hold several clips; give a folder")
-    else:
-        rows = {path: given for path in paths}
-    return {
-        path: [npy, *(npy.parent / (npy.stem + suffix) for suffix in suffixes)]
-        for path, npy in rows.items()
-    }
-
-
-def _check(wanted: Iterable[tuple[str, Path]], inputs: Iterable[str]) -> None:
-    """Refuse, before any work is done, what could not be written or would destroy something.
-
-    Args:
-        wanted: what asks for a file, and the file.
-        inputs: files that must stay as they are.
-
-    Raises:
-        OSError: a file could not be written.
-    """
-    from quadpred.files import check_target
-
-    read = {os.path.realpath(path) for path in inputs}
-    writers: dict[str, str] = {}
-    for source, target in wanted:
-        real = os.path.realpath(target)
-        if real in read:
-            _fail(f"{target}: is an input, and would be overwritten")
-        if real in writers:
-            _fail(f"{source}: would write {target}, and so would {writers[real]}")
-        writers[real] = source
-        check_target(target)
-
-
-def _predictor(
-    speech: str | None, music: str | None, model: str | None, device: str
-) -> "Predictor":
-    if model is not None and (speech or music):
-        _fail(f"{model}: knows its languages; leave out -s and -m")
-    from quadpred.predictor import Predictor
-
-    try:
-        if model is not None:
-            return Predictor(model, device=device)
-        return Predictor.of_languages(speech or "english", music or "english", device=device)
-    except ValueError as error:  # unknown languages, and ModelError
-        _fail(str(error))
-
-
-def _library(paths: Sequence[str], options: Mapping[str, object]) -> str | None:
-    """Return what makes this a library run: a path or an option, if any does."""
+def _library_reason(paths: Sequence[str], options: _LibraryOptions) -> str | None:
+    """Return the path or option that starts a library run, if there is one."""
     from quadpred.batch.discovery import is_collection
 
-    given = (option for option, value in options.items() if value)
-    return next((path for path in paths if is_collection(path)), None) or next(given, None)
+    if path := next((path for path in paths if is_collection(path)), None):
+        return path
+    flags = {
+        "--format": options.formats,
+        "--seconds": options.seconds,
+        "--bom": options.bom,
+        "--jobs": options.jobs,
+        "--shard": options.shard,
+        "--engine": options.engine,
+    }
+    return next((flag for flag, value in flags.items() if value), None)
+
+
+def _refuse_with_library(reason: str, options: _FileOptions) -> None:
+    flags = {"--json": options.json, "--winner": options.winner, "--no-plot": options.no_plot}
+    for flag, value in flags.items():
+        if value:
+            remedy = "use --format, or name single files"
+            raise UsageError(f"{flag} cannot be used in a library run ({reason}); {remedy}")
+    if options.output is None:
+        raise UsageError(f"a library run ({reason}) needs -o FOLDER")
 
 
 def _predict_library(
     paths: Sequence[str],
-    predictor: "Predictor",
-    output: Path,
-    *,
-    formats: str,
-    seconds: bool,
-    jobs: int | None,
-    shard: str,
+    speech: str | None,
+    music: str | None,
+    model: str | None,
     device: str,
-    on_ray: bool,
+    output: str,
+    options: _LibraryOptions,
 ) -> None:
-    """Predict a library, with a progress bar on a terminal; say what came of it."""
     from quadpred.batch import discovery, run
     from quadpred.batch.clip import Settings
-    from quadpred.cli.progress import bar
+    from quadpred.cli.progress import run_progress
     from quadpred.formats import parse_formats
 
-    share = discovery.Shard.parse(shard)
+    predictor = load_predictor(speech, music, model, device)
+    if "embedding" in parse_formats(options.formats or ""):
+        predictor.check_embedding()
+    shard = discovery.Shard.parse(options.shard or "1/1")
+    folder = Path(output).absolute()
     settings = Settings(
         model=str(predictor.path.absolute()),
-        sha256=predictor.origin.sha256,
+        sha256=predictor.info.sha256,
         device=device,
-        output=output.absolute(),
-        scratch=run.scratch(output.absolute(), share),
-        formats=parse_formats(formats),
-        seconds=seconds,
+        output=folder,
+        scratch=run.scratch(folder, shard),
+        formats=parse_formats(options.formats or ""),
+        seconds=options.seconds,
+        bom=options.bom,
     )
+    if discovery.LIST in paths and sys.stdin is None:
+        raise UsageError("-: standard input is closed")
     listed = sys.stdin.buffer.read() if discovery.LIST in paths else b""
-    found = discovery.discover(paths, listed, share)
-    if not found.recordings and share.count == 1:
-        _fail(f"{paths[0]}: {next(iter(found.errors.values()), 'no audio files are there')}")
-    screen = console()
-    _introduce(screen, predictor.origin)
-    with bar(screen) as tell:
+    found = discovery.discover(paths, listed, shard)
+    if not found.recordings and shard.count == 1:
+        reason = next(iter(found.errors.values()), "no audio files found")
+        raise UsageError(f"{paths[0]}: {reason}")
+    console = make_console()
+    _introduce(console, predictor.info)
+    with run_progress(console) as on_progress:
         report = run.run(
             found,
             settings,
-            share,
-            run.engine(settings, jobs, on_ray=on_ray),
-            tell=tell,
-            say=print_message,
+            shard,
+            run.engine(settings, options.jobs, on_ray=options.engine == "ray"),
+            on_progress=on_progress,
+            on_message=print_message,
         )
-    done = report.progress
-    screen.print(
-        f"{done.predicted} predicted ({done.hours:.2f} hours), {done.kept} as before, "
-        f"{done.failed} failed"
+    counts = report.progress
+    print_line(
+        f"{counts.predicted} predicted ({counts.hours:.2f} hours), {counts.unchanged} unchanged, "
+        f"{counts.failed} failed"
     )
-    screen.print(printable(f"Saved {', '.join(map(str, report.tables))}"))
-    if done.failed:
+    print_line(f"Saved {', '.join(map(str, report.tables))}")
+    if counts.failed:
         raise typer.Exit(PARTLY)
 
 
-def _save(
-    predictor: "Predictor", path: str, targets: Sequence[Path], *, winner: bool
-) -> "Prediction | None":
-    """Predict one file and write its outputs; `None`, and a line of error, if that failed."""
-    from quadpred.audio import AudioError
-    from quadpred.files import add_filename_to_errors, atomic_write
-    from quadpred.formats.documents import write_json
-    from quadpred.formats.rows import write_npy
+def _predict_files(
+    paths: Sequence[str],
+    speech: str | None,
+    music: str | None,
+    model: str | None,
+    device: str,
+    options: _FileOptions,
+) -> None:
+    from quadpred.batch.targets import check_file_targets, file_targets
 
-    writers: dict[str, Callable[[Prediction, BinaryIO], None]] = {
-        ".npy": partial(write_npy, winner=winner),
-        ".json": write_json,
-        ".png": _write_png,
-    }
+    targets: Mapping[str, Mapping[str, Path]] = {path: {} for path in paths}
+    if options.output is not None:
+        formats = ("npy", "json") if options.no_plot else ("npy", "json", "png")
+        targets = file_targets(paths, options.output, formats)
+    written = [(path, target) for path in paths for target in targets[path].values()]
+    if options.json not in (None, "-"):
+        written.append(("--json", Path(str(options.json))))
+    check_file_targets(written, [*paths, *([model] if model else [])])
+    predictor = load_predictor(speech, music, model, device)
+    console = make_console(stderr=options.json == "-")
+    _introduce(console, predictor.info)
+    predicted = 0
+    with _json_lines(options.json) as write_line:
+        for path in _with_bar(paths, console, quiet=options.json == "-"):
+            prediction = _predict_file(path, predictor, targets[path], winner=options.winner)
+            if prediction is not None:
+                predicted += 1
+                write_line(prediction)
+                _report(console, prediction, targets[path].values())
+        if not predicted:
+            raise typer.Exit(FAILED)
+    if options.output is None and options.json is None:
+        hint = "Nothing was saved. Use -o FOLDER to save rows (.npy, .json) and tag-gram (.png)"
+        console.print(Text(f"\n{hint}.", "dim"))
+    if predicted < len(paths):
+        raise typer.Exit(PARTLY)
+
+
+def _predict_file(
+    path: str, predictor: "Predictor", targets: Mapping[str, Path], *, winner: bool
+) -> "Prediction | None":
+    """Predict a file and save it; print a failure, and return `None`."""
+    from quadpred.audio import AudioError
+    from quadpred.batch.clip import failure, predict_and_save
+    from quadpred.batch.discovery import Recording
+
+    recording = Recording(path, path)
     try:
-        with _warnings_in_one_line():
-            prediction = predictor.predict(path)
-        with atomic_write(*targets) as files:
-            for target, file in zip(targets, files, strict=True):
-                with add_filename_to_errors(target):
-                    writers[target.suffix.lower()](prediction, file)
+        prediction = predict_and_save(recording, predictor, targets, winners_only=winner)
     except (AudioError, OSError) as error:
-        print_message(describe_error(error))
+        print_message(f"{path}: {failure(recording, error).reason}")
         return None
+    if prediction.damage:
+        print_message(f"warning: {path}: {prediction.damage}")
     return prediction
 
 
-def _write_png(prediction: "Prediction", file: BinaryIO) -> None:
-    from quadpred.plots.taggram import save_taggram  # half a second, spared by --no-plot
-
-    save_taggram(prediction, file)
-
-
 @contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    """Print an `AudioWarning` as one line, once; leave other warnings as they are."""
-    from quadpred.audio import AudioWarning
+def _json_lines(path: str | None) -> Iterator[Callable[["Prediction"], None]]:
+    """Yield a function that writes a prediction as a line of JSON: to a file, stdout, or nowhere.
 
-    show = warnings.showwarning
-
-    def one_line(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if issubclass(category, AudioWarning):
-            print_message(f"warning: {message}")
-        else:
-            show(message, category, filename, lineno, file, line)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("default", AudioWarning)
-        warnings.showwarning = one_line
-        yield
-
-
-@contextmanager
-def _sink(where: str | None) -> Iterator[Callable[["Prediction"], None]]:
-    """Take predictions, and write a line of JSON each to a file, to standard output, or nowhere."""
+    The file appears at the end of the block, if nothing was raised.
+    """
     from quadpred.files import add_filename_to_errors, atomic_write
     from quadpred.formats.documents import json_line
 
-    def print_line(prediction: "Prediction") -> None:
+    def print_json(prediction: "Prediction") -> None:
         sys.stdout.buffer.write(json_line(prediction))
         sys.stdout.buffer.flush()
 
-    if where is None:
+    if path is None:
         yield lambda prediction: None
-    elif where == "-":
-        yield print_line
+    elif path == "-":
+        check_output()
+        yield print_json
     else:
-        path = Path(where)
-        with atomic_write(path) as (file,):
+        target = Path(path)
+        with atomic_write(target) as (file,):
 
-            def write_line(prediction: "Prediction") -> None:
-                with add_filename_to_errors(path):
+            def write_json(prediction: "Prediction") -> None:
+                with add_filename_to_errors(target):
                     file.write(json_line(prediction))
 
-            yield write_line
+            yield write_json
 
 
-def _tracked(paths: Sequence[str], screen: Console, *, quiet: bool) -> Iterable[str]:
-    """Iterate with a progress bar, if there is more than one file and a terminal."""
-    if len(paths) == 1 or quiet or not screen.is_terminal:
+def _with_bar(paths: Sequence[str], console: Console, *, quiet: bool) -> Iterable[str]:
+    """Iterate with a progress bar if there are several files and a terminal."""
+    if len(paths) == 1 or quiet or not console.is_terminal:
         return paths
     from rich.progress import track
 
-    return track(paths, "Predicting", console=screen, transient=True)
+    return track(paths, "Predicting", console=console, transient=True)
 
 
 def _languages(speech: str, music: str) -> str:
-    spoken, sung = (_SPOKEN.get(name, name.capitalize()) for name in (speech, music))
-    return f"{spoken} speech → {sung} music"
+    speech, music = (_TRAINING.get(name, name.capitalize()) for name in (speech, music))
+    return f"{speech} speech → {music} music"
 
 
-def _introduce(screen: Console, origin: "Origin") -> None:
-    case = f"{origin.case.capitalize()}: {_languages(origin.speech, origin.music)}"
-    screen.print(printable(case))
-    screen.print(printable(f"Model: {origin.name}"))
-    if origin.experimental:
-        print_message(f"{origin.name} is experimental: {origin.experimental}")
+def _introduce(console: Console, model: "ModelInfo") -> None:
+    setting = model.transfer_setting.capitalize()
+    console.print(printable(f"{setting}: {_languages(model.speech, model.music)}"))
+    console.print(printable(f"Model: {model.name}"))
+    if model.caveat:
+        print_message(f"{model.name} is experimental: {model.caveat}")
 
 
-def _report(screen: Console, prediction: "Prediction", saved: Sequence[Path]) -> None:
-    """Print the clip's means; the most probable class is bold, and a terminal shows bars."""
+def _report(console: Console, prediction: "Prediction", saved: Iterable[Path]) -> None:
+    """Print the means; the most probable class is bold, and a terminal shows bars."""
     lines = [Text(), Text(printable(prediction.source), "bold")]
     silent = int(prediction.silent.sum())
-    uncertain = int(prediction.uncertain.sum()) - silent
+    uncertain = int(prediction.uncertain_seconds.sum()) - silent
     for count, what in (silent, "silent"), (uncertain, "uncertain"):
         if count:
             verb = "is" if count == 1 else "are"
             lines.append(Text(f"{count} of {len(prediction)} seconds {verb} {what}"))
-    if prediction.unsure:
-        lines.append(Text("Uncertain: do not rely on the clip's quadrant", "yellow"))
+    if prediction.uncertain:
+        lines.append(Text("The quadrant of this recording is uncertain", "yellow"))
     for head in HEADS:
-        lines += _means(head, prediction.mean(head).tolist(), bars=screen.is_terminal)
-    if saved:
-        lines.append(Text(printable(f"Saved {', '.join(map(str, saved))}")))
-    screen.print(Text("\n").join(lines))
+        lines += _means(head, prediction.mean(head).tolist(), bars=console.is_terminal)
+    if files := ", ".join(map(str, saved)):
+        lines.append(Text(printable(f"Saved {files}")))
+    console.print(Text("\n").join(lines))
 
 
 def _means(head: Head, means: Sequence[float], *, bars: bool) -> Iterator[Text]:
-    """Yield a line a class: title, probability and bar."""
+    """Yield one line per class: title, probability and bar."""
     width = max(len(title) for other in HEADS for title in other.titles)
     for title, colour, mean in zip(head.titles, head.colours, means, strict=True):
         line = Text(f"{title + ':':<{width + 1}} {mean:.3f}")

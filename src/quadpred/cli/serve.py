@@ -1,61 +1,72 @@
-"""The command `quadpred serve`. What is slow to import is imported inside."""
+"""`quadpred serve`."""
 
 import os
+import re
 from ipaddress import ip_address
 from typing import Annotated
 
 import typer
 
-from quadpred.errors import QuadpredError
+from quadpred.cli.console import UsageError
 
-__all__ = ["ServeError", "serve"]
+__all__ = ["serve"]
 
-_LEAST = 16  # characters of a token
+_MIN_TOKEN = 16  # characters
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _DEFAULT_WORKERS = min(4, os.cpu_count() or 1)
-
-
-class ServeError(QuadpredError):
-    """A server that would not be safe. One line: what is missing."""
 
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8000,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="QUADPRED_TOKEN",
-            help=f"What clients have to know, {_LEAST} characters or more; "
-            "needed at any address but this machine's own.",
+            help=f"Secret that clients must send, {_MIN_TOKEN} characters or more. "
+            "Needed unless --host is this machine's own address.",
         ),
     ] = None,
     no_auth: Annotated[
-        bool, typer.Option("--no-auth", help="Serve at another address without a token.")
+        bool, typer.Option("--no-auth", help="Serve other machines without a token.")
     ] = False,
     workers: Annotated[
-        int, typer.Option(min=1, max=64, help="Predictions at the same time.")
+        int, typer.Option(min=1, max=64, help="Number of predictions at the same time.")
     ] = _DEFAULT_WORKERS,
     max_megabytes: Annotated[int, typer.Option(min=1, help="Largest upload.")] = 200,
     max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest recording.")] = 60,
+    prefix: Annotated[
+        str, typer.Option(help="Path under which a proxy serves the page, such as /emotion.")
+    ] = "",
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Serve a page to drop songs on, and an HTTP API."""
+    """Serve a web page and an HTTP API that predict uploaded recordings."""
     if token is not None and (
-        len(token) < _LEAST or not token.isascii() or not token.isprintable()
+        len(token) < _MIN_TOKEN or not token.isascii() or not token.isprintable()
     ):
-        raise ServeError(f"--token: must be {_LEAST} or more plain characters")
+        raise UsageError(f"--token: must be {_MIN_TOKEN} or more printable ASCII characters")
     if not _only_here(host) and token is None and not no_auth:
-        raise ServeError(f"--host {host}: others can reach it; give a --token, or say --no-auth")
+        raise UsageError(f"--host {host}: other machines can reach it; add --token or --no-auth")
+    prefix = prefix.rstrip("/")
+    if not _PREFIX.fullmatch(prefix):
+        raise UsageError(f"--prefix {prefix}: must be a path such as /emotion")
     from quadpred.web.limits import MEGABYTE, Limits
     from quadpred.web.run import run
-    from quadpred.web.security import Access
+    from quadpred.web.security import AccessPolicy
 
     limits = Limits(bytes=max_megabytes * MEGABYTE, seconds=60 * max_minutes)
-    run(Access(host, token), limits, workers, port=port, open_page=open_page)
+    run(
+        AccessPolicy(host, token),
+        limits,
+        workers,
+        port=port,
+        prefix=prefix,
+        open_page=open_page,
+    )
 
 
 def _only_here(host: str) -> bool:
-    """Whether only programs of this machine can reach this address."""
+    """Return whether only programs of this machine can reach this address."""
     if host == "localhost":
         return True
     try:

@@ -1,166 +1,108 @@
-"""`quadpred train …` and `quadpred adapt`; PyTorch is imported when one runs."""
+"""`quadpred train …` and `quadpred adapt`. PyTorch is imported when a command runs."""
 
+import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quadpred.cli.console import UsageError, console, print_message
-from quadpred.files import printable
+from quadpred.cli.console import make_console, print_line, print_message
+
+if TYPE_CHECKING:
+    from quadpred.train.corpora import Manifest
+    from quadpred.train.recipe import Recipe
+
+__all__ = ["adapt", "app", "print_manifest"]
 
 app = typer.Typer(no_args_is_help=True, help="Train speech encoders and models of music.")
 
-if TYPE_CHECKING:
-    from quadpred.train import recipe as recipes
-    from quadpred.train.corpora import Manifest
-
-RecipeName = Annotated[str, typer.Option(help="Name of a recipe (base, eusipco2020) or a TOML file.")]
-Splits = list[str]
-Cache = Annotated[
-    Path | None, typer.Option(help="Folder of computed log-mels; the user's cache if not given.")
+RecipeName = Annotated[
+    str, typer.Option(help="Name of a recipe, such as base or eusipco2020, or a TOML file.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Instead of the recipe's seed.")]
-Output = Annotated[Path, typer.Option("-o", "--output", help="The run's folder.")]
+Cache = Annotated[
+    Path | None, typer.Option(help="Folder for computed log-mels. Default: the user's cache.")
+]
+Seed = Annotated[int | None, typer.Option(help="Random seed, instead of the recipe's.")]
+RunFolder = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")]
+Start = Annotated[
+    Path | None,
+    typer.Option("--from", help="Run or encoder to start from. Default: random weights."),
+]
+Validation = Annotated[list[str] | None, typer.Option(help="Split to validate on; repeatable.")]
+Test = Annotated[list[str] | None, typer.Option(help="Split to keep for evaluation; repeatable.")]
 
 
 @app.command()
 def manifest(
     folder: Annotated[Path, typer.Argument(help="Folder of recordings.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The manifest, a CSV file.")],
-    corpus: Annotated[
-        str | None,
-        typer.Option(help="Read the folder as this data set of `quadpred corpora` is published."),
-    ] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="CSV with a column `file`, and `quadrant` for music.")
+        Path | None,
+        typer.Option(help="CSV with a column `file` and, for music, a column `quadrant`."),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(help="Column of the labels (or a pattern in the path) that names the group."),
+        typer.Option(help="Column of the labels, or pattern in the path, that names the group."),
     ] = None,
     tags: Annotated[
-        list[str] | None, typer.Option(help="Column of the labels with further words; repeatable.")
+        list[str] | None, typer.Option(help="Column of the labels with tags; repeatable.")
     ] = None,
     folds: Annotated[
-        int | None,
-        typer.Option(
-            min=2, help="Parts to split the groups into; if not given, as published, else 5."
-        ),
-    ] = None,
-    about: Annotated[
-        Literal["middle", "median"],
-        typer.Option(help="A corpus's ratings: signs about the scale's middle or its medians."),
-    ] = "middle",
-    neutral: Annotated[
-        float,
-        typer.Option(
-            min=0, max=1, help="A corpus's ratings: leave out so wide a band about the centre."
-        ),
-    ] = 0.0,
-    hours: Annotated[
-        float | None, typer.Option(min=0, help="Of a corpus, draw so many hours by chance.")
-    ] = None,
-    soundfont: Annotated[
-        Path | None, typer.Option(help="For a corpus of MIDI files, instead of the system's.")
-    ] = None,
-    cache: Cache = None,
+        int, typer.Option(min=2, help="Number of folds to split the groups into.")
+    ] = 5,
     name: Annotated[str, typer.Option(help="Name of the corpus, for model cards.")] = "",
-    language: Annotated[str, typer.Option(help="english, mandarin, …")] = "",
-    licence: Annotated[str, typer.Option(help="Terms of the recordings.")] = "",
-    note: Annotated[str, typer.Option(help="What a model card must say of the corpus.")] = "",
+    language: Annotated[str, typer.Option(help="Language: english, mandarin, …")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the recordings.")] = "",
+    note: Annotated[str, typer.Option(help="Remark on the corpus, for model cards.")] = "",
     teacher: Annotated[
-        Path | None, typer.Option(help="Archive (.npz) of a teacher's values per second and clip.")
+        Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")
     ] = None,
     dynamics: Annotated[
         Path | None,
         typer.Option(help="CSV of ratings over time: file, start, end, arousal, valence."),
     ] = None,
 ) -> None:
-    """Make a manifest, split by group, of a folder of recordings."""
-    from dataclasses import replace
+    """Make a manifest of your own recordings, split by group.
 
-    from quadpred.train.corpora import DataSheet, ManifestError, from_folder
+    For a published corpus, use `quadpred corpora manifest`.
+    """
+    from quadpred.train.corpora import DataSheet, from_folder
 
-    if corpus is None:
-        sheet = DataSheet(folder.name)
-        made = from_folder(
-            folder, sheet, labels=labels, group=group, tags=tags or (), folds=folds or 5
-        )
-    elif labels or group or tags:
-        raise ManifestError("--labels, --group and --tags are for recordings without --corpus")
-    else:
-        made = _of_corpus(
-            corpus, folder, about, neutral, folds, hours, soundfont=soundfont, cache=cache
-        )
-    given = {
-        "name": name,
-        "language": language,
-        "licence": licence,
-        "note": note,
-        "teacher": str(teacher.resolve()) if teacher else "",
-        "dynamics": str(dynamics.resolve()) if dynamics else "",
-    }
-    sheet = replace(made.sheet, **{key: value for key, value in given.items() if value})
-    made = replace(made, sheet=sheet)
+    made = from_folder(
+        folder,
+        DataSheet(name or folder.name, language=language, licence=licence, note=note),
+        labels=labels,
+        group=group,
+        tags=tags or (),
+        folds=folds,
+    )
+    added = {"teacher": teacher, "dynamics": dynamics}
+    files = {name: str(path.resolve()) for name, path in added.items() if path}
+    made = replace(made, sheet=replace(made.sheet, **files))
     made.save(output)
+    print_manifest(made, output)
+
+
+def print_manifest(made: "Manifest", output: Path) -> None:
+    """Print the size of a manifest."""
     groups = len({clip.group for clip in made.clips})
     splits = Counter(clip.split for clip in made.clips)
     parts = ", ".join(f"{split} {count}" for split, count in sorted(splits.items()))
-    typer.echo(f"{output}: {len(made.clips)} clips, {groups} groups; {parts}")
-
-
-def _of_corpus(
-    name: str,
-    folder: Path,
-    about: Literal["middle", "median"],
-    neutral: float,
-    folds: int | None,
-    hours: float | None,
-    *,
-    soundfont: Path | None,
-    cache: Path | None,
-) -> "Manifest":
-    """Make a corpus's manifest; say what does not fit in one line each on standard error."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from quadpred.train.corpora import CORPORA, ManifestError
-
-    def warn(line: str) -> None:
-        print_message(f"warning: {line}")
-
-    def rendered(paths: list[Path]) -> dict[Path, Path]:
-        from quadpred.train.corpora.render import render
-
-        console = Console(stderr=True)
-        with Progress(console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task("rendering", total=len(paths))
-            return render(
-                paths,
-                warn=warn,
-                soundfont=soundfont,
-                cache=cache,
-                progress=lambda: bar.advance(task),
-            )
-
-    if name not in CORPORA:
-        raise ManifestError(f"{name}: no corpus of that name; there are {', '.join(CORPORA)}")
-    return CORPORA[name].manifest(
-        folder, warn=warn, about=about, neutral=neutral, folds=folds, hours=hours, render=rendered
-    )
+    print_line(f"{output}: {len(made.clips)} clips, {groups} groups; {parts}")
 
 
 @app.command()
 def pretrain(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of speech.")],
-    output: Output,
+    output: RunFolder,
     recipe: RecipeName = "base",
-    validation: Annotated[Splits | None, typer.Option(help="Split to validate on.")] = None,
+    validation: Validation = None,
     cache: Cache = None,
     seed: Seed = None,
 ) -> None:
-    """Train a speech encoder."""
+    """Pre-train an encoder on speech."""
     from quadpred.train.corpora import Manifest
     from quadpred.train.pretrain import pretrain as run
 
@@ -171,22 +113,21 @@ def pretrain(
 @app.command()
 def transfer(
     manifests: Annotated[list[Path], typer.Argument(help="Manifests of labelled music.")],
-    output: Output,
+    output: RunFolder,
     recipe: RecipeName = "base",
     outliers: Annotated[
         list[Path] | None,
-        typer.Option(help="Manifest of audio that is not music, such as speech; repeatable."),
+        typer.Option(
+            help="Manifest of outliers, such as speech, for outlier exposure; repeatable."
+        ),
     ] = None,
-    start: Annotated[
-        Path | None,
-        typer.Option("--from", help="Run or encoder to start from; without, random weights."),
-    ] = None,
-    validation: Annotated[Splits | None, typer.Option(help="Split to validate on.")] = None,
-    test: Annotated[Splits | None, typer.Option(help="Split kept for evaluation.")] = None,
+    start: Start = None,
+    validation: Validation = None,
+    test: Test = None,
     cache: Cache = None,
     seed: Seed = None,
 ) -> None:
-    """Transfer a speech encoder to the emotion of music."""
+    """Transfer a speech encoder to music emotion."""
     from quadpred.train.corpora import Manifest
     from quadpred.train.transfer import transfer as run
 
@@ -205,31 +146,32 @@ def transfer(
 @app.command()
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(help="Finished transfers, such as all folds.")],
-    manifest: Annotated[Path, typer.Option(help="Manifest of the music they were tested on.")],
+    manifest: Annotated[Path, typer.Option(help="Manifest of the music to score them on.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="JSON file for every score.")
+        Path | None, typer.Option("-o", "--output", help="JSON file for all scores.")
     ] = None,
     split: Annotated[
-        Splits | None, typer.Option(help="Instead of the split each run kept for testing.")
+        list[str] | None,
+        typer.Option(help="Split to score, instead of each run's test split; repeatable."),
     ] = None,
     plots: Annotated[
         Path | None, typer.Option(help="Folder for pictures of the confusion matrices.")
     ] = None,
     cache: Cache = None,
 ) -> None:
-    """Score runs on groups they have not heard, with bootstrap intervals."""
+    """Score runs on groups that they were not trained on, with bootstrap intervals."""
     from quadpred.train import report
     from quadpred.train.corpora import Manifest
     from quadpred.train.evaluate import evaluate as run
 
-    result = run(runs, Manifest.load(manifest), splits=split or (), cache=cache)
-    report.show(report.score_table(result))
-    report.show(report.class_table(result))
-    typer.echo(f"{result.clips} clips of {result.groups} groups; intervals are 95 %")
+    scores = run(runs, Manifest.load(manifest), splits=split or (), cache=cache)
+    report.show(report.score_table(scores))
+    report.show(report.class_table(scores))
+    print_line(f"{scores.clips} clips of {scores.groups} groups; 95 % confidence intervals")
     if output:
-        result.save(output)
+        scores.save(output)
     if plots:
-        report.save_confusion_matrices(result, plots)
+        report.save_confusion_matrices(scores, plots)
 
 
 @app.command()
@@ -237,20 +179,16 @@ def tune(
     manifest: Annotated[Path, typer.Argument(help="Manifest of labelled music.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the trials.")],
     recipe: RecipeName = "base",
-    start: Annotated[
-        Path | None, typer.Option("--from", help="What to start from, as in `transfer`.")
-    ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="How many there shall be in all.")] = 20,
+    start: Start = None,
+    trials: Annotated[int, typer.Option(min=1, help="Total number of trials.")] = 20,
     validation: Annotated[
-        str, typer.Option(help="Split whose loss decides; the first if not given.")
+        str, typer.Option(help="Split whose loss is minimised. Default: the first one.")
     ] = "",
-    test: Annotated[Splits | None, typer.Option(help="Split kept apart from all this.")] = None,
+    test: Test = None,
     cache: Cache = None,
     seed: Seed = None,
 ) -> None:
-    """Choose learning rates and weight decay by Bayesian optimisation; writes a recipe."""
-    import sys
-
+    """Choose learning rates and weight decay by Bayesian optimisation, and write a recipe."""
     from quadpred.train.corpora import Manifest
     from quadpred.train.tune import tune as run
 
@@ -266,8 +204,8 @@ def tune(
         cache=cache,
         tell=lambda text: typer.echo(text, err=True) if sys.stderr.isatty() else None,
     )
-    before = "" if tuned.first is None else f", {tuned.first:.4f} before"
-    typer.echo(f"{tuned.recipe}: validation loss {tuned.loss:.4f}{before}; {tuned.trials} trials")
+    before = "" if tuned.first is None else f" (before tuning: {tuned.first:.4f})"
+    print_line(f"{tuned.recipe}: validation loss {tuned.loss:.4f}{before}; {tuned.trials} trials")
 
 
 @app.command()
@@ -279,23 +217,25 @@ def export(
     scores: Annotated[
         list[Path] | None,
         typer.Option(
-            help="JSON of `evaluate`, for the card; repeatable. The first calibrates the model."
+            help="JSON file of `evaluate`, for the card; repeatable. The first one calibrates the "
+            "model."
         ),
     ] = None,
-    caveat: Annotated[str, typer.Option(help="Why the model is experimental.")] = "",
-    note: Annotated[list[str] | None, typer.Option(help="What else it is bad at.")] = None,
+    caveat: Annotated[str, typer.Option(help="Why not to rely on the model, in one line.")] = "",
+    note: Annotated[
+        list[str] | None, typer.Option(help="Another known weakness, for the card; repeatable.")
+    ] = None,
 ) -> None:
-    """Write a model file (ONNX) and its card beside it."""
-    import hashlib
-
+    """Write a model file (ONNX), and its card beside it."""
+    from quadpred.files import sha256_of
     from quadpred.registry import language
     from quadpred.train.card import card
     from quadpred.train.evaluate import Evaluation
     from quadpred.train.export import export as write
-    from quadpred.train.run import Run
     from quadpred.train.report import save_reliability_of
+    from quadpred.train.run import Run
 
-    about: dict[str, Any] = {
+    description: dict[str, Any] = {
         "name": output.stem,
         "speech": language(speech),
         "music": language(music),
@@ -303,30 +243,21 @@ def export(
     }
     results = [Evaluation.load(path) for path in scores or ()]
     if results:
-        about["calibration"] = results[0].calibration
-        save_reliability_of(about["calibration"], output)
-    exported = write(run, output, **about)
+        description["calibration"] = results[0].calibration
+        save_reliability_of(description["calibration"], output)
+    exported = write(run, output, **description)
     text = card(
         Run.describe(run),
         exported,
-        **about,
-        sha256=hashlib.sha256(output.read_bytes()).hexdigest(),
+        **description,
+        sha256=sha256_of(output),
         scores=[(result.corpus, result) for result in results],
         notes=note or (),
     )
     output.with_suffix(".md").write_text(text)
-    typer.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB; card: {output.with_suffix('.md')}")
-    stored = f"{exported.stored:.1e} with weights of 8 and 16 bits"
-    typer.echo(f"largest difference from PyTorch: {exported.float32:.1e}, {stored}")
-
-
-def _recipe(name: str, seed: int | None) -> "recipes.Recipe":
-    from dataclasses import replace
-
-    from quadpred.train.recipe import Recipe
-
-    recipe = Recipe.load(name)
-    return recipe if seed is None else replace(recipe, seed=seed)
+    print_line(f"{output}: {output.stat().st_size / 1e6:.1f} MB; card: {output.with_suffix('.md')}")
+    stored = f"{exported.stored:.1e} with 8-bit and 16-bit weights"
+    print_line(f"Largest difference from PyTorch: {exported.float32:.1e}, {stored}")
 
 
 def adapt(
@@ -343,24 +274,22 @@ def adapt(
             "-s",
             "--speech",
             metavar="e|m|x",
-            help="Language of the speech to start from: english, mandarin or mixed.",
+            help="Speech encoder to start from: english, mandarin or mixed.",
         ),
     ] = "mixed",
-    recipe: Annotated[str, typer.Option(help="A recipe's name or a TOML file.")] = "adapt",
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder of computed log-mels; the user's cache if not given."),
-    ] = None,
+    recipe: RecipeName = "adapt",
+    cache: Cache = None,
 ) -> None:
-    """Make a model of your own labelled songs, and score it on artists it has not heard."""
+    """Train a model on your own labelled songs, and score it on artists not trained on."""
+    from quadpred import registry
     from quadpred.train import report
     from quadpred.train.adapt import adapt as run
 
-    progress = console(stderr=True)
+    progress = make_console(stderr=True)
     adapted = run(
         songs,
         output,
-        speech=_spoken(speech),
+        speech=registry.encoder(speech).speech,
         recipe=recipe,
         cache=cache,
         warn=lambda text: print_message(f"warning: {text}"),
@@ -368,24 +297,18 @@ def adapt(
     )
     scores = adapted.scores
     size = adapted.model.stat().st_size / 1e6
-    screen = console()
-    screen.print(
-        f"{scores.clips} clips of {scores.groups} groups, each scored by a network that was not"
-        " trained on its group; 95 % intervals:"
-    )
+    scored = f"{scores.clips} clips of {scores.groups} groups"
+    print_line(f"{scored}, each scored by a network not trained on its group; 95 % intervals:")
     report.show(report.score_table(scores))
     verdict = "no better than chance" if adapted.uncertain else "better than chance"
-    screen.print(f"Quadrants are {verdict}, a macro F1 of {adapted.chance:.2f}.")
-    screen.print(printable(f"{adapted.model}: {size:.1f} MB; card: {adapted.card}"))
-    screen.print(printable(f"Runs and scores: {adapted.folder}"))
-    screen.print(printable(f"Use it: quadpred predict --model {adapted.model} SONG"))
+    print_line(f"Quadrants are {verdict}, a macro F1 of {adapted.chance:.3f}.")
+    print_line(f"{adapted.model}: {size:.1f} MB; card: {adapted.card}")
+    print_line(f"Runs and scores: {adapted.folder}")
+    print_line(f"Use it: quadpred predict --model {adapted.model} SONG")
 
 
-def _spoken(code: str) -> str:
-    """Return the language of a speech encoder on board."""
-    from quadpred import registry
+def _recipe(name: str, seed: int | None) -> "Recipe":
+    from quadpred.train.recipe import Recipe
 
-    try:
-        return registry.encoder(code).speech
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    recipe = Recipe.load(name)
+    return recipe if seed is None else replace(recipe, seed=seed)

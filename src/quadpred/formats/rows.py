@@ -1,6 +1,19 @@
-"""Tables with one row per second: npy, CSV and Parquet."""
+"""Tables with one row per second, in every place: files of one recording, libraries, server.
+
+| column | meaning |
+| --- | --- |
+| `second` | start of the row in seconds: 0, 1, 2, ... |
+| `Q1`, `Q2`, `Q3`, `Q4` | probability of the quadrant, 0 to 1; they add up to 1 |
+| `arousal`, `valence` | probability of *positive*, 0 to 1 |
+| `uncertain` | whether the quadrant of the second is uncertain; true of silent seconds |
+| `silent` | whether the second is silent |
+
+A table of several recordings has `path` before them. CSV has at most 6 digits after the point, and
+`true` or `false`. Parquet has 32-bit numbers and booleans.
+"""
 
 import csv
+from collections.abc import Iterator, Mapping
 from io import BytesIO, TextIOWrapper
 from typing import Any, BinaryIO
 
@@ -10,55 +23,64 @@ from numpy.typing import NDArray
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 
-__all__ = ["SECOND_COLUMNS", "second_rows", "write_csv", "write_npy", "write_parquet"]
+__all__ = [
+    "SECOND_COLUMNS",
+    "VALUE_COLUMNS",
+    "second_records",
+    "second_values",
+    "write_csv",
+    "write_npy",
+    "write_parquet",
+]
 
-SECOND_COLUMNS = ("q1", "q2", "q3", "q4", "arousal", "valence", "silent", "uncertain")
-"""Columns of tables with a row a second, after `time`; the last two are true or false."""
+SECOND_COLUMNS: Mapping[str, type] = {
+    "second": int,
+    **dict.fromkeys((*QUADRANT.classes, "arousal", "valence"), float),
+    **dict.fromkeys(("uncertain", "silent"), bool),
+}
+"""Names and types of the columns."""
 
-_FLAGS = SECOND_COLUMNS[-2:]
-DIGITS = 6  # after the point, more than any model is certain of
+VALUE_COLUMNS = tuple(SECOND_COLUMNS)[1:]
+"""The columns after `second`."""
 
-
-def write_npy(prediction: Prediction, file: BinaryIO, *, winner: bool = False) -> None:
-    """Write the quadrants as npy: float32, shape (seconds, 4), columns Q1 to Q4.
-
-    Args:
-        prediction: of any length.
-        file: open for writing.
-        winner: 1 for each second's most probable quadrant and 0 for the others, instead of
-            probabilities.
-    """
-    content = BytesIO()  # np.save would not write to a pipe, nor say why a disk refused
-    np.save(content, prediction.winners() if winner else prediction.quadrant)
-    file.write(content.getbuffer())
+DIGITS = 6  # after the point: finer differences have no meaning
 
 
-def second_rows(prediction: Prediction) -> NDArray[np.float32]:
-    """Return what `SECOND_COLUMNS` name, shape (rows, 8); arousal and valence of positive."""
+def second_values(prediction: Prediction) -> NDArray[np.float32]:
+    """Return `VALUE_COLUMNS`, shape (rows, 8); flags are 0 or 1."""
     return np.column_stack(
         [
             prediction.head(QUADRANT),
             prediction.head(AROUSAL)[:, 1],
             prediction.head(VALENCE)[:, 1],
+            prediction.uncertain_seconds,
             prediction.silent,
-            prediction.uncertain,
         ]
     ).astype(np.float32)
 
 
+def second_records(values: NDArray[np.float32]) -> Iterator[dict[str, Any]]:
+    """Yield one dict per second, by `SECOND_COLUMNS`, from what `second_values` returns."""
+    for second, row in enumerate(rounded(values)):
+        cells = zip(SECOND_COLUMNS.items(), (second, *row), strict=True)
+        yield {name: kind(value) for (name, kind), value in cells}
+
+
 def write_csv(prediction: Prediction, file: BinaryIO) -> None:
-    """Write a row a second as CSV: `time` in seconds, and `SECOND_COLUMNS`."""
+    """Write one row per second as CSV to an open file."""
     text = TextIOWrapper(file, "utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("time", *SECOND_COLUMNS))
-    flags = len(_FLAGS)
-    for time, row in enumerate(rounded(second_rows(prediction))):
-        writer.writerow((time, *row[:-flags], *(str(bool(flag)).lower() for flag in row[-flags:])))
+    writer.writerow(SECOND_COLUMNS)
+    for record in second_records(second_values(prediction)):
+        writer.writerow(
+            str(value).lower() if kind is bool else value
+            for value, kind in zip(record.values(), SECOND_COLUMNS.values(), strict=True)
+        )
     text.detach()
 
 
 def write_parquet(prediction: Prediction, file: BinaryIO) -> None:
-    """Write a row a second as Parquet: `time` in seconds, and `SECOND_COLUMNS`.
+    """Write one row per second as Parquet to an open file.
 
     Raises:
         ModuleNotFoundError: pyarrow is not installed.
@@ -66,15 +88,25 @@ def write_parquet(prediction: Prediction, file: BinaryIO) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    rows = second_rows(prediction)
-    columns = {"time": prediction.times}
-    for name, values in zip(SECOND_COLUMNS, rows.T, strict=True):
-        columns[name] = values.astype(bool) if name in _FLAGS else np.ascontiguousarray(values)
-    content = BytesIO()  # pyarrow would not say why a disk refused
+    values = np.column_stack([prediction.times, second_values(prediction)])
+    dtypes = {int: np.int32, float: np.float32, bool: np.bool_}
+    columns = {
+        name: column.astype(dtypes[kind])
+        for (name, kind), column in zip(SECOND_COLUMNS.items(), values.T, strict=True)
+    }
+    content = BytesIO()  # pyarrow's errors do not give the reason for which a write failed
     parquet.write_table(pyarrow.table(columns), content)
     file.write(content.getbuffer())
 
 
+def write_npy(prediction: Prediction, file: BinaryIO) -> None:
+    """Write the quadrants as npy to an open file: float32, shape (seconds, 4), columns Q1 to Q4."""
+    content = BytesIO()  # np.save cannot write to a pipe, and its errors give no reason
+    np.save(content, prediction.quadrant)
+    file.write(content.getbuffer())
+
+
 def rounded(array: NDArray[np.float32]) -> list[Any]:
-    rounded: list[Any] = array.astype(np.float64).round(DIGITS).tolist()
-    return rounded
+    """Return numbers as nested lists, rounded to `DIGITS`."""
+    numbers: list[Any] = array.astype(np.float64).round(DIGITS).tolist()
+    return numbers

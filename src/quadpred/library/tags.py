@@ -1,56 +1,49 @@
-"""Moods in music files, each in its format's own frame, and their removal.
+"""Write moods into music files, each in its format's own tags, and remove them again.
 
-A file is copied beside itself, the copy gets its tags and takes the file's place: whatever happens,
-the file is there, whole. Audio, other tags, times, mode and owner stay as they were.
+Tags are changed as raw items (`quadpred.library.rawtags`). Before a file is touched, its tags are
+removed again from the result in memory, and what remains must equal the file byte for byte.
 """
 
+import base64
 import json
 import os
-import secrets
-import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import mutagen
-from mutagen.aiff import AIFF
-from mutagen.asf import ASF, ASFUnicodeAttribute
-from mutagen.flac import FLAC
-from mutagen.id3 import ID3, TMOO, TXXX, Encoding, ParseID3v1
-from mutagen.mp3 import MP3
-from mutagen.mp4 import MP4, Atoms, MP4FreeForm
-from mutagen.oggflac import OggFLAC
-from mutagen.oggopus import OggOpus
-from mutagen.oggspeex import OggSpeex
-from mutagen.oggvorbis import OggVorbis
-from mutagen.wave import WAVE
 
 from quadpred.errors import QuadpredError
+from quadpred.library.rawtags.files import open_tags
+from quadpred.library.rawtags.items import (
+    MOOD,
+    Container,
+    ContainerError,
+    Item,
+    Patch,
+    Patched,
+    same,
+)
+from quadpred.library.rawtags.write import write_patches
 
 __all__ = [
     "AROUSAL",
     "MOOD",
     "UNDO",
     "VALENCE",
-    "ForeignMoodError",
-    "Mood",
+    "ExistingTagError",
     "TagError",
-    "read_mood",
-    "remove_mood",
-    "write_mood",
+    "read_tags",
+    "remove_tags",
+    "write_tags",
 ]
 
-MOOD = "MOOD"
 AROUSAL, VALENCE = "QUADPRED_AROUSAL", "QUADPRED_VALENCE"
 """Probabilities of positive arousal and valence, 0 to 1, with three digits."""
 UNDO = "QUADPRED_UNDO"
-"""What `remove_mood` needs to know: the word that was written, and what was there before."""
+"""What `remove_tags` needs to know: what was written, and what was there before."""
 
-_NAMES = (MOOD, AROUSAL, VALENCE, UNDO)
-_V1 = 128  # bytes of an ID3v1 tag
+_OWN = "QUADPRED_"  # names that begin with this are not anybody else's
 
 
 class TagError(QuadpredError):
@@ -60,375 +53,270 @@ class TagError(QuadpredError):
         super().__init__(f"{path}: {reason}")
 
 
-class ForeignMoodError(TagError):
-    """A file with a mood that somebody else wrote."""
+class ExistingTagError(TagError):
+    """A file whose mood, or another field to be written, is by another program."""
 
 
-@dataclass(frozen=True)
-class Mood:
-    """What is written: a word, and arousal and valence from 0 to 1."""
-
-    word: str
-    arousal: float
-    valence: float
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """Text by name, as it stands in a file."""
-        return {MOOD: self.word, AROUSAL: f"{self.arousal:.3f}", VALENCE: f"{self.valence:.3f}"}
-
-
-@dataclass(frozen=True)
-class _Frames:
-    """How one family of formats calls a frame, and what it makes of texts."""
-
-    key: Callable[[str], str]
-    make: Callable[[str, list[str]], Any]
-    texts: Callable[[Any], list[str]]
-
-
-def _id3_frame(name: str, texts: list[str]) -> TMOO | TXXX:
-    if name == MOOD:
-        return TMOO(encoding=Encoding.UTF8, text=texts)
-    return TXXX(encoding=Encoding.UTF8, desc=name, text=texts)
-
-
-_ID3 = _Frames(
-    lambda name: "TMOO" if name == MOOD else f"TXXX:{name}",
-    _id3_frame,
-    lambda frame: list(frame.text),
-)
-_VORBIS = _Frames(str, lambda _, texts: texts, list)
-_MP4 = _Frames(
-    lambda name: f"----:com.apple.iTunes:{name}",
-    lambda _, texts: [MP4FreeForm(text.encode()) for text in texts],
-    lambda values: [bytes(value).decode() for value in values],
-)
-_ASF = _Frames(
-    lambda name: "WM/Mood" if name == MOOD else name,
-    lambda _, texts: [ASFUnicodeAttribute(text) for text in texts],
-    lambda values: [str(value) for value in values],
-)
-_FORMATS: dict[type[mutagen.FileType], _Frames] = {
-    MP3: _ID3,
-    WAVE: _ID3,
-    AIFF: _ID3,
-    FLAC: _VORBIS,
-    OggVorbis: _VORBIS,
-    OggOpus: _VORBIS,
-    OggFLAC: _VORBIS,
-    OggSpeex: _VORBIS,
-    MP4: _MP4,
-    ASF: _ASF,
-}
-_KNOWN = "mp3, wav, aiff, flac, ogg, opus, spx, m4a and wma"
-
-
-def write_mood(path: Path, mood: Mood, *, replace: bool = False, dry_run: bool = False) -> bool:
-    """Write a mood into a music file.
+def write_tags(
+    path: Path,
+    fields: Mapping[str, Sequence[str]],
+    *,
+    replace: bool = False,
+    dry_run: bool = False,
+    touch: bool = False,
+) -> bool:
+    """Write fields into a music file.
 
     Args:
         path: of a file; of a link, the file it leads to.
-        mood: what to write.
-        replace: write over a mood of somebody else's too, and remember it for `remove_mood`.
+        fields: values by name; `MOOD` and `COMMENT` are stored in the format's own field.
+        replace: replace fields of other programs, too, and remember them for `remove_tags`.
         dry_run: check everything, and leave the file as it is.
+        touch: set the time of modification to now, so that servers read the file again.
 
     Returns:
-        Whether the file did not say just that already.
+        Whether the file changed; not if it has just these fields already.
 
     Raises:
-        ForeignMoodError: the file has a mood that is not ours.
+        ExistingTagError: the file has one of the fields, and quadpred did not write it.
         TagError: read-only, of a format without such tags, or damaged.
         OSError: the file cannot be read or replaced.
     """
 
-    def change(tagged: "_Tagged") -> bool:
-        before, record = tagged.read(MOOD), tagged.record()
-        ours = record is not None and before == [record.mood]
-        if any(before) and not ours and not replace:
-            raise ForeignMoodError(path, f"has a mood already: {'; '.join(before)}")
-        if ours and all(tagged.read(name) == [text] for name, text in mood.fields.items()):
-            return False
-        if ours and record is not None:
-            before = record.before
-        made = record.made if record else tagged.made
-        for name, text in mood.fields.items():
-            tagged.write(name, [text])
-        tagged.write(UNDO, [_Record(mood.word, before, made).to_json()])
-        return True
+    def change(tags: _Tags) -> list[Patch]:
+        return tags.written(fields, replace=replace)
 
-    return _changed(path, change, dry_run=dry_run)
+    return _change(path, change, fields, dry_run=dry_run, touch=touch)
 
 
-def remove_mood(path: Path, *, dry_run: bool = False) -> bool:
-    """Take back what `write_mood` wrote, and nothing else.
+def remove_tags(path: Path, *, dry_run: bool = False, touch: bool = False) -> bool:
+    """Remove what `write_tags` wrote, and nothing else.
 
-    A mood that was there before comes back; one that somebody has written since stays.
+    Fields that were replaced come back; those that another program has written since stay.
 
     Args:
         path: of a file; of a link, the file it leads to.
         dry_run: check everything, and leave the file as it is.
+        touch: as of `write_tags`.
 
     Returns:
-        Whether there was something of ours.
+        Whether there was something to remove.
 
     Raises:
         TagError: read-only, of a format without such tags, or damaged.
         OSError: the file cannot be read or replaced.
     """
-
-    def change(tagged: "_Tagged") -> bool:
-        record = tagged.record()
-        if record is None:
-            return False
-        if tagged.read(MOOD) == [record.mood]:
-            tagged.write(MOOD, record.before)
-        for name in (AROUSAL, VALENCE, UNDO):
-            tagged.write(name, [])
-        if record.made:
-            tagged.drop_if_empty()
-        return True
-
-    return _changed(path, change, dry_run=dry_run)
+    return _change(path, _Tags.removed, {}, dry_run=dry_run, touch=touch)
 
 
-def read_mood(path: Path) -> dict[str, list[str]]:
-    """Return what a file says under `MOOD`, `AROUSAL` and `VALENCE`.
+def read_tags(path: Path, names: Sequence[str] = (MOOD, AROUSAL, VALENCE)) -> dict[str, list[str]]:
+    """Return the values of fields by name.
 
     Raises:
         TagError: of a format without such tags, or damaged.
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
-        tagged = _open(path, file, _kind(path, file))
-        return {name: tagged.read(name) for name in (MOOD, AROUSAL, VALENCE)}
+    with path.open("rb") as file, _errors_of(path):
+        tags = _Tags(path, open_tags(file, path.name))
+        return {name: list(tags.texts(name)) for name in names}
 
 
 @dataclass(frozen=True)
 class _Record:
-    """What was written and what was there before; `made` says that there were no tags at all."""
+    """What was written, and what was there before.
 
-    mood: str
-    before: list[str]
-    made: bool
+    Attributes:
+        wrote: texts by name.
+        before: replaced items: index among all that are not ours, name, raw bytes, texts.
+        kind: format of the raw bytes.
+        room: padding in bytes that there was.
+        missing: as of `Container`.
+    """
 
-    def to_json(self) -> str:
-        return json.dumps({"mood": self.mood, "before": self.before, "made": self.made})
+    wrote: dict[str, list[str]]
+    before: list[tuple[int, str, str, list[str]]]
+    kind: str
+    room: int
+    missing: str
 
     @classmethod
     def of_json(cls, text: str) -> "_Record":
-        """Raises `ValueError` if that is not what `to_json` wrote."""
-        given = json.loads(text)
-        match given:
-            case {"mood": str(mood), "before": [*before], "made": bool(made)}:
-                if all(isinstance(word, str) for word in before):
-                    return cls(mood, before, made)
-        raise ValueError(given)
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        match json.loads(text):
+            case {
+                "wrote": dict(wrote),
+                "before": list(before),
+                "kind": str(kind),
+                "room": int(room),
+                "missing": str(missing),
+            } if room >= 0:
+                for texts in wrote.values():
+                    _check_texts(texts)
+                for _, _, raw, texts in before:
+                    base64.b64decode(raw, validate=True)
+                    _check_texts(texts)
+                entries = [(int(at), str(name), raw, texts) for at, name, raw, texts in before]
+                return cls(wrote, entries, kind, room, missing)
+        raise ValueError(text)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"))
 
 
-class _Tagged:
-    """An open music file's tags.
+def _check_texts(texts: object) -> None:
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(texts)
 
-    Attributes:
-        audio: mutagen's view of it.
-        made: whether there were no tags, or but ID3v1.
-        dropped: whether `save` removes all there is.
-    """
 
-    def __init__(self, path: Path, file: BinaryIO, audio: Any, version: int):
-        self.path = path
-        self.audio = audio
-        self._file = file
-        self._frames = _FORMATS[type(audio)]
-        self._version = version  # of ID3v2
-        self.made = audio.tags is None or getattr(audio.tags, "version", None) == (1, 1)
-        self.dropped = False
-        if audio.tags is None:
-            audio.add_tags()
+class _Tags:
+    """A file's tags, with and without ours."""
 
-    def read(self, name: str) -> list[str]:
-        values = self.audio.tags.get(self._frames.key(name), [])
+    def __init__(self, path: Path, container: Container):
+        self._path = path
+        self._container = container
+        self._record = self._read_record()
+        self._mine = {UNDO}
+        if self._record:
+            self._mine |= {
+                name
+                for name, texts in self._record.wrote.items()
+                if name.startswith(_OWN) or list(self.texts(name)) == texts
+            }
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return the values of a field."""
+        return tuple(
+            text for item in self._container.items if item.name == name for text in item.texts
+        )
+
+    def written(self, fields: Mapping[str, Sequence[str]], *, replace: bool) -> list[Patch]:
+        """Return the patches that write fields; none if they are there already."""
+        container, record = self._container, self._record
+        ours = {name: container.make(name, texts) for name, texts in fields.items()}
+        wrote = {name: [text for item in ours[name] for text in item.texts] for name in ours}
+        if record and record.wrote == wrote and self._mine >= set(wrote):
+            return []
+        others = self._others()
+        self._check_existing(others, fields, replace=replace)
+        before = [
+            (at, item.name, base64.b64encode(item.raw).decode(), list(item.texts))
+            for at, item in enumerate(others)
+            if item.name in fields
+        ]
+        known = record is not None and record.kind == container.kind
+        new = _Record(
+            wrote,
+            before,
+            container.kind,
+            record.room if record and known else container.room,
+            record.missing if record and known else container.missing,
+        )
+        items = [item for each in ours.values() for item in each]
+        items += container.make(UNDO, [new.to_json()])
+        kept = [item for item in others if item.name not in fields]
+        return container.patches(items + kept if container.ours_first else kept + items)
+
+    def removed(self) -> list[Patch]:
+        """Return the patches that restore what was there before; none if nothing is ours."""
+        container, record = self._container, self._record
+        if record is None:
+            return []
+        others = self._others()
+        if record.kind != container.kind:
+            return container.patches(others)
+        if record.missing and others == list(container.created):
+            return container.removal(record.missing)
+        return container.patches(others, room=record.room)
+
+    def _others(self) -> list[Item]:
+        """Return the items that there would be without ours."""
+        container, record = self._container, self._record
+        others = [item for item in container.items if item.name not in self._mine]
+        for at, name, raw, texts in sorted(record.before) if record else ():
+            if name in self._mine:
+                if record and record.kind == container.kind:
+                    restored = [Item(base64.b64decode(raw), name, tuple(texts))]
+                else:
+                    restored = container.make(name, texts)
+                others[at:at] = restored
+        return others
+
+    def _check_existing(
+        self, others: Sequence[Item], fields: Mapping[str, Sequence[str]], *, replace: bool
+    ) -> None:
+        if MOOD in fields and any(self._container.fixed):
+            moods = "; ".join(self._container.fixed)
+            raise ExistingTagError(
+                self._path, f"has a mood already: {moods} (in tags that --replace does not change)"
+            )
+        for name in fields:
+            texts = [text for item in others if item.name == name for text in item.texts]
+            if any(texts) and not (replace or name in self._mine or name.startswith(_OWN)):
+                what = f"a {name.lower()}"
+                raise ExistingTagError(self._path, f"has {what} already: {'; '.join(texts)}")
+
+    def _read_record(self) -> _Record | None:
+        texts = self.texts(UNDO)
+        if not texts:
+            return None
         try:
-            return self._frames.texts(values) if values else []
-        except UnicodeDecodeError:
-            raise TagError(self.path, f"its {name} is not text") from None
-
-    def write(self, name: str, texts: list[str]) -> None:
-        """Set a frame; no texts remove it."""
-        key = self._frames.key(name)
-        if texts:
-            self.audio.tags[key] = self._frames.make(name, texts)
-        elif key in self.audio.tags:
-            del self.audio.tags[key]
-
-    def record(self) -> _Record | None:
-        texts = self.read(UNDO)
-        try:
-            return _Record.of_json(texts[0]) if texts else None
-        except ValueError:
-            raise TagError(self.path, f"its {UNDO} is damaged") from None
-
-    def others(self) -> tuple[dict[str, Any], Any]:
-        """What is not ours, to be compared."""
-        ours = {self._frames.key(name).lower() for name in _NAMES}
-        tags = self.audio.tags
-        kept = {key: tags[key] for key in tags.keys() if key.lower() not in ours}  # noqa: SIM118
-        return kept, getattr(tags, "unknown_frames", None)
-
-    def drop_if_empty(self) -> None:
-        """Have tags removed that are not there but for us."""
-        kept, unknown = self.others()
-        if self._frames is _ID3:
-            copied = ParseID3v1(_tail(self._file)) or {}
-            kept = {key: frame for key, frame in kept.items() if copied.get(key) != frame}
-        self.dropped = not (kept or unknown or self.read(MOOD))
-
-    def save(self) -> None:
-        """Write the tags into the file, which must be open for that."""
-        file, tail = self._file, _tail(self._file)
-        file.seek(0)
-        if self.dropped:
-            if isinstance(self.audio, MP3):
-                self.audio.tags.delete(file, delete_v1=False)
-            else:
-                self.audio.delete(file)
-        elif self._frames is _ID3:
-            self.audio.tags.save(file, v2_version=self._version, v23_sep=None)
-        else:
-            self.audio.save(file)
-        if isinstance(self.audio, MP3) and tail.startswith(b"TAG"):
-            file.seek(-_V1, os.SEEK_END)  # mutagen has made it anew of the longer tags
-            file.write(tail)
-
-
-def _tail(file: BinaryIO) -> bytes:
-    """The bytes where an ID3v1 tag would be."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(-min(size, _V1), os.SEEK_END)
-    return file.read()
-
-
-def _kind(path: Path, file: BinaryIO) -> type[mutagen.FileType]:
-    """Find out what a file is, and that mutagen can move its parts without harm."""
-    with _one_line(path):
-        audio = mutagen.File(file, options=list(_FORMATS))
-    if audio is None:
-        raise TagError(path, f"not a format that can be tagged; those are {_KNOWN}")
-    if isinstance(audio, (WAVE, AIFF)):
-        file.seek(4)
-        size = int.from_bytes(file.read(4), "little" if isinstance(audio, WAVE) else "big")
-        if 8 + size > file.seek(0, os.SEEK_END):
-            raise TagError(path, "ends before its header says it does")
-        if size % 2:
-            raise TagError(path, "its last chunk lacks the byte that makes it even")
-    elif isinstance(audio, MP4) and "moof" in _atoms(file):
-        raise TagError(path, "its sound is in fragments, which cannot be tagged")
-    return type(audio)
-
-
-def _atoms(file: BinaryIO) -> set[str]:
-    """Names of an MP4's outermost parts."""
-    file.seek(0)
-    return {atom.name.decode("latin-1") for atom in Atoms(file).atoms}
-
-
-def _open(path: Path, file: BinaryIO, kind: type[mutagen.FileType]) -> _Tagged:
-    """Load tags as they are: ID3 of an older version is not made newer."""
-
-    def load(**options: Any) -> Any:
-        file.seek(0)
-        return kind(file, **options)
-
-    with _one_line(path):
-        if _FORMATS[kind] is not _ID3:
-            audio = load()
-        else:
-            audio = load(translate=False, load_v1=False)
-            if audio.tags is None and kind is MP3:
-                # Who finds newer tags reads no older ones, so the newer must say it all.
-                audio = load(translate=False)
-            elif audio.tags is not None and audio.tags.version < (2, 3):
-                audio = load(v2_version=3, load_v1=False)  # ID3v2.2, which nothing writes any more
-    tags = audio.tags
-    if _FORMATS[kind] is _VORBIS and tags and any("\ufffd" in text for _, text in tags):
-        raise TagError(path, "its tags are not UTF-8 throughout, and would not survive")
-    older = isinstance(tags, ID3) and (2, 0) <= tags.version < (2, 4)
-    return _Tagged(path, file, audio, 3 if older else 4)
+            return _Record.of_json(texts[0])
+        except (ValueError, TypeError):
+            raise TagError(self._path, f"its {UNDO} is damaged") from None
 
 
 @contextmanager
-def _one_line(path: Path) -> Iterator[None]:
-    """Say what mutagen complains of in one line."""
+def _errors_of(path: Path) -> Iterator[None]:
+    """Name the file in what a container reports."""
     try:
         yield
-    except mutagen.MutagenError as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise TagError(path, f"cannot be tagged ({reason})") from None
+    except ContainerError as error:
+        raise TagError(path, str(error)) from None
 
 
-def _changed(path: Path, change: Callable[[_Tagged], bool], *, dry_run: bool) -> bool:
-    """Change a file's tags in a copy that takes its place; return whether there was a change."""
+def _change(
+    path: Path,
+    change: Callable[["_Tags"], list[Patch]],
+    fields: Mapping[str, Sequence[str]],
+    *,
+    dry_run: bool,
+    touch: bool,
+) -> bool:
+    """Change a file's tags if that can be undone; return whether there was a change."""
     real = Path(os.path.realpath(path))
-    with real.open("rb") as file:
+    with real.open("rb") as file, _errors_of(path):
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise TagError(path, "is not a file")
-        kind = _kind(path, file)
-        if not change(_open(path, file, kind)):
+        tags = _Tags(path, open_tags(file, real.name))
+        patches = change(tags)
+        if not patches:
             return False
-        # The superuser may write everywhere, but a person meant something by it.
+        # Respect the read-only flag even as root.
         if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
             raise TagError(path, "is read-only")
-        if dry_run:
-            return True
-        with _copy(path, real, file, status) as copy:
-            tagged = _open(path, copy, kind)
-            kept = tagged.others()
-            change(tagged)
-            with _one_line(path):
-                tagged.save()
-            if not tagged.dropped and _open(path, copy, kind).others() != kept:
-                raise TagError(path, "its other tags would not survive")
+        result = Patched(file, patches)
+        if fields:
+            _check_result(path, result, fields, Patched(file, tags.removed()))
+        if not dry_run:
+            try:
+                write_patches(real, file, status, patches, touch=touch)
+            except OSError as error:
+                error.filename, error.filename2 = str(path), None  # report the target path
+                raise
     return True
 
 
-@contextmanager
-def _copy(path: Path, real: Path, file: BinaryIO, status: os.stat_result) -> Iterator[BinaryIO]:
-    """Yield a copy that takes the file's place at the end of the block, if nothing was raised."""
-    part = real.parent / f".quadpred-{secrets.token_hex(8)}.part"
-    try:
-        with part.open("x+b") as copy:
-            file.seek(0)
-            shutil.copyfileobj(file, copy, 1 << 20)
-            yield copy
-            copy.flush()
-            os.fsync(copy.fileno())
-        made = part.stat()
-        if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
-            os.chown(part, status.st_uid, status.st_gid)
-        shutil.copystat(real, part)
-        now = real.stat()
-        if (now.st_ino, now.st_size, now.st_mtime_ns) != (
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-        ):
-            raise TagError(path, "was changed by something else just now")
-        part.replace(real)
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None  # a person knows nothing of the other
-        raise
-    finally:
-        part.unlink(missing_ok=True)
-    _sync(real.parent)
-
-
-def _sync(folder: Path) -> None:
-    """Have the new name survive a loss of power."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _check_result(
+    path: Path, result: Patched, fields: Mapping[str, Sequence[str]], before: Patched
+) -> None:
+    """Refuse a result whose fields cannot be read, or that could not be undone byte for byte."""
+    tags = _Tags(path, open_tags(result, path.name))
+    if tags.written(fields, replace=False):
+        raise TagError(path, "its tags could not be read back")
+    if not same(Patched(result, tags.removed()), before):
+        raise TagError(path, "its tags could not be restored by --undo")

@@ -112,9 +112,7 @@ def reliability(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
                 label = f"{unit}s: error {error:.3f}"
                 axes.plot(confidence, accuracy, color=colour, linewidth=1)
                 sizes = 12 + 260 * share
-                axes.scatter(
-                    confidence, accuracy, sizes, color=colour, label=label, linewidth=0
-                )
+                axes.scatter(confidence, accuracy, sizes, color=colour, label=label, linewidth=0)
             axes.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02), xticks=_TICKS, yticks=_TICKS)
             axes.spines[:].set_visible(False)
             axes.set_xlabel("probability of the guess", labelpad=5)

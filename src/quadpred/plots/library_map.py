@@ -12,7 +12,7 @@ from matplotlib.patheffects import withStroke
 
 from quadpred.labels import QUADRANT, signs_of
 from quadpred.library.moods import Vocabulary
-from quadpred.library.summary import Clip
+from quadpred.library.summary import SummaryRow
 from quadpred.plots.style import DPI, GREY, HATCH, drawable, plot_style
 
 __all__ = ["library_map", "save_map"]
@@ -20,19 +20,19 @@ __all__ = ["library_map", "save_map"]
 _PLANE = 6.0  # inches, side of the map
 
 
-def library_map(clips: Sequence[Clip], vocabulary: Vocabulary) -> Figure:
-    """Draw a library in the plane of arousal and valence, a point a clip; uncertain ones as rings.
+def library_map(songs: Sequence[SummaryRow], vocabulary: Vocabulary) -> Figure:
+    """Draw one point per song in the plane of arousal and valence; uncertain songs are rings.
 
     Args:
-        clips: at least one.
-        vocabulary: what the quadrants are called.
+        songs: at least one.
+        vocabulary: words for the quadrants.
     """
     with plot_style():
         figure = Figure((_PLANE + 1.3, _PLANE + 1.75), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
         width, height = figure.get_size_inches()
         axes = figure.add_axes((0.8 / width, 0.75 / height, _PLANE / width, _PLANE / height))
-        size = float(np.clip(6000 / len(clips), 3, 45))  # points squared
+        size = float(np.clip(6000 / len(songs), 3, 45))  # points squared
         for quadrant, colour in zip(QUADRANT.classes, QUADRANT.colours, strict=True):
             arousal, valence = signs_of(quadrant)
             corner = valence / 2, arousal / 2
@@ -52,10 +52,10 @@ def library_map(clips: Sequence[Clip], vocabulary: Vocabulary) -> Figure:
                 zorder=4,
             )
             for uncertain in (False, True):
-                shown = [c for c in clips if (c.quadrant, c.uncertain) == (quadrant, uncertain)]
+                shown = [c for c in songs if (c.quadrant, c.uncertain) == (quadrant, uncertain)]
                 axes.scatter(
-                    [clip.valence for clip in shown],
-                    [clip.arousal for clip in shown],
+                    [song.valence for song in shown],
+                    [song.arousal for song in shown],
                     s=size,
                     facecolors="none" if uncertain else colour,
                     edgecolors=colour if uncertain else "none",
@@ -71,19 +71,19 @@ def library_map(clips: Sequence[Clip], vocabulary: Vocabulary) -> Figure:
         axes.set_ylabel("Arousal (probability of positive)", labelpad=6)
         axes.spines[:].set_color(HATCH)
         axes.tick_params(color=HATCH, labelcolor=GREY)
-        figure.text(
-            0.8 / width, 1 - 0.45 / height, "Moods of a library", weight="bold", fontsize=14
-        )
-        uncertain_ones = sum(clip.uncertain for clip in clips)
-        below = f"{len(clips):,} clips, {uncertain_ones:,} of them uncertain (rings)"
+        figure.text(0.8 / width, 1 - 0.45 / height, "Library map", weight="bold", fontsize=14)
+        uncertain_count = sum(song.uncertain for song in songs)
+        below = f"{len(songs):,} songs, {uncertain_count:,} of them uncertain (rings)"
         figure.text(0.8 / width, 1 - 0.74 / height, below, color=GREY)
         return figure
 
 
-def save_map(clips: Sequence[Clip], file: str | Path | IO[bytes], vocabulary: Vocabulary) -> None:
+def save_map(
+    songs: Sequence[SummaryRow], file: str | Path | IO[bytes], vocabulary: Vocabulary
+) -> None:
     """Draw a library and write it as PNG, to a path or an open file.
 
     Raises:
         OSError: it cannot be written.
     """
-    library_map(clips, vocabulary).savefig(file, format="png", dpi=DPI)
+    library_map(songs, vocabulary).savefig(file, format="png", dpi=DPI)

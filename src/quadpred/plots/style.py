@@ -33,7 +33,7 @@ MARGIN = 0.35  # inches
 
 INK, GREY, SILENCE, HATCH = "#1a1a1a", "#6b6b6b", "#f0f0f0", "#b4b4b4"
 _FONT_LOG = logging.getLogger("matplotlib.font_manager")
-_FONT = "DejaVu Sans"  # comes with matplotlib, so pictures are alike everywhere
+_FONT = "DejaVu Sans"  # part of matplotlib, so pictures look the same everywhere
 _STYLE: dict[Any, Any] = {
     "font.family": [_FONT],
     "font.size": 9.5,
@@ -47,7 +47,7 @@ _STYLE: dict[Any, Any] = {
     "hatch.linewidth": 0.8,
 }
 
-# For names that DejaVu Sans has no glyphs for; those that are installed are used, in this order.
+# Fallbacks for glyphs that DejaVu Sans lacks; installed ones are used in this order.
 _MORE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -64,12 +64,12 @@ _MORE_FONTS = (
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    """Make pictures alike for everyone, whatever their own matplotlibrc says."""
+    """Use this style only, independent of the user's matplotlibrc."""
     level = _FONT_LOG.level
     with rc_context():
         rcdefaults()
         rcParams.update(_STYLE)
-        _FONT_LOG.setLevel(logging.ERROR)  # few fonts for Chinese have a bold face; that is no news
+        _FONT_LOG.setLevel(logging.ERROR)  # it warns that fonts for Chinese lack a bold face
         try:
             yield
         finally:
@@ -77,7 +77,7 @@ def plot_style() -> Iterator[None]:
 
 
 def class_name(head: Head, index: int) -> str:
-    """Name a class: "positive", or "Q2  + arousal  − valence"."""
+    """Return the label of a class: "positive", or "Q2  + arousal  − valence"."""
     name = head.classes[index]
     if head is not QUADRANT:
         return name
@@ -86,14 +86,14 @@ def class_name(head: Head, index: int) -> str:
 
 
 def probability_colours() -> Colormap:
-    """Perceptually uniform, and alike to the colour-blind; without the blackest end of magma."""
+    """Return magma without its darkest end: perceptually uniform, safe for the colour-blind."""
     return ListedColormap(colormaps["magma_r"](np.linspace(0, 0.88, 256))).with_extremes(
         bad=SILENCE
     )
 
 
 def drawable(text: str, weight: str) -> tuple[str, list[str]]:
-    """Replace what no font here can draw by a box, and name the fonts that draw the rest."""
+    """Replace glyphs that no installed font has by a box; return the fonts for the rest."""
     fonts, missing = [_FONT], set(text) - _glyphs(_FONT, weight)
     if missing:
         installed = set(fontManager.get_font_names())

@@ -31,23 +31,23 @@ __all__ = ["save_taggram", "taggram"]
 Array = NDArray[np.float32]
 
 # Lengths in inches.
-_ROW = 0.36  # height of a class
-_GAP = 0.42  # between two heads, for the name of the lower one
+_ROW = 0.36  # height of a class's row
+_GAP = 0.42  # above a head, for its name
 _LEFT, _RIGHT, _TOP, _BOTTOM = 2.4, 1.65, 1.25, 0.8
-_SECOND = 0.2  # width of one, until the widest panel is reached
+_SECOND = 0.2  # width of one second, up to the widest panel
 _PANELS = 3.9, 7.8  # narrowest and widest
 
 
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)  # seconds
-_TICKS = 10  # at most, unless the clip is longer than a day
+_TICKS = 10  # at most, for less than a day
 
 
 def taggram(prediction: Prediction) -> Figure:
     """Draw quadrants, arousal and valence over time.
 
-    One heat map a head, one row a class, one column a second, all on one time axis; at the right
-    are the clip's means. Seconds with nothing to hear are hatched, and a line under the quadrants
-    marks those that are uncertain. Past 39 seconds, the picture does not grow any more.
+    There is one heat map per head, with one row per class and one column per second, on a common
+    time axis. The means are at the right. Silent seconds are hatched, and a line below the
+    quadrants marks uncertain seconds. The picture becomes wider up to 39 seconds.
     """
     with plot_style():
         seconds = len(prediction)
@@ -78,7 +78,7 @@ def save_taggram(prediction: Prediction, file: str | Path | IO[bytes]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    with plot_style():  # which the hatching takes when it is drawn
+    with plot_style():  # the hatching reads it when it is drawn
         taggram(prediction).savefig(file, format="png", dpi=DPI)
 
 
@@ -115,42 +115,43 @@ def _heat_map(axes: Axes, head: Head, prediction: Prediction) -> None:
 
 
 def _uncertain_line(axes: Axes, prediction: Prediction) -> None:
-    """Underline the seconds, or columns of several, that are mostly uncertain; silence is not."""
+    """Underline columns that are mostly uncertain and not silent."""
     seconds = len(prediction)
     starts = _starts(seconds)
-    doubtful = np.add.reduceat(_doubtful(prediction).astype(int), starts)
+    counts = np.add.reduceat(_uncertain_sound(prediction).astype(int), starts)
     lengths = np.diff([*starts, seconds])
-    spans = _runs(2 * doubtful > lengths, seconds / len(starts))
+    spans = _runs(2 * counts > lengths, seconds / len(starts))
     below = len(QUADRANT.classes) + 0.14
     axes.broken_barh(spans, (below, 0.1), facecolor=GREY, linewidth=0, clip_on=False)
 
 
-def _doubtful(prediction: Prediction) -> NDArray[np.bool_]:
-    return prediction.uncertain & ~prediction.silent
+def _uncertain_sound(prediction: Prediction) -> NDArray[np.bool_]:
+    """Return the seconds that are uncertain and not silent."""
+    return prediction.uncertain_seconds & ~prediction.silent
 
 
 def _starts(seconds: int) -> NDArray[np.int64]:
-    """First second of each column of a heat map."""
+    """Return the first second of each column of a heat map."""
     count = min(seconds, int(_PANELS[1] * DPI))
     return np.linspace(0, seconds, count, endpoint=False).astype(int)
 
 
 def _columns(prediction: Prediction, head: Head) -> tuple[Array, NDArray[np.bool_]]:
-    """Average seconds until each has a pixel.
+    """Average seconds that share a pixel.
 
     Returns:
-        Probabilities of shape (columns, classes), and which columns are silent throughout.
+        Probabilities of shape (columns, classes), and whether all of a column is silent.
     """
-    rows, heard = prediction.head(head), ~prediction.silent
+    rows, audible = prediction.head(head), ~prediction.silent
     starts = _starts(len(rows))
-    sounding = np.add.reduceat(heard.astype(int), starts)
-    sums = np.add.reduceat(rows * heard[:, None], starts)
-    means = sums / np.maximum(sounding, 1)[:, None]
-    return means.astype(np.float32), np.equal(sounding, 0)
+    counts = np.add.reduceat(audible.astype(int), starts)
+    sums = np.add.reduceat(rows * audible[:, None], starts)
+    means = sums / np.maximum(counts, 1)[:, None]
+    return means.astype(np.float32), np.equal(counts, 0)
 
 
 def _beside(axes: Axes, text: str, y: float, *, left: bool = False, **style: Any) -> None:
-    """Write in the column at the left or right of a panel, at the height of row `y`."""
+    """Write to the left or right of a panel, at the height of row `y`."""
     axes.annotate(
         text,
         (0 if left else 1, y),
@@ -164,7 +165,7 @@ def _beside(axes: Axes, text: str, y: float, *, left: bool = False, **style: Any
 
 
 def _runs(flags: NDArray[np.bool_], width: float) -> list[tuple[float, float]]:
-    """Start and length of every run of `True`, in units of which a flag is `width`."""
+    """Return start and length of every run of `True`, where a flag is `width` wide."""
     edges = np.flatnonzero(np.diff(np.pad(flags, 1).astype(np.int8))) * width
     return [(float(start), float(end - start)) for start, end in edges.reshape(-1, 2)]
 
@@ -198,13 +199,13 @@ def _headline(figure: Figure, prediction: Prediction) -> None:
     means = prediction.mean(QUADRANT)
     title = QUADRANT.titles[int(means.argmax())]
     _fitted(figure, name, height - 0.45, weight="bold", fontsize=14)
-    doubt = "   ·   uncertain" if prediction.unsure else ""
-    below = f"{title}: {means.max():.2f} on average{doubt}   ·   {prediction.model.name}"
+    uncertain = "   ·   uncertain" if prediction.uncertain else ""
+    below = f"{title}: {means.max():.2f} on average{uncertain}   ·   {prediction.model.name}"
     _fitted(figure, below, height - 0.74, color=GREY)
 
 
 def _fitted(figure: Figure, text: str, y: float, *, weight: str = "normal", **style: Any) -> None:
-    """Write a line at a height in inches, shortened in its middle if it is too long."""
+    """Write a line at a height in inches; cut out its middle if it is too long."""
     width, height = figure.get_size_inches()
     text, fonts = drawable(text, weight)
     line = figure.text(MARGIN / width, y / height, text, parse_math=False, **style)
@@ -217,12 +218,12 @@ def _fitted(figure: Figure, text: str, y: float, *, weight: str = "normal", **st
 
 
 def _legend(figure: Figure, prediction: Prediction) -> None:
-    """Explain what marks there are."""
+    """Explain hatching and lines that are in the picture."""
     width, height = figure.get_size_inches()
     handles: list[Artist] = []
     if prediction.silent.any():
         handles.append(Patch(facecolor=SILENCE, hatch="//////", linewidth=0, label="silent"))
-    if _doubtful(prediction).any():
+    if _uncertain_sound(prediction).any():
         handles.append(Line2D([], [], color=GREY, linewidth=3, label="uncertain"))
     figure.legend(
         handles=handles,

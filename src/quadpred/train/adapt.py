@@ -16,15 +16,16 @@ from typing import Any
 
 from quadpred import registry
 from quadpred.audio import AudioError
+from quadpred.errors import QuadpredError
 from quadpred.files import atomic_write, check_target
 from quadpred.labels import QUADRANT
 from quadpred.train.card import card
 from quadpred.train.corpora import Clip, Manifest, in_folds
+from quadpred.train.corpora.labelled import read_labelled
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.evaluate import Evaluation, evaluate
 from quadpred.train.export import export
 from quadpred.train.loop import progress_bar
-from quadpred.train.own import read_own
 from quadpred.train.recipe import Recipe
 from quadpred.train.report import save_reliability_of
 from quadpred.train.run import Run
@@ -39,7 +40,7 @@ FOLDS = 3
 _UNCERTAIN = "on groups that it was not trained on, its quadrants are no better than chance"
 
 
-class AdaptError(ValueError):
+class AdaptError(QuadpredError):
     """What cannot be adapted to, or written. One line: the file and the reason."""
 
 
@@ -83,7 +84,7 @@ def adapt(
     what they were made of: other songs, labels, speech or recipe start anew.
 
     Args:
-        source: labelled songs, in any form that `read_own` reads.
+        source: labelled songs, in any form that `read_labelled` reads.
         output: the ONNX file; the card is written beside it.
         speech: language of the speech encoder to start from.
         recipe: name or file.
@@ -107,7 +108,7 @@ def adapt(
     if hashlib.sha256(encoder.path.read_bytes()).hexdigest() != encoder.sha256:
         raise AdaptError(f"{encoder.path}: is not the encoder on record; install quadpred again")
     loaded = Recipe.load(recipe)
-    manifest = read_own(source)
+    manifest = read_labelled(source)
     _check_labels(manifest, source)
     manifest = _readable(manifest, LogMels(loaded.features, cache), warn)
     _check_labels(manifest, source)

@@ -80,6 +80,7 @@ def _widened(weight: Tensor) -> Tensor:
 def _read(path: Path) -> tuple[str, dict[str, Tensor]]:
     """Return the description and the weights of a file."""
     try:
+        path.stat()  # safetensors' own error lacks the reason
         with safe_open(path, "pt") as file:
             description = (file.metadata() or {})[_DESCRIPTION]
             return description, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -13,7 +13,7 @@ from quadpred.errors import QuadpredError
 from quadpred.files import atomic_write
 from quadpred.labels import HEADS, QUADRANT, Head, signs_of
 from quadpred.train import calibration as calibrate
-from quadpred.train.corpora import Clip, Manifest, ManifestError
+from quadpred.train.corpora import Clip, Manifest, ManifestError, check_splits
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.data.targets import Targets
 from quadpred.train.inference import clip_logits, load_classifier
@@ -204,6 +204,7 @@ def evaluate(
             joint &= model.joint
             described = Run.describe(folder)
             tested = splits or described["test"]
+            check_splits([manifest], tested)
             held = [clip for clip in manifest.subset(tested) if clip.quadrant]
             if not held:
                 raise ManifestError(f"{folder}: no labelled clips in splits {', '.join(tested)}")

@@ -93,12 +93,12 @@ class MultiTaskLoss:
         return (1 - _correlation(odds[known], ratings[known])).sum()
 
     def distillation(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """Mean squared error of the student, over clips with a teacher; the variance is 1."""
+        """Mean squared error of the student, over all crops; without a teacher it is 0."""
         assert outputs.student is not None
         values, known = self.examples.teacher_of(batch, outputs.student.shape[1])
         values, known = values.to(outputs.student.device), known.to(outputs.student.device)
-        errors = (outputs.student - values).square().sum(-1) * known[:, None]
-        return errors.mean() / self.examples.teacher_variance
+        errors = (outputs.student - values).square().mean(-1) * known[:, None]
+        return errors.mean()
 
     def outliers(self, outputs: Outputs) -> Tensor:
         """Cross-entropy with a uniform distribution, summed over heads (outlier exposure)."""

@@ -281,7 +281,7 @@ class Classifier(nn.Module):
         return frames - mean_level(frames, self.level * self.frames_per_row)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Logits of quadrant, arousal and valence, in the order of `labels.HEADS`, from log-mels."""
+        """Logits of quadrant, arousal and valence, in the order of `labels.HEADS`."""
         return self.outputs(self.levelled(frames)).logits
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from quadpred.train.corpora import Manifest, ManifestError
+from quadpred.train.corpora import Manifest, ManifestError, check_splits
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.data.sampling import Batch, CropSampler
 from quadpred.train.data.targets import tag_vocabulary, tags_of
@@ -43,6 +43,7 @@ def pretrain(
         RunError: the folder holds another run.
 
     """
+    check_splits(manifests, validation)
     asked = {
         "kind": "pretrain",
         "recipe": asdict(recipe),

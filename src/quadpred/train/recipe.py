@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from quadpred.errors import QuadpredError
 from quadpred.features import FeatureConfig
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
 _CONFIG = ConfigDict(extra="forbid")
 
 
-class RecipeError(ValueError):
+class RecipeError(QuadpredError):
     """A recipe cannot be read. The message is one line: the file and the reason."""
 
 
@@ -242,22 +243,29 @@ class Recipe:
             ) from None
 
 
-def _read(source: str | Path) -> dict[str, Any]:
+def _read(source: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a recipe's values, those of its base included; `above` are the files it is a base of."""
     path = Path(source)
     packaged = Path(__file__).parent / "recipes" / f"{source}.toml"
+    file = packaged if packaged.is_file() else path
     try:
-        text = packaged.read_text() if packaged.is_file() else path.read_text()
-        values = tomllib.loads(text)
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         known = ", ".join(sorted(entry.stem for entry in packaged.parent.iterdir()))
         raise RecipeError(f"{source}: {error.strerror}; on board are: {known}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(f"{source}: not TOML: {error}") from None
     base = values.pop("base", None)
     if base is None:
         return values
+    if not isinstance(base, str):
+        raise RecipeError(f"{source}: base must be the name of a recipe, found {base!r}")
+    above = (*above, file.resolve())
     beside = path.parent / f"{base}.toml"
-    return _merge(_read(beside if beside.is_file() else base), values)
+    below = beside if beside.is_file() else Path(base)
+    if below.resolve() in above:
+        raise RecipeError(f"{source}: base {base!r} leads back to this recipe")
+    return _merge(_read(below if beside.is_file() else base, above), values)
 
 
 def _merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Run:
             return completed(described)
         except OSError:
             raise RunError(f"{folder}: holds no run") from None
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
+        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError):
             raise RunError(f"{folder / _DESCRIPTION}: damaged; remove the folder") from None
 
     @staticmethod
@@ -113,7 +113,7 @@ class Run:
             return [json.loads(line) for line in lines]
         except OSError:
             raise RunError(f"{folder}: holds no log") from None
-        except json.JSONDecodeError:
+        except (UnicodeDecodeError, json.JSONDecodeError):
             raise RunError(f"{folder / _LOG}: damaged; remove the folder") from None
 
     def _save(self, name: str, state: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from quadpred.labels import HEADS
-from quadpred.train.corpora import Clip, Manifest, ManifestError
+from quadpred.train.corpora import Clip, Manifest, ManifestError, check_splits
 from quadpred.train.data.assembly import Example, TrainingSet, examples_of
 from quadpred.train.data.augment import augment
 from quadpred.train.data.log_mels import Half, LogMels
@@ -61,12 +61,13 @@ def transfer(
 
     Raises:
         AudioError: a recording cannot be read.
-        ManifestError: there are neither two quadrants, nor ratings, nor a teacher to learn from; or
-            an archive is not what its data sheet says.
+        ManifestError: no manifest has one of the splits; there are neither two quadrants, nor
+            ratings, nor a teacher to learn from; or an archive is not what its data sheet says.
         RunError: `folder` holds another run, or `start` no finished one that fits the recipe.
 
     """
     config, features = recipe.transfer, recipe.features
+    check_splits(manifests, [*validation, *test])
     examples = examples_of(config, manifests, [*validation, *test])
     _check(examples, manifests)
     held = [c for manifest in manifests for c in manifest.subset(validation) if c.quadrant]

@@ -15,7 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from quadpred.files import atomic_write
-from quadpred.train.corpora import Manifest, ManifestError
+from quadpred.train.corpora import Manifest, ManifestError, check_splits
 from quadpred.train.encoders import describe
 from quadpred.train.loop import DivergedError
 from quadpred.train.recipe import Recipe
@@ -111,6 +111,7 @@ def tune(
 
 def _held(manifest: Manifest, validation: str, test: tuple[str, ...]) -> str:
     """Return the split to validate on."""
+    check_splits([manifest], test)
     splits = sorted({clip.split for clip in manifest.clips if clip.quadrant} - set(test))
     name = manifest.sheet.name
     if len(splits) < 2:

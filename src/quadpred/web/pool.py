@@ -9,27 +9,31 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
+from quadpred.errors import QuadpredError
 from quadpred.web.limits import Limits
-from quadpred.web.wire import Message, pack, receive
+from quadpred.web.protocol import Message, pack, receive
 
 __all__ = ["Worker", "WorkerLostError"]
 
 _LOG = logging.getLogger(__name__)
 
 
-class WorkerLostError(Exception):
-    """A worker process has ended, or lost its mind, in the midst of a task."""
+class WorkerLostError(QuadpredError):
+    """A worker process exited or sent an invalid message during a task."""
+
+    def __init__(self) -> None:
+        super().__init__("a worker process of the server ended unexpectedly")
 
 
 class Worker:
-    """A worker process, started on its first task and again after it was lost or killed."""
+    """A worker process. It starts with its first task, and again after it was lost or killed."""
 
     def __init__(self, limits: Limits):
         self._limits = limits
         self._process: Process | None = None
 
     async def start(self) -> None:
-        """Start the process, unless it runs, and wait until it has loaded what it needs.
+        """Start the process unless it runs, and wait until it has loaded the default model.
 
         Raises:
             WorkerLostError: it cannot start.
@@ -38,15 +42,19 @@ class Worker:
             return
         command = [sys.executable, "-m", "quadpred.web.worker"]
         command += [str(os.getpid()), str(self._limits.memory)]
-        # There are as many workers as there are to be threads.
-        alone = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        # One thread per worker: the number of workers is the number of threads.
+        threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         self._process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, env={**os.environ, **alone}
+            *command,
+            stdin=PIPE,
+            stdout=PIPE,
+            env={**os.environ, **threads},
+            start_new_session=True,  # Ctrl-C in the terminal is for the server alone
         )
         await self._receive()  # ready
 
-    async def send(self, kind: str, body: bytes = b"", **more: Any) -> None:
-        """Send a task, or a part of one, and wait while the worker has enough to do.
+    async def send(self, kind: str, body: bytes = b"", **fields: Any) -> None:
+        """Send a task, or a part of one, and wait while the pipe to the worker is full.
 
         Raises:
             WorkerLostError: the process has ended.
@@ -56,24 +64,24 @@ class Worker:
         stdin = self._process.stdin
         assert stdin is not None
         try:
-            stdin.write(pack({"kind": kind, **more}, body))
+            stdin.write(pack({"kind": kind, **fields}, body))
             await stdin.drain()
         except OSError:
             raise WorkerLostError from None
 
     async def answers(self) -> AsyncIterator[Message]:
-        """Yield what the worker says of its task; the last one is `done` or `failed`.
+        """Yield the messages of a task; the last one is `done` or `failed`.
 
         Raises:
             WorkerLostError: the process has ended.
         """
         kind = ""
         while kind not in ("done", "failed"):
-            head, body = await self._receive()
-            kind = head["kind"]
-            if "trace" in head:
-                _LOG.error(head["trace"])
-            yield head, body
+            header, body = await self._receive()
+            kind = header["kind"]
+            if "traceback" in header:
+                _LOG.error(header["traceback"])
+            yield header, body
 
     async def _receive(self) -> Message:
         if not self._process or not self._process.stdout:
@@ -84,7 +92,7 @@ class Worker:
             raise WorkerLostError from None
 
     async def kill(self) -> None:
-        """End the process at once, and its children with it."""
+        """Kill the process and its children."""
         process, self._process = self._process, None
         if process:
             with suppress(ProcessLookupError):

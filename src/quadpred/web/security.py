@@ -1,26 +1,37 @@
-"""Who may ask: the right host, the right site, the right token. And what a browser may do."""
+"""Who may send requests: checks of host, site and token, and headers that restrict browsers."""
 
+import asyncio
 import hashlib
 import hmac
+import html
 import ipaddress
 import secrets
 import socket
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
+from string import Template
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quadpred.web.problems import problem_response
 
-__all__ = ["Access", "Guard"]
+__all__ = ["AccessPolicy", "SecurityMiddleware"]
 
 _COOKIE = "quadpred"
-_SAFE = {"GET", "HEAD", "OPTIONS"}
-_OPEN = "/healthz"  # for whoever watches over the server
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_PUBLIC = ("/healthz", "/problems/", "/static/")  # nothing there depends on who asks
+_SIGN_IN = "/sign-in"
+_MAX_FORM = 4096  # bytes
+_FORM_TIMEOUT = 10  # seconds
+_SIGN_IN_PAGE = Path(__file__).with_name("sign_in.html")
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
@@ -34,26 +45,33 @@ _HEADERS = {
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
     "Cache-Control": "no-store",
 }
+# Without a referrer, a browser would send `Origin: null` with the form.
+_SIGN_IN_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "WWW-Authenticate": "Bearer",
+}
 
 
 @dataclass(frozen=True)
-class Access:
-    """Whom the server answers.
+class AccessPolicy:
+    """Which requests the server answers.
 
     Attributes:
         host: the name or address it listens at.
-        token: what a client has to know, if anything.
+        token: the secret that clients must send, if any.
     """
 
     host: str = "127.0.0.1"
     token: str | None = None
 
-    def knows(self, name: str) -> bool:
-        """Whether a request may call the server by this name, of its `Host` header.
+    def allows_host(self, name: str) -> bool:
+        """Tell whether a request may call the server by this name, of its `Host` header.
 
         A page of another site can point a name of its own at this machine, and would then be of
-        the same origin (DNS rebinding). It cannot do so with an address, and it does not know a
-        token, nor has the cookie of another name.
+        the same origin (DNS rebinding). It cannot do so with an address, it does not know a token,
+        and the cookie of another name is not sent to it.
         """
         if self.token or name in {self.host, "localhost", socket.gethostname().lower()}:
             return True
@@ -63,16 +81,16 @@ class Access:
             return False
         return True
 
-    def admits(self, token: str) -> bool:
-        """Whether this is the token; takes as long for any wrong one."""
+    def accepts(self, token: str) -> bool:
+        """Tell whether this is the token; takes the same time for any wrong one."""
         return self.token is not None and _equal(token, self.token)
 
-    def admits_cookie(self, value: str) -> bool:
-        """Whether this is what `cookie` has given."""
+    def accepts_cookie(self, value: str) -> bool:
+        """Tell whether this is the value of `cookie`."""
         return self.token is not None and _equal(value, self.cookie())
 
     def cookie(self) -> str:
-        """What a browser keeps in place of the token."""
+        """Return the value that a browser stores in place of the token."""
         assert self.token is not None
         return hmac.digest(self.token.encode(), b"quadpred cookie", hashlib.sha256).hex()
 
@@ -81,30 +99,27 @@ def _equal(one: str, other: str) -> bool:
     return secrets.compare_digest(one.encode(errors="replace"), other.encode(errors="replace"))
 
 
-class Guard:
-    """ASGI middleware that refuses what it must and adds headers to every answer."""
+class SecurityMiddleware:
+    """ASGI middleware that refuses requests, signs browsers in, and adds headers to answers."""
 
-    def __init__(self, app: ASGIApp, access: Access):
+    def __init__(self, app: ASGIApp, policy: AccessPolicy):
         self._app = app
-        self._access = access
+        self._policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
         headers = Headers(scope=scope)
-        refused = self._refused(scope, headers)
+        refusal = self._refusal(scope, headers)
         if scope["type"] == "websocket":
-            if refused:
-                await receive()  # what opens the connection
-                await send({"type": "websocket.close", "code": 1008, "reason": refused[1]})
+            if refusal:
+                await receive()  # the message that opens the connection
+                await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
             else:
                 await self._app(scope, receive, send)
             return
-        cookie = None if refused else self._new_cookie(scope)
+        cookie = self._cookie(scope) if not refusal and self._token_in_query(scope) else None
 
-        async def with_headers(message: MutableMapping[str, Any]) -> None:
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 answer = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
@@ -113,57 +128,99 @@ class Guard:
                     answer.append("Set-Cookie", cookie)
             await send(message)
 
-        if refused:
-            status, detail = refused
-            more = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-            await problem_response(status, detail, more)(scope, receive, with_headers)
-        else:
-            await self._app(scope, receive, with_headers)
+        app: ASGIApp = self._app
+        if refusal:
+            app = self._refused(scope, headers, *refusal)
+        elif self._is_sign_in(scope):
+            app = await self._sign_in(Request(scope, receive))
+        await app(scope, receive, send_with_headers)
 
-    def _refused(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        """Return status and reason, if the request must be refused."""
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[str, str] | None:
+        """Return the type and the reason of the problem, if the request must be refused."""
         hosts = headers.getlist("host")
         host = hosts[0].lower() if len(hosts) == 1 else ""
-        name = urlsplit(f"//{host}").hostname if _wellformed(host) else None
-        if name is None or not self._access.knows(name):
-            return 403, "this server does not go by that name"
-        # A browser says where a request comes from; what is no browser does not, and needs not.
-        if scope["type"] == "websocket" or scope["method"] not in _SAFE:
+        name = urlsplit(f"//{host}").hostname if _is_valid(host) else None
+        if name is None or not self._policy.allows_host(name):
+            return "unknown-host", "unknown Host header"
+        # Browsers state where a request comes from; other clients need not.
+        if scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS:
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc.lower() != host:
-                return 403, "a page of another site may not ask this"
-            if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-                return 403, "a page of another site may not ask this"
-        if self._access.token is None or scope["path"] == _OPEN or self._admitted(scope, headers):
+            other = origin is not None and urlsplit(origin).netloc.lower() != host
+            if other or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+                return "cross-site", "cross-site request refused"
+        if self._policy.token is None or self._is_open(scope) or self._has_token(scope, headers):
             return None
-        return 401, "a token is needed: Authorization: Bearer TOKEN"
+        return "token-needed", "token needed; send Authorization: Bearer TOKEN"
 
-    def _admitted(self, scope: Scope, headers: Headers) -> bool:
+    def _refused(self, scope: Scope, headers: Headers, kind: str, detail: str) -> Response:
+        if kind != "token-needed":
+            return problem_response(kind, detail, scope["root_path"])
+        if scope["method"] in ("GET", "HEAD") and "text/html" in headers.get("accept", ""):
+            return self._sign_in_page(scope, "")
+        bearer = {"WWW-Authenticate": "Bearer"}
+        return problem_response(kind, detail, scope["root_path"], bearer)
+
+    def _is_open(self, scope: Scope) -> bool:
+        """Tell whether a request needs no token."""
+        return _path(scope).startswith(_PUBLIC) or self._is_sign_in(scope)
+
+    def _has_token(self, scope: Scope, headers: Headers) -> bool:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._access.admits(token.strip()):
+        if scheme.lower() == "bearer" and self._policy.accepts(token.strip()):
             return True
-        if self._given(scope):
+        if self._token_in_query(scope):
             return True
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
         except CookieError:
             return False
-        return cookie is not None and self._access.admits_cookie(cookie.value)
+        return cookie is not None and self._policy.accepts_cookie(cookie.value)
 
-    def _given(self, scope: Scope) -> bool:
-        """Whether the page is opened by an address with the token."""
-        if scope["type"] != "http" or scope["path"] != "/":
+    def _token_in_query(self, scope: Scope) -> bool:
+        """Tell whether the address of the page holds the token."""
+        if scope["type"] != "http" or _path(scope) != "/":
             return False
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        return any(map(self._access.admits, query.get("token", [])))
+        return any(map(self._policy.accepts, query.get("token", [])))
 
-    def _new_cookie(self, scope: Scope) -> str | None:
-        if not self._given(scope):
-            return None
-        return f"{_COOKIE}={self._access.cookie()}; HttpOnly; SameSite=Strict; Path=/"
+    def _cookie(self, scope: Scope) -> str:
+        path = f"{scope['root_path']}/"
+        return f"{_COOKIE}={self._policy.cookie()}; HttpOnly; SameSite=Strict; Path={path}"
+
+    def _is_sign_in(self, scope: Scope) -> bool:
+        if self._policy.token is None or scope["type"] != "http":
+            return False
+        return bool(scope["method"] == "POST" and _path(scope) == _SIGN_IN)
+
+    async def _sign_in(self, request: Request) -> Response:
+        """Answer the form: the page and a cookie, or the form again."""
+        body = b""
+        with suppress(ClientDisconnect, TimeoutError):
+            async with asyncio.timeout(_FORM_TIMEOUT):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > _MAX_FORM:
+                        break
+        tokens = parse_qs(body[:_MAX_FORM].decode("latin-1")).get("token", [])
+        if not any(self._policy.accepts(token.strip()) for token in tokens):
+            return self._sign_in_page(request.scope, "This is not the token of this server.")
+        cookie = {"Set-Cookie": self._cookie(request.scope)}
+        return RedirectResponse(f"{request.scope['root_path']}/", 303, cookie)
+
+    def _sign_in_page(self, scope: Scope, message: str) -> Response:
+        page = Template(_SIGN_IN_PAGE.read_text(encoding="utf-8"))
+        content = page.substitute(
+            prefix=html.escape(scope["root_path"]), message=html.escape(message)
+        )
+        return HTMLResponse(content, 401, _SIGN_IN_HEADERS)
 
 
-def _wellformed(host: str) -> bool:
+def _path(scope: Scope) -> str:
+    """Return the path below the prefix."""
+    return str(scope["path"]).removeprefix(scope["root_path"])
+
+
+def _is_valid(host: str) -> bool:
     try:
         return bool(urlsplit(f"//{host}").hostname) and urlsplit(f"//{host}").port != 0
     except ValueError:

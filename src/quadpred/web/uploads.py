@@ -1,11 +1,13 @@
 """Uploads: a private folder, and the files in it."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,15 +22,16 @@ __all__ = ["Uploads"]
 
 _PREFIX = "quadpred-serve-"
 _BUFFER = 1 << 20  # bytes of an upload between two writes
-_NAME = 255  # characters of a file's name that are kept
+_MAX_NAME = 255  # characters of a file's name that are kept
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORM = "send a form (multipart/form-data) with the recording in the field file"
 
 
 class Uploads:
-    """A folder that nobody else may read, gone with the server.
+    """A folder that only its owner may read, removed with the server.
 
-    A server that was killed leaves its folder behind; the next one removes it. A lock, which the
-    system drops with its holder, tells whose folder is still in use.
+    A server that was killed leaves its folder behind; the next server removes it. Each server holds
+    a lock on its folder, which the system releases when the process ends.
     """
 
     def __init__(self) -> None:
@@ -39,7 +42,7 @@ class Uploads:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
             if self.folder.exists():
                 return
-            os.close(self._lock)  # another server has swept it away before it was locked
+            os.close(self._lock)  # another server removed it before it was locked
 
     def close(self) -> None:
         """Remove the folder."""
@@ -50,55 +53,69 @@ class Uploads:
         """Write the field `file` of a form to a file; return it and its name at the client.
 
         Raises:
-            ProblemError: it is too large or too slow, there is no such field, or it is empty.
+            ProblemError: the form is damaged, too large or too slow, it does not hold exactly one
+                recording, or the disk is full.
         """
         kind, options = parse_options_header(request.headers.get("content-type"))
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
-            raise ProblemError(415, _FORM)
+            raise ProblemError("not-a-form", _FORM)
+        too_large = ProblemError("upload-too-large", f"larger than {limits.bytes} bytes")
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > limits.bytes + _BUFFER:
-            raise ProblemError(413, f"more than {limits.bytes} bytes")
+            raise too_large
         path = self.folder / secrets.token_hex(16)
         form = _Form(boundary)
         try:
             with path.open("xb") as file:
                 size = 0
-                async for chunk in _chunks(request, limits.upload):
+                async for chunk in _chunks(request, limits):
                     size += len(chunk)
                     form.write(chunk)
                     if size > limits.bytes + _BUFFER or form.size > limits.bytes:
-                        raise ProblemError(413, f"more than {limits.bytes} bytes")
+                        raise too_large
                     if len(form.content) > _BUFFER:
                         await asyncio.to_thread(file.write, form.take())
                 await asyncio.to_thread(file.write, form.take())
             return path, form.name()
-        except BaseException:
+        except BaseException as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in _NO_SPACE:
+                raise ProblemError("disk-full", "the server's disk is full") from None
             raise
 
 
-async def _chunks(request: Request, patience: float) -> AsyncIterator[bytes]:
+async def _chunks(request: Request, limits: Limits) -> AsyncIterator[bytes]:
+    """Yield the body of a request.
+
+    Raises:
+        ProblemError: it pauses or takes too long, or the client has gone.
+    """
     stream = request.stream()
-    try:
-        while True:
-            async with asyncio.timeout(patience):
+    deadline = time.monotonic() + limits.upload
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(min(limits.idle, left)):
                 chunk = await anext(stream, None)
-            if chunk is None:
-                return
-            yield chunk
-    except TimeoutError:
-        raise ProblemError(408, f"nothing came for {patience:g} seconds") from None
-    except ClientDisconnect:
-        raise ProblemError(400, "the form is not complete") from None
+        except TimeoutError:
+            slow = f"no data for {limits.idle:g} seconds"
+            if left < limits.idle:
+                slow = f"the upload took longer than {limits.upload:g} seconds"
+            raise ProblemError("upload-timeout", slow) from None
+        except ClientDisconnect:
+            raise ProblemError("bad-form", "the form is not complete") from None
+        if chunk is None:
+            return
+        yield chunk
 
 
 class _Form:
-    """The field `file` of a form that comes in pieces.
+    """The field `file` of a form that arrives in pieces.
 
     Attributes:
-        content: bytes of the field that have come and were not taken.
-        size: how many there have been.
+        content: bytes of the field that have arrived and were not taken.
+        size: bytes of the field that have arrived.
     """
 
     def __init__(self, boundary: bytes):
@@ -128,22 +145,22 @@ class _Form:
         try:
             self._parser.write(chunk)
         except MultipartParseError:
-            raise ProblemError(400, "not a form as multipart/form-data is written") from None
+            raise ProblemError("bad-form", "invalid multipart/form-data") from None
 
     def take(self) -> bytes:
-        """Return what has come of the field since the last time."""
+        """Return the bytes of the field that have arrived since the last call."""
         content = bytes(self.content)
         self.content.clear()
         return content
 
     def name(self) -> str:
-        """Return the file's name at the client, when all of the form has come."""
+        """Return the file's name at the client, when the whole form has arrived."""
         if not self._complete:
-            raise ProblemError(400, "the form is not complete")
+            raise ProblemError("bad-form", "the form is not complete")
         if self._name is None:
-            raise ProblemError(422, _FORM)
+            raise ProblemError("invalid-request", _FORM)
         if not self.size:
-            raise ProblemError(422, "the recording is empty")
+            raise ProblemError("invalid-request", "the recording is empty")
         return self._name
 
     def _new_header(self) -> None:
@@ -160,11 +177,13 @@ class _Form:
 
     def _begin(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
-        self._inside = options.get(b"name") == b"file" and self._name is None
+        self._inside = options.get(b"name") == b"file"
+        if self._inside and self._name is not None:
+            raise ProblemError("bad-form", "the form holds two recordings; send one per request")
         if self._inside:
             name = options.get(b"filename", b"").decode(errors="replace")
             name = name.replace("\\", "/").rpartition("/")[2]
-            self._name = "".join(c for c in name if c.isprintable())[-_NAME:] or "upload"
+            self._name = "".join(c for c in name if c.isprintable())[-_MAX_NAME:] or "upload"
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._inside:
@@ -179,7 +198,7 @@ class _Form:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what servers of this user left behind that are no more."""
+    """Remove the folders of this user's servers that have ended."""
     for left in folder.glob(f"{_PREFIX}*"):
         try:
             lock = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -190,6 +209,6 @@ def _sweep(folder: Path) -> None:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(left, ignore_errors=True)
         except BlockingIOError:
-            pass  # its server lives
+            pass  # its server is running
         finally:
             os.close(lock)

@@ -1,47 +1,43 @@
-"""A worker process of the server: predicts files, listens to samples, draws.
+"""A worker process of the server: predicts files and live audio, and draws tag-grams.
 
-It reads its tasks from standard input and answers on standard output, as `quadpred.web.wire` says,
-and ends when the server does. Decoders meet what strangers send here, and may crash here.
+It reads tasks from standard input and writes its answers to standard output, as
+`quadpred.web.protocol` defines, and ends with the server. Only workers decode uploads: a damaged or
+malicious file can crash this process, but not the server.
 """
 
+import base64
 import gc
 import io
 import json
 import os
-import pickle
 import sys
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from queue import Queue
 from typing import Any, BinaryIO
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError, AudioWarning, TooLongError
-from quadpred.confine import die_with_parent, limit_memory
+from quadpred.audio import AudioError, TooLongError, probe
 from quadpred.formats.documents import json_line, to_json
 from quadpred.labels import HEADS
-from quadpred.mpeg import find_frames
 from quadpred.prediction import Prediction, join
 from quadpred.predictor import Predictor
 from quadpred.registry import find
-from quadpred.sources import printable
-from quadpred.web.wire import Message, pack, read
+from quadpred.waveform import BINS_PER_SECOND, Waveform
+from quadpred.web.protocol import Message, pack, read
+from quadpred.web.sandbox import die_with_parent, limit_memory
 
-_AHEAD = 4  # messages read before they are needed; live audio waits in the pipe beyond
-_UNREADABLE, _TOO_LONG, _BUG = 422, 413, 500  # of HTTP
+_AHEAD = 4  # messages read before they are needed; further live audio waits in the pipe
 
-Tell = Callable[..., None]
+Send = Callable[..., None]
 
 
 def main() -> None:
-    """Serve tasks until there are no more."""
+    """Serve tasks until standard input ends."""
     parent, memory = map(int, sys.argv[1:])
     die_with_parent(parent)
     limit_memory(memory)
@@ -49,45 +45,45 @@ def main() -> None:
     messages: Queue[Message] = Queue(_AHEAD)
     threading.Thread(target=_receive, args=(sys.stdin.buffer, messages), daemon=True).start()
 
-    def tell(kind: str, body: bytes = b"", **more: Any) -> None:
-        output.write(pack({"kind": kind, **more}, body))
+    def send(kind: str, body: bytes = b"", **fields: Any) -> None:
+        output.write(pack({"kind": kind, **fields}, body))
 
-    worker = _Worker(messages, tell)
-    worker.warm()
-    # What decoders print of damage must not come between the messages, nor fill the server's log.
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
-    os.dup2(silence, 2)
-    tell("ready")
+    worker = _Worker(messages, send)
+    worker.load_default_model()
+    # Decoders print about damage: neither between the messages nor into the server's log.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    send("ready")
     while True:
         worker.serve(*messages.get())
 
 
 def _receive(stream: BinaryIO, messages: "Queue[Message]") -> None:
-    """Pass messages on; when the server has gone, so does this process, whatever it is doing."""
+    """Queue messages; when the server has ended, end this process, whatever it is doing."""
     while message := read(stream):
         messages.put(message)
     os._exit(0)
 
 
 class _Worker:
-    def __init__(self, messages: "Queue[Message]", tell: Tell):
+    def __init__(self, messages: "Queue[Message]", send: Send):
         self._messages = messages
-        self._tell = tell
+        self._send = send
         self._predictors: dict[str, Predictor] = {}
 
-    def warm(self) -> None:
-        """Load the default model and whatever predicting imports, before anybody waits for it."""
+    def load_default_model(self) -> None:
+        """Import and load what the first task would otherwise wait for."""
         self._predictor("english", "english").predict_samples(np.zeros(16_000), 16_000)
 
     def _predictor(self, speech: str, music: str) -> Predictor:
         model = find(speech, music)
         if model.name not in self._predictors:
-            self._predictors[model.name] = Predictor(model.path, sha256=model.sha256)
+            self._predictors[model.name] = Predictor.load(speech=speech, music=music)
         return self._predictors[model.name]
 
     def serve(self, task: dict[str, Any], body: bytes) -> None:
-        """Do a task, and say how it ended."""
+        """Do a task. Failures are sent with the name of their type in `quadpred.web.problems`."""
         tasks: dict[str, Callable[..., None]] = {
             "predict": self._predict,
             "listen": self._listen,
@@ -96,82 +92,82 @@ class _Worker:
         try:
             tasks[task.pop("kind")](body, **task)
             return
+        except TooLongError as error:
+            self._send("failed", problem="recording-too-long", detail=error.reason)
         except AudioError as error:
-            status = _TOO_LONG if isinstance(error, TooLongError) else _UNREADABLE
-            self._tell("failed", status=status, detail=error.reason)
+            self._send("failed", problem="unreadable", detail=error.reason)
         except MemoryError:
-            self._tell("failed", status=_UNREADABLE, detail="needs too much memory to decode")
+            self._send("failed", problem="unreadable", detail="needs too much memory to decode")
         except Exception:
             trace = traceback.format_exc()
-            self._tell("failed", status=_BUG, detail="a bug in quadpred", trace=trace)
-        gc.collect()  # files of a failed task, which its traceback may have kept open
+            self._send("failed", problem="internal-error", detail="internal error", traceback=trace)
+        gc.collect()  # close files that the traceback of a failed task may still refer to
 
     def _predict(
         self, _: bytes, path: str, source: str, speech: str, music: str, longest: float
     ) -> None:
-        length = _announced(path)
-        self._tell("progress", seconds=0.0, duration=length)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", AudioWarning)
-            stream = self._predictor(speech, music).stream(path, longest=longest)
-            prediction = self._passed_on(stream, source, length)
-        said = [str(w.message) for w in caught if issubclass(w.category, AudioWarning)]
-        warning = said[0].removeprefix(f"{printable(path)}: ") if said else None
-        self._done(prediction, warning=warning)
+        length = probe(path)
+        if length is not None and length > longest:
+            lasts = f"lasts {length / 60:.1f} minutes; the limit is {longest / 60:g} minutes"
+            raise TooLongError(path, lasts)
+        self._send("progress", seconds=0.0, duration=length)
+        waveform = Waveform()
+        stream = self._predictor(speech, music).stream(path, longest=longest, on_block=waveform.add)
+        prediction = replace(self._send_rows(stream, waveform, length), source=source)
+        self._send("done", json_line(prediction), damage=prediction.damage)
 
     def _listen(self, _: bytes, speech: str, music: str, rate: int) -> None:
-        predictor = self._predictor(speech, music)
-        self._done(self._passed_on(predictor.listen(self._samples(), rate), "live", None))
+        waveform = Waveform()
+        stream = self._predictor(speech, music).listen(self._samples(waveform, rate), rate)
+        prediction = self._send_rows(stream, waveform, None)
+        self._send("done", json_line(replace(prediction, source="live")))
 
-    def _samples(self) -> Iterator[NDArray[np.float32]]:
-        """Samples as they come, until a message is another."""
+    def _samples(self, waveform: Waveform, rate: int) -> Iterator[NDArray[np.float32]]:
+        """Yield the samples of live audio, shape (samples,), up to another kind of message."""
         while True:
-            head, body = self._messages.get()
-            if head["kind"] != "samples":
+            header, body = self._messages.get()
+            if header["kind"] != "samples":
                 return
-            yield np.frombuffer(body, "<f4")
+            samples = np.frombuffer(body, "<f4")
+            yield samples  # the predictor refuses invalid ones, before they get any further
+            waveform.add(samples[:, None], rate)
 
-    def _passed_on(
-        self, parts: Iterator[Prediction], source: str, length: float | None
+    def _send_rows(
+        self, parts: Iterator[Prediction], waveform: Waveform, length: float | None
     ) -> Prediction:
-        """Tell every part as it comes, and return the whole."""
-        heard, first = [], 0
+        """Send the rows of each part, with the waveform decoded so far, and return the whole."""
+        joined, first = [], 0
         for part in parts:
-            self._tell("rows", json.dumps({"from": first, **_rows(part)}).encode())
-            self._tell("progress", seconds=part.duration, duration=length)
+            rows = {"from": first, **_rows(part), "peaks": _peaks(waveform)}
+            self._send("rows", json.dumps(rows).encode())
+            self._send("progress", seconds=part.duration, duration=length)
             first += len(part)
-            heard.append(part)
-        return replace(join(heard), source=source)
+            joined.append(part)
+        return join(joined)
 
-    def _done(self, prediction: Prediction, **more: Any) -> None:
-        self._tell("kept", pickle.dumps(prediction))
-        self._tell("done", json_line(prediction), **more)
-
-    def _draw(self, prediction: bytes) -> None:
-        from quadpred.plots.taggram import save_taggram  # half a second that others need not wait
+    def _draw(self, document: bytes) -> None:
+        from quadpred.plots.taggram import save_taggram  # half a second; only drawing needs it
 
         picture = io.BytesIO()
-        # Only what `_done` has packed comes here.
-        save_taggram(pickle.loads(prediction), picture)
-        self._tell("done", picture.getvalue())
+        save_taggram(Prediction.from_dict(json.loads(document)), picture)
+        self._send("done", picture.getvalue())
 
 
 def _rows(part: Prediction) -> dict[str, Any]:
-    """What of a prediction there is one of a second."""
-    whole = to_json(part)
-    rows = {head.name: whole[head.name]["rows"] for head in HEADS}
-    return {**rows, "silent": whole["silent"], "uncertain": whole["uncertain"]}
+    """Return the per-second values of a prediction, named as in its JSON document."""
+    document = to_json(part)
+    rows = {head.name: document[head.name]["rows"] for head in HEADS}
+    return {
+        **rows,
+        "silent": document["silent"],
+        "uncertain_seconds": document["uncertain_seconds"],
+    }
 
 
-def _announced(path: str) -> float | None:
-    """The length in seconds that a header speaks of, for a progress bar; it may lie."""
-    with suppress(soundfile.LibsndfileError), open(path, "rb", buffering=0) as file:
-        if find_frames(file):  # it may say what it likes, and often does
-            return None
-        info = soundfile.info(path)
-        if info.frames < 1 << 40:  # a stream that does not know its length
-            return float(info.duration)
-    return None
+def _peaks(waveform: Waveform) -> dict[str, Any]:
+    first, peaks = waveform.take()
+    data = base64.b64encode(peaks.tobytes()).decode()
+    return {"per_second": BINS_PER_SECOND, "from": first, "data": data}
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import soundfile
-
+from quadpred.audio import AudioError, probe
 from quadpred.train.corpora.manifest import (
     SUFFIXES,
     Clip,
@@ -148,7 +147,8 @@ class Corpus:
         """
         if not folder.is_dir():
             raise ManifestError(f"{folder}: is not a folder")
-        found = [self._grouped(f) for f in self.read(folder.absolute(), warn) if _usable(f, warn)]
+        read = _once(self.read(folder.absolute(), warn), warn)
+        found = [self._grouped(f) for f in read if _usable(f, warn)]
         found, notes = self._in_quadrants(found, about, neutral)
         if render and (midi := [f.path for f in found if f.path.suffix == MIDI]):
             rendered = render(midi)
@@ -252,6 +252,17 @@ def recordings(folder: Path, suffixes: Iterable[str] = SUFFIXES) -> Iterator[Pat
             yield path
 
 
+def _once(found: Iterable[Found], warn: Warn) -> Iterator[Found]:
+    """Yield every recording once, as its corpus describes it first."""
+    seen: set[Path] = set()
+    for each in found:
+        if each.path in seen:
+            warn(f"{each.path}: is listed twice; its first row is used")
+        else:
+            seen.add(each.path)
+            yield each
+
+
 def _usable(found: Found, warn: Warn) -> bool:
     """Tell whether there is something in a file, and a readable header where that is cheap."""
     try:
@@ -259,12 +270,12 @@ def _usable(found: Found, warn: Warn) -> bool:
             warn(f"{found.path}: is empty")
             return False
         if found.path.suffix.lower() in {".flac", ".ogg", ".wav"}:
-            soundfile.info(found.path)
+            probe(found.path)
     except OSError as error:
         warn(f"{found.path}: {error.strerror}")
         return False
-    except soundfile.LibsndfileError as error:
-        warn(f"{found.path}: {error.error_string}")
+    except AudioError as error:
+        warn(str(error))
         return False
     return True
 
@@ -277,11 +288,12 @@ def _drawn(found: list[Found], hours: float, seed: int) -> Iterator[Found]:
             return
         yield item
         try:
-            left -= float(soundfile.info(item.path).duration)
-        except soundfile.LibsndfileError as error:
-            raise ManifestError(
-                f"{item.path}: {error.error_string}: its length is unknown"
-            ) from None
+            length = probe(item.path)
+        except AudioError as error:
+            raise ManifestError(f"{error}: its length is unknown") from None
+        if length is None:
+            raise ManifestError(f"{item.path}: its length is unknown")
+        left -= length
 
 
 def number(text: str) -> float:

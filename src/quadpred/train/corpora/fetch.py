@@ -1,25 +1,30 @@
-"""Download the archives of a corpus, and unpack them as one unpacks what comes from a stranger."""
+"""Download the archives of a corpus, and unpack them as untrusted input."""
 
+import bz2
 import gzip
 import hashlib
 import http.client
+import io
 import lzma
 import os
+import re
 import shutil
 import stat
+import sys
 import tarfile
 import tempfile
 import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from quadpred.files import add_filename_to_errors
+from quadpred.errors import QuadpredError
+from quadpred.files import add_filename_to_errors, printable
 from quadpred.train.corpora.corpus import Archive, Corpus
 
 __all__ = ["FetchError", "Progress", "download", "fetch", "unpack"]
@@ -32,9 +37,10 @@ TIMEOUT = 60.0  # seconds without a byte
 PAUSES = (1, 2, 5, 10, 30)  # seconds before trying again, as long as nothing more arrives
 MOST_TIMES_LARGER = 20  # an unpacked archive; recordings shrink to a third at best
 MOST_FILES = 1_000_000
+MOST_HEADERS = 1 << 20  # bytes of a tar archive between two files, which tarfile holds in memory
+COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
 DAMAGED = (
     EOFError,
-    gzip.BadGzipFile,
     lzma.LZMAError,
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -43,8 +49,12 @@ DAMAGED = (
 SPARE = 64 << 20  # bytes allowed beyond what is announced or expected
 
 
-class FetchError(ValueError):
+class FetchError(QuadpredError):
     """A download or archive that cannot be used. One line: what, and the reason."""
+
+
+class DamagedError(FetchError):
+    """An archive that another download may repair."""
 
 
 def fetch(
@@ -58,7 +68,7 @@ def fetch(
     """Download and unpack parts of a corpus into a folder of its name.
 
     What has been unpacked is not fetched again, and a download that was cut off goes on where it
-    stopped.
+    stopped. A damaged archive without a checksum is removed and downloaded once more.
 
     Args:
         corpus: whose name the folder gets.
@@ -80,19 +90,33 @@ def fetch(
         if done.exists():
             continue
         file = root / ".archives" / f"{corpus.name}-{archive.url.rpartition('/')[2]}"
-        download(archive, file, progress)
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".unpacking-") as name:
-            fresh = Path(name)
-            unpack(file, fresh, progress)
-            for inner in sorted(fresh.glob(archive.inner)) if archive.inner else ():
-                unpack(inner, inner.parent, progress)
-                inner.unlink()
-            _merge(fresh, folder)
+        try:
+            _fetch(archive, file, folder, progress)
+        except DamagedError:
+            file.unlink()
+            if archive.checksum:
+                raise
+            try:
+                _fetch(archive, file, folder, progress)
+            except DamagedError:
+                file.unlink()
+                raise
         done.touch()
         if not keep:
             file.unlink()
     return folder
+
+
+def _fetch(archive: Archive, file: Path, folder: Path, progress: Progress) -> None:
+    """Download one archive and unpack it into the corpus's folder."""
+    download(archive, file, progress)
+    with tempfile.TemporaryDirectory(dir=file.parents[1], prefix=".unpacking-") as name:
+        fresh = Path(name)
+        unpack(file, fresh, progress)
+        for inner in sorted(fresh.glob(archive.inner)) if archive.inner else ():
+            unpack(inner, inner.parent, progress)
+            inner.unlink()
+        _merge(fresh, folder)
 
 
 def download(archive: Archive, target: Path, progress: Progress = lambda *_: None) -> None:
@@ -103,7 +127,9 @@ def download(archive: Archive, target: Path, progress: Progress = lambda *_: Non
         OSError: it could not be written.
     """
     if target.exists():
-        return
+        with suppress(FetchError):  # altered since it was downloaded, and removed now
+            _verify(archive, target, progress)
+            return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     failures = 0
@@ -114,14 +140,16 @@ def download(archive: Archive, target: Path, progress: Progress = lambda *_: Non
             break
         except HTTPError as error:
             if error.code not in (408, 429) and error.code < 500:
-                raise FetchError(f"{archive.url}: {error.code} {error.reason}") from None
+                reason = printable(f"{error.code} {error.reason}")
+                raise FetchError(f"{archive.url}: {reason}") from None
             reason = f"{error.code} {error.reason}"
         except (URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason = str(getattr(error, "reason", error))
         now = part.stat().st_size if part.exists() else 0
         failures = 1 if now > had else failures + 1
         if failures > len(PAUSES):
-            raise FetchError(f"{archive.url}: {reason}; what has arrived is kept in {part}")
+            kept = f"; what has arrived is kept in {part}" if now else ""
+            raise FetchError(f"{archive.url}: {printable(reason)}{kept}")
         time.sleep(PAUSES[failures - 1])
     _verify(archive, part, progress)
     part.replace(target)
@@ -143,19 +171,24 @@ def _receive(archive: Archive, part: Path, progress: Progress) -> None:
     except HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        if error.headers.get("Content-Range") == f"bytes */{have}":
+        if have and error.headers.get("Content-Range") == f"bytes */{have}":
             return  # it was complete
-        part.unlink()
+        part.unlink(missing_ok=True)
         raise ConnectionError("the file has changed since part of it was downloaded") from None
+    except (OverflowError, ValueError) as error:
+        reason = f"the server redirects to an invalid address ({error})"
+        raise FetchError(f"{archive.url}: {reason}") from None
     with response:
         if response.status == http.HTTPStatus.PARTIAL_CONTENT:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                part.unlink()
+                part.unlink(missing_ok=True)
                 raise ConnectionError("the server sent another part than asked for")
         else:
             have = 0
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else 0
+        length = response.headers.get("Content-Length", "0").strip()
+        if not re.fullmatch(r"[0-9]{1,15}", length):
+            raise FetchError(f"{archive.url}: the server sent Content-Length: {length!r}")
+        total = have + int(length)
         with part.open("ab" if have else "wb") as file:
             while block := response.read(BLOCK):
                 have += len(block)
@@ -187,8 +220,9 @@ def unpack(path: Path, folder: Path, progress: Progress = lambda *_: None) -> No
     """Unpack a tar or zip archive of plain files into a folder.
 
     Raises:
-        FetchError: damaged; or it holds a link, a device, a name that leads elsewhere, or
-            more than an archive of its size should.
+        DamagedError: damaged.
+        FetchError: it holds a link, a device, a name that leads elsewhere, or more than an archive
+            of its size should.
         OSError: a file could not be written.
     """
     size = path.stat().st_size
@@ -211,7 +245,11 @@ def unpack(path: Path, folder: Path, progress: Progress = lambda *_: None) -> No
                     file.write(block)
             progress(f"unpack {path.name}", written, 0)
     except DAMAGED as error:
-        raise FetchError(f"{path}: is damaged ({error})") from None
+        raise DamagedError(f"{path}: is damaged ({error})") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise DamagedError(f"{path}: is damaged ({error})") from None  # gzip and bz2
     except (RuntimeError, NotImplementedError) as error:  # an encrypted zip, a rare compression
         raise FetchError(f"{path}: {error}") from None
 
@@ -227,18 +265,52 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 if not info.is_dir():
                     yield info.filename, archive.open(info)
         return
-    with closing(tarfile.open(path, "r:*")) as tar:
-        for member in tar:
-            if member.isdir():
-                continue
-            content = tar.extractfile(member) if member.isreg() else None
-            if content is None:
-                raise FetchError(f"{path}: {member.name!r} is a link or a device")
-            yield member.name, content
+    with closing(_Headers(path)) as stream, closing(tarfile.TarFile(fileobj=stream)) as tar:
+        while member := tar.next():
+            tar.members = []  # or it keeps all of them
+            stream.left = sys.maxsize
+            if not member.isdir():
+                content = tar.extractfile(member) if member.isreg() else None
+                if content is None:
+                    raise FetchError(f"{path}: {member.name!r} is a link or a device")
+                yield member.name, content
+            stream.left = MOST_HEADERS
         # tarfile stops at the first header that it does not understand, and before the sum at the
         # end of a compressed file: reading on tells damage from an end.
-        while tar.fileobj and tar.fileobj.read(BLOCK):
+        stream.left = sys.maxsize
+        while stream.read(BLOCK):
             pass
+
+
+class _Headers(io.RawIOBase):
+    """A tar archive without its compression, and a limit for what tarfile reads of headers.
+
+    It reads them whole, and a small archive can hold a header of many gigabytes.
+    """
+
+    def __init__(self, path: Path):
+        with path.open("rb") as file:
+            start = file.read(6)
+        opener = next((opener for magic, opener in COMPRESSIONS if start.startswith(magic)), open)
+        self._file: IO[bytes] = opener(path, "rb")
+        self._path = path
+        self.left = MOST_HEADERS
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= self.left:
+            raise FetchError(f"{self._path}: has a header of more than {MOST_HEADERS} bytes")
+        self.left -= size
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _inside(path: Path, name: str) -> PurePosixPath:

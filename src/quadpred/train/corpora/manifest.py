@@ -9,13 +9,15 @@ on any scale) may be empty; `tags` are further words about the clip, separated b
 import csv
 import json
 import math
+import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from quadpred.errors import QuadpredError
 from quadpred.labels import QUADRANT
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "DataSheet",
     "Manifest",
     "ManifestError",
+    "check_splits",
     "from_folder",
     "in_folds",
     "read_table",
@@ -34,11 +37,11 @@ SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".
 """Of the files that a folder is searched for."""
 
 
-class ManifestError(ValueError):
+class ManifestError(QuadpredError):
     """A manifest or labels file that cannot be used. One line: the file and the reason."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One recording and its labels; ratings of arousal and valence are on the corpus's scale."""
 
@@ -107,25 +110,22 @@ class Manifest:
         """Read a manifest; relative paths start from its folder.
 
         Raises:
-            ManifestError: missing, without a column, with an unknown quadrant, or with one group in
-                two splits.
+            ManifestError: missing, without a column, with an unknown quadrant, with a clip twice,
+                with one group in two splits, or with a data sheet that is not one.
 
         """
-        rows = read_table(path)
-        if missing := set(COLUMNS[:4]) - set(rows[0]):
-            raise ManifestError(f"{path}: no column {', '.join(sorted(missing))}")
-        clips = tuple(
-            Clip(
-                path.parent / row["path"],
-                row["group"],
-                row["split"],
-                _quadrant(row["quadrant"], path, line),
-                _words(row.get("tags") or ""),
-                _rating(row.get("arousal") or "", path, line),
-                _rating(row.get("valence") or "", path, line),
-            )
-            for line, row in enumerate(rows, 2)
-        )
+        alike: dict[str, str] = {}  # one string for all equal ones, or manifests fill the memory
+        clips = []
+        for line, row in enumerate(_rows(path, COLUMNS[:4]), 2):
+            name, group, split = row["path"], row["group"], row["split"]
+            if not name or "\0" in name:
+                raise ManifestError(f"{path}: line {line}: no path")
+            quadrant = _quadrant(row["quadrant"], path, line)
+            group, split, quadrant = (alike.setdefault(t, t) for t in (group, split, quadrant))
+            words = tuple(alike.setdefault(word, word) for word in _words(row.get("tags") or ""))
+            ratings = (_rating(row.get(name) or "", path, line) for name in ("arousal", "valence"))
+            clips.append(Clip(path.parent / name, group, split, quadrant, words, *ratings))
+        _refuse_duplicates(clips, path)
         homes: dict[str, str] = {}
         for clip in clips:
             if homes.setdefault(clip.group, clip.split) != clip.split:
@@ -133,9 +133,55 @@ class Manifest:
                     f"{path}: group {clip.group!r} is in splits {homes[clip.group]!r} and"
                     f" {clip.split!r}: what is learned of it in one would show in the other"
                 )
-        sheet = path.with_suffix(".json")
-        described = json.loads(sheet.read_text()) if sheet.is_file() else {"name": path.stem}
-        return cls(clips, DataSheet(**described))
+        return cls(tuple(clips), _read_sheet(path.with_suffix(".json"), path.stem))
+
+
+def check_splits(manifests: Iterable[Manifest], splits: Iterable[str]) -> None:
+    """Refuse names of splits that none of the manifests has.
+
+    Raises:
+        ManifestError: there is such a name.
+    """
+    known = {clip.split for manifest in manifests for clip in manifest.clips}
+    if unknown := sorted(set(splits) - known):
+        raise ManifestError(f"no split is called {unknown[0]!r}; there are {_list(known)}")
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names))
+
+
+def _read_sheet(path: Path, name: str) -> DataSheet:
+    """Read a data sheet, or make one of a corpus of this name where there is none."""
+    if not path.exists():
+        return DataSheet(name)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ManifestError(f"{path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{path}: not JSON ({error})") from None
+    known = [each.name for each in fields(DataSheet)]
+    if not isinstance(values, dict) or not isinstance(values.get("name"), str):
+        raise ManifestError(f"{path}: not a data sheet: it must be an object with a name")
+    for key, value in values.items():
+        if key not in known:
+            raise ManifestError(f"{path}: unknown key {key!r}; there are {', '.join(known)}")
+        if not isinstance(value, str):
+            raise ManifestError(f"{path}: {key} must be text")
+    return DataSheet(**values)
+
+
+def _refuse_duplicates(clips: Iterable[Clip], source: Path) -> None:
+    """Refuse a recording that is listed twice, in whatever spelling of its path.
+
+    It would count twice, and with two labels, or on both sides of a split, contradict itself.
+    """
+    lines: dict[str, int] = {}
+    for line, clip in enumerate(clips, 2):
+        first = lines.setdefault(os.path.abspath(clip.path), line)
+        if first != line:
+            raise ManifestError(f"{source}: line {line}: {clip.path} is in line {first} already")
 
 
 def from_folder(
@@ -169,7 +215,11 @@ def from_folder(
     if not files:
         raise ManifestError(f"{folder}: no audio files")
     if labels is None:
-        pattern = re.compile(group or "(.*)")
+        try:
+            pattern = re.compile(group or "(.*)")
+        except re.error as error:
+            reason = f"not a regular expression ({error})"
+            raise ManifestError(f"--group {group}: {reason}") from None
         clips = []
         for path in files:
             found = pattern.search(path.relative_to(folder).as_posix())
@@ -195,6 +245,7 @@ def from_folder(
             words = tuple(word for column in tags for word in _words(row[column]))
             quadrant = _quadrant(row.get("quadrant", ""), labels, line)
             clips.append(Clip(places[0], row[group] if group else name, "", quadrant, words))
+        _refuse_duplicates(clips, labels)
     return Manifest(in_folds(clips, folds, seed), sheet)
 
 
@@ -243,6 +294,12 @@ def read_table(path: Path) -> list[dict[str, str]]:
     Raises:
         ManifestError: it cannot be read, or has no rows.
     """
+    return list(_rows(path))
+
+
+def _rows(path: Path, columns: Iterable[str] = ()) -> Iterator[dict[str, str]]:
+    """Yield the rows that `read_table` returns; also refuse a table without one of the columns."""
+    count = 0
     try:
         # A spreadsheet's byte order mark is dropped.
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -250,11 +307,13 @@ def read_table(path: Path) -> list[dict[str, str]]:
             file.seek(0)
             reader = csv.DictReader(file, restkey="", restval="", delimiter=separator)
             reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            rows = list(reader)
+            for count, row in enumerate(reader, 1):
+                if count == 1 and (missing := set(columns) - set(row)):
+                    raise ManifestError(f"{path}: no column {', '.join(sorted(missing))}")
+                yield row
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror}") from None
     except csv.Error as error:
         raise ManifestError(f"{path}: {error}") from None
-    if not rows:
+    if not count:
         raise ManifestError(f"{path}: no rows")
-    return rows

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import soundfile
+from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from quadpred.audio import AudioError, read_blocks
@@ -21,7 +21,8 @@ __all__ = ["render"]
 
 RATE = 44_100  # Hz, of the synthesis
 KEPT_RATE = 16_000  # Hz, of the recording: that of the front end
-TIMEOUT = 300  # seconds a file
+TIMEOUT = 300  # seconds per file
+_BLOCK = 1 << 16  # samples encoded at once
 SOUNDFONTS = ("/usr/share/sounds/sf2/default-GM.sf2", "/usr/share/soundfonts/default.sf2")
 
 
@@ -69,7 +70,7 @@ def render(
                 _render(program, font, path, target)
         except OSError as error:
             warn(f"{path}: {error.strerror}")
-        except (AudioError, subprocess.TimeoutExpired):
+        except (AudioError, subprocess.SubprocessError):
             warn(f"{path}: FluidSynth made no sound of it")
         else:
             return target
@@ -92,8 +93,23 @@ def _render(program: str, font: Path, midi: Path, target: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=TIMEOUT,
-            check=False,  # FluidSynth succeeds with an empty file of what is no MIDI
+            check=True,  # with what is no MIDI it succeeds, and its file is empty
         )
         samples = np.concatenate(list(read_blocks(raw, KEPT_RATE)))
-        soundfile.write(part, np.clip(samples, -1, 1), KEPT_RATE)
+        _write_flac(part, samples)
         part.replace(target)
+
+
+def _write_flac(path: Path, samples: NDArray[np.float32]) -> None:
+    """Write samples of shape (samples,) at `KEPT_RATE` as 16-bit flac."""
+    import av
+
+    pcm = np.round(np.clip(samples, -1, 1) * 32_767).astype(np.int16)
+    with av.open(path, "w", format="flac") as file:
+        stream = file.add_stream("flac", KEPT_RATE, layout="mono", format="s16")
+        for start in range(0, len(pcm), _BLOCK):
+            block = pcm[None, start : start + _BLOCK]
+            frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = KEPT_RATE, start
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode(None))

@@ -99,18 +99,21 @@ class TrainingSet:
         self.has_ratings = bool((~self.targets.ratings.isnan()).any())
         widths = {e.teacher.shape[1] for e in examples if e.teacher is not None}
         self.teacher_width = max(widths, default=0)
-        self.teacher_variance = self._teacher_variance()
+        self._scale = self._teacher_scale()
 
-    def _teacher_variance(self) -> float:
-        """Sum of the variances of the teacher's values, over a sample of the examples."""
+    def _teacher_scale(self) -> float:
+        """Factor that makes the mean variance of the teacher's values 1.
+
+        Their relative weights remain. Adam's steps would drown targets of a much smaller scale.
+        """
         known = [e.teacher for e in self.examples if e.teacher is not None]
         if not known:
             return 1.0
         sample = np.concatenate(known[:: max(1, len(known) // 500)]).astype(np.float32)
-        return max(float(sample.var(0).sum()), 1e-6)
+        return float(1 / np.sqrt(max(sample.var(0).mean(), 1e-12)))
 
     def teacher_of(self, batch: Batch, rows: int) -> tuple[Tensor, Tensor]:
-        """Teacher's values of the rows of crops, and 1 for crops of clips that have them.
+        """Scaled values of the teacher for the rows of crops, and 1 for clips that have them.
 
         Returns:
             Tensors of shape (crops, rows, values) and (crops,).
@@ -141,4 +144,4 @@ class TrainingSet:
         below = np.minimum(times.astype(int), len(values) - 1)
         above = np.minimum(below + 1, len(values) - 1)
         share = (times - np.floor(times)).astype(np.float32)[:, None]
-        return (1 - share) * values[below] + share * values[above]
+        return self._scale * ((1 - share) * values[below] + share * values[above])

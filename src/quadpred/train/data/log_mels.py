@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from quadpred.features import FeatureConfig, file_log_mel
+from quadpred.files import atomic_write, printable
 from quadpred.train.corpora import Clip
 
 __all__ = ["Half", "LogMels"]
@@ -19,14 +21,34 @@ __all__ = ["Half", "LogMels"]
 Half = NDArray[np.float16]
 
 
+_AT_ONCE = 1024  # clips
+
+
+def _print_warning(text: str) -> None:
+    print(f"quadpred: warning: {printable(text)}", file=sys.stderr, flush=True)
+
+
 class LogMels:
     """Log-mels of clips, computed once and kept as half-precision files in the user's cache folder.
 
     A file's name depends on the front end and on the recording's path, size and time, so a changed
-    recording or front end is computed anew. `QUADPRED_CACHE` moves the folder.
+    recording or front end is computed anew, and so is a damaged file. `QUADPRED_CACHE` moves the
+    folder.
+
+    Args:
+        config: of the front end.
+        folder: instead of the cache folder.
+        on_warning: takes one line for each damaged file.
     """
 
-    def __init__(self, config: FeatureConfig, folder: Path | None = None):
+    def __init__(
+        self,
+        config: FeatureConfig,
+        folder: Path | None = None,
+        *,
+        on_warning: Callable[[str], None] = _print_warning,
+    ):
+        self._on_warning = on_warning
         root = folder or os.environ.get("QUADPRED_CACHE") or user_cache_path("quadpred")
         self.config = config
         self.folder = Path(root) / "log-mel" / _digest(config.as_dict())
@@ -47,8 +69,12 @@ class LogMels:
             progress()
             return frames
 
+        loaded: list[Half] = []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return list(pool.map(one, clips))
+            # The pool holds a few hundred bytes for each clip that waits.
+            for first in range(0, len(clips), _AT_ONCE):
+                loaded += pool.map(one, clips[first : first + _AT_ONCE])
+        return loaded
 
     def _one(self, path: Path) -> Half:
         try:
@@ -57,14 +83,26 @@ class LogMels:
         except OSError:
             key = ""  # file_log_mel raises an error that names the reason
         cached = self.folder / f"{key}.npy"
-        if not cached.is_file():
-            frames = np.concatenate(list(file_log_mel(path, self.config))).astype(np.float16)
-            part = cached.with_suffix(f".{os.getpid()}.part")
-            with part.open("wb") as file:
-                np.save(file, frames)
-            part.replace(cached)
-        loaded: Half = np.load(cached, mmap_mode="r")
-        return loaded
+        if cached.is_file():
+            loaded = self._cached(cached)
+            if loaded is not None:
+                return loaded
+            self._on_warning(f"{cached}: damaged; computing it again")
+        frames = np.concatenate(list(file_log_mel(path, self.config))).astype(np.float16)
+        with atomic_write(cached) as (file,):
+            np.save(file, frames)
+        computed: Half = np.load(cached, mmap_mode="r")
+        return computed
+
+    def _cached(self, path: Path) -> Half | None:
+        """Return the log-mel of a file; `None` if the file is damaged."""
+        try:
+            frames = np.load(path, mmap_mode="r")
+        except (EOFError, OSError, ValueError):
+            return None
+        if not isinstance(frames, np.memmap) or frames.dtype != np.float16:
+            return None
+        return frames if frames.shape[1:] == (self.config.mels,) and len(frames) else None
 
 
 def _digest(value: object) -> str:

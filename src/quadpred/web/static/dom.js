@@ -1,39 +1,73 @@
-// Elements, and how times and shares are written.
+// Elements.
 
-export const el = (id) => document.getElementById(id);
+/**
+ * The element with an id of index.html.
+ * @param {string} id
+ * @returns {any} its type is that of index.html, which TypeScript does not read
+ */
+export function el(id) {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`index.html has no #${id}`);
+  return found;
+}
 
-/** Make an element; properties that start with "aria-" or "data-", and `role`, are attributes. */
+/**
+ * Make an element; properties that start with "aria-" or "data-", and `role`, are attributes.
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {Record<string, any>} properties
+ * @param {...(Node|string)} children
+ */
 export function make(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (/^(aria-|data-|role$)/.test(name)) made.setAttribute(name, value);
-    else made[name] = value;
+    else Reflect.set(made, name, value);
   }
   made.append(...children);
   return made;
 }
 
+/**
+ * @param {string} text
+ * @param {string} className
+ * @param {() => void} act
+ */
+export function button(text, className, act) {
+  const made = make("button", { type: "button", className }, text);
+  made.addEventListener("click", act);
+  return made;
+}
+
+/**
+ * @param {string} tag
+ * @param {Record<string, string|number>} attributes
+ * @param {...(Node|string)} children
+ */
 export function svg(tag, attributes = {}, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
   made.append(...children);
   return made;
 }
 
-/** Set text only where it differs, so that what is read aloud or selected stays. */
+/**
+ * Set text only where it differs, so that what is selected or read aloud stays.
+ * @param {Element} element
+ * @param {string} text
+ */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Seconds as m:ss or h:mm:ss. */
-export function clock(seconds) {
-  const whole = Math.floor(Math.max(0, seconds));
-  const [hours, minutes, rest] = [whole / 3600, (whole / 60) % 60, whole % 60].map(Math.floor);
-  const end = String(rest).padStart(2, "0");
-  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${end}` : `${minutes}:${end}`;
+/**
+ * Rebuild the children of an element only when `key` has changed, so that focus stays.
+ * @param {HTMLElement} element
+ * @param {string} key
+ * @param {() => (Node|string)[]} children
+ */
+export function rebuild(element, key, children) {
+  if (element.dataset.key === key) return;
+  element.dataset.key = key;
+  element.replaceChildren(...children());
 }
-
-export const percent = (share) => `${Math.round(100 * share)} %`;
-
-/** Offer bytes for saving; the address stays valid while the page is open. */
-export const saved = (text, type) => URL.createObjectURL(new Blob([text], { type }));

@@ -1,0 +1,123 @@
+"""Export a trained model into the package: calibrated, with its card, plots and registry entry.
+
+    python -m experiments.release DATA RUNS --speech english
+
+RUNS/LANGUAGE holds `fold-K-seed-S` and `all-seed-0`; experiments/results/LANGUAGE.json the scores
+that `experiments.evaluate RUNS/LANGUAGE DATA` wrote.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments import results as storage
+from experiments.data import four_quadrants
+from experiments.report import markdown_scores
+from quadpred import registry
+from quadpred.files import atomic_write, sha256_of
+from quadpred.plots.evaluation import Curve, save_reliability
+from quadpred.train.card import card
+from quadpred.train.evaluate import evaluate
+from quadpred.train.export import export
+from quadpred.train.run import Run
+
+LIMITS = (
+    "Only VGMIDI has labels within a piece, for 128 rendered piano pieces. Elsewhere, changes within"
+    " a recording are learned from labels of whole clips.",
+    "Valence is less accurate than arousal on every set.",
+    "Film ratings are from a few experts, Emotify's are of felt emotion, and piano is rendered with"
+    " two soundfonts. Other orchestras and pianos may differ.",
+    "The English and the Mandarin speech differ in more than language (many speakers and sentences"
+    " against two voices and words). A difference between models does not show an effect of language.",
+)
+
+
+def release(data: Path, runs: Path, speech: str) -> Path:
+    """Export one model; return its file."""
+    name = f"{speech}-to-english"
+    folder = runs / speech
+    folds = sorted(path.parent for path in folder.glob("fold-*-seed-*/model.pt"))
+    scores = evaluate(folds, four_quadrants(data).manifest)
+    results = storage.load(storage.FOLDER / f"{speech}.json")
+    run = folder / "all-seed-0"
+    output = registry.WEIGHTS / f"{name}.onnx"
+    about = {"name": name, "speech": speech, "music": "english"}
+    exported = export(run, output, **about, calibration=scores.calibration)
+    text = card(
+        Run.describe(run),
+        exported,
+        **about,
+        sha256=sha256_of(output),
+        scores=[("4Q-Emotion, five folds by artist", scores)],
+        tables=[("Scores on all sets", markdown_scores(results))],
+        calibration=scores.calibration,
+        notes=LIMITS,
+    )
+    with atomic_write(output.with_suffix(".md")) as (file,):
+        file.write(text.encode())
+    with atomic_write(output.with_name(f"{name}-reliability.png")) as (file,):
+        save_reliability(_panels(results), file)
+    _register(name, {"scores": _summary(results)} | _entry(output, speech))
+    return output
+
+
+def _panels(results: Mapping[str, Any]) -> dict[str, dict[str, Curve]]:
+    """Reliability of the quadrants, one panel per set."""
+    panels: dict[str, dict[str, Curve]] = {}
+    for found in results["sets"].values():
+        if classes := found.get("classes"):
+            bins = [(b["confidence"], b["accuracy"], b["share"]) for b in classes["reliability"]]
+            error = classes["calibration_error"]["quadrant"]["value"]
+            panels[found["title"].split(",")[0]] = {"clip": (error, bins)}
+    return panels
+
+
+def _summary(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Accuracy and macro F1 of quadrants per set, for the page and the API."""
+    rows = []
+    for found in results["sets"].values():
+        if classes := found.get("classes"):
+            f1 = classes["macro_f1"]["quadrant"]
+            rows.append(
+                {
+                    "music": found["title"],
+                    "clips": classes["clips"],
+                    "accuracy": round(classes["accuracy"]["quadrant"]["value"], 3),
+                    "f1": round(f1["value"], 3),
+                    "f1_low": round(f1["low"], 3),
+                    "f1_high": round(f1["high"], 3),
+                }
+            )
+    return rows
+
+
+def _entry(output: Path, speech: str) -> dict[str, Any]:
+    return {
+        "speech": speech,
+        "music": "english",
+        "sha256": sha256_of(output),
+        "experimental": False,
+    }
+
+
+def _register(name: str, entry: Mapping[str, Any]) -> None:
+    path = registry.WEIGHTS / "models.json"
+    models = json.loads(path.read_text()) | {name: dict(entry)}
+    with atomic_write(path) as (file,):
+        file.write((json.dumps(dict(sorted(models.items())), indent=2) + "\n").encode())
+
+
+def main() -> None:
+    """Release the model of one language of speech."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--speech", choices=("english", "mandarin", "mixed"), default="english")
+    options = parser.parse_args()
+    print(release(options.data, options.runs, options.speech))
+
+
+if __name__ == "__main__":
+    main()

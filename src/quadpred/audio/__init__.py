@@ -1,0 +1,30 @@
+"""Any audio file, array or live stream to mono float32 blocks at one sample rate.
+
+Streamed: memory does not grow with the length of the audio.
+"""
+
+from quadpred.audio.errors import AudioError, AudioWarning, TooLongError
+from quadpred.audio.levels import SecondLevels
+from quadpred.audio.stream import (
+    AudioReader,
+    OnBlock,
+    at_most,
+    live_blocks,
+    probe,
+    read_blocks,
+    sample_blocks,
+)
+
+__all__ = [
+    "AudioError",
+    "AudioReader",
+    "AudioWarning",
+    "OnBlock",
+    "SecondLevels",
+    "TooLongError",
+    "at_most",
+    "live_blocks",
+    "probe",
+    "read_blocks",
+    "sample_blocks",
+]

@@ -1,0 +1,101 @@
+"""`quadpred moments`: segments and highlights of one recording, or its means over intervals."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from quadpred.cli.console import UsageError, make_console, print_message
+from quadpred.cli.library import Words, load_vocabulary
+from quadpred.cli.predict import ModelFile, Music, Speech, load_predictor
+from quadpred.files import printable
+
+if TYPE_CHECKING:
+    from quadpred.library.moments import Moment
+    from quadpred.library.moods import Vocabulary
+
+__all__ = ["moments"]
+
+_TABLE_WIDTH = 120  # characters, in a file or a pipe
+
+
+def moments(
+    song: Annotated[str, typer.Argument(metavar="SONG", help="An audio file.")],
+    intervals: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Means over the intervals of a .csv, .srt, .vtt or .TextGrid file instead.",
+        ),
+    ] = None,
+    shortest: Annotated[
+        int, typer.Option(min=1, metavar="SECONDS", help="Minimum length of a segment.")
+    ] = 10,
+    window: Annotated[
+        int, typer.Option(min=1, metavar="SECONDS", help="Length of a highlight.")
+    ] = 30,
+    form: Annotated[
+        Literal["table", "json", "csv", "audacity"],
+        typer.Option("--format", help="What to write; audacity is a label track."),
+    ] = "table",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Default: standard output."),
+    ] = None,
+    words: Words = None,
+    speech: Speech = None,
+    music: Music = None,
+    model: ModelFile = None,
+) -> None:
+    """List the segments of a recording, its most and least intense, happiest and calmest parts."""
+    from quadpred.files import add_filename_to_errors, atomic_write
+    from quadpred.formats.intervals import read_intervals
+    from quadpred.formats.moments import MOMENT_FORMATS
+    from quadpred.library.moments import find_segments, highlights, interval_means
+
+    if form == "table" and output:
+        raise UsageError("-o needs --format json, csv or audacity")
+    vocabulary = load_vocabulary(words)
+    asked = read_intervals(intervals) if intervals else None
+    prediction = load_predictor(speech, music, model).predict(song)
+    if prediction.damage:
+        print_message(f"warning: {song}: {prediction.damage}")
+    if asked is not None:
+        found = interval_means(prediction, asked)
+    else:
+        found = find_segments(prediction, shortest=shortest)
+        found += highlights(prediction, window=window)
+    if form == "table":
+        _print_table(found, vocabulary)
+    elif output is None:
+        MOMENT_FORMATS[form](prediction, found, vocabulary, sys.stdout.buffer)
+    else:
+        with atomic_write(output) as (file,), add_filename_to_errors(output):
+            MOMENT_FORMATS[form](prediction, found, vocabulary, file)
+
+
+def _print_table(moments: "list[Moment]", vocabulary: "Vocabulary") -> None:
+    from rich.table import Table
+
+    table = Table("what", "start", "end", "mood", "arousal", "valence", "confidence")
+    for moment in moments:
+        mood = vocabulary.word(moment.quadrant) + (" (uncertain)" if moment.uncertain else "")
+        numbers = (moment.arousal, moment.valence, moment.confidence)
+        table.add_row(
+            printable(moment.label or moment.kind),
+            *(_clock(time) for time in (moment.start, moment.end)),
+            printable(mood),
+            *(f"{number:.2f}" for number in numbers),
+        )
+    make_console(width=_TABLE_WIDTH).print(table)
+
+
+def _clock(seconds: float) -> str:
+    """Write a time as minutes and seconds.
+
+    >>> _clock(83.6)
+    '1:23.6'
+    """
+    minutes, rest = divmod(round(seconds * 10), 600)
+    return f"{minutes}:{rest / 10:04.1f}"

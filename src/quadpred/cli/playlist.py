@@ -1,0 +1,198 @@
+"""`quadpred playlist`: songs of one mood, for a scene, or on a path from one mood to another."""
+
+import sys
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from quadpred.cli.console import UsageError, check_output, print_line, print_message
+from quadpred.cli.library import Words, load_vocabulary
+
+if TYPE_CHECKING:
+    from quadpred.library.moods import Vocabulary
+    from quadpred.library.summary import SummaryRow
+
+__all__ = ["playlist"]
+
+_MINUTES = 60.0  # default length, except of a mood
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What a playlist is made of; it is saved in the file, for --refresh."""
+
+    summary: str
+    mood: str | None = None
+    start: str | None = None
+    end: str | None = None
+    scene: str | None = None
+    minutes: float | None = None
+    per_artist: int | None = None
+    words: str | None = None
+    uncertain: bool = False
+
+
+def playlist(
+    summary: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="SUMMARY",
+            help="summary.parquet or summary.csv of a predicted library.",
+            show_default=False,
+        ),
+    ] = None,
+    mood: Annotated[
+        str | None,
+        typer.Option("--mood", metavar="WORD", help="Songs of this mood, most confident first."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="WORD", help="Start at this mood; needs --to."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="WORD", help="End at this mood; needs --from.")
+    ] = None,
+    scene: Annotated[
+        Literal["sleep", "focus", "workout", "party", "wind-down"] | None,
+        typer.Option(help="Songs for a scene."),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--max-minutes",
+            min=0,
+            help=f"Maximum length. Default: no limit with --mood, otherwise {_MINUTES:g}.",
+        ),
+    ] = None,
+    per_artist: Annotated[
+        int | None,
+        typer.Option("--max-per-artist", min=1, metavar="N", help="Maximum songs per artist."),
+    ] = None,
+    form: Annotated[
+        Literal["m3u8", "nsp", "json"],
+        typer.Option("--format", help="nsp is a smart playlist of Navidrome."),
+    ] = "m3u8",
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Default: standard output."),
+    ] = None,
+    refresh: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--refresh",
+            metavar="FILE",
+            help="Make this m3u8 or json playlist again from its summary; repeatable.",
+        ),
+    ] = None,
+    words: Words = None,
+    uncertain: Annotated[
+        bool, typer.Option("--uncertain", help="Include songs whose quadrant is uncertain.")
+    ] = False,
+) -> None:
+    """Make a playlist of one mood, for a scene, or in small steps from one mood to another."""
+    choices = [mood is not None, scene is not None, start is not None or end is not None]
+    if refresh:
+        if summary or any(choices):
+            raise UsageError("--refresh reads all other options from the playlist")
+        for path in refresh:
+            _refresh(path)
+        return
+    if sum(choices) != 1 or (start is None) != (end is None):
+        raise UsageError("give either --mood, or --scene, or both --from and --to")
+    if summary is None:
+        raise UsageError("give the summary.csv or summary.parquet of a predicted library")
+    options = _Options(
+        summary=str(summary.absolute()),
+        mood=mood,
+        start=start,
+        end=end,
+        scene=scene,
+        minutes=minutes,
+        per_artist=per_artist,
+        words=str(words.absolute()) if words else None,
+        uncertain=uncertain,
+    )
+    _make(options, form, output)
+
+
+def _refresh(path: Path) -> None:
+    from quadpred.library.playlist_files import PlaylistError, read_options
+
+    options = read_options(path)
+    try:
+        known = _Options(**options)
+    except TypeError:
+        raise PlaylistError(f"{path}: made by another version; make a new playlist") from None
+    _make(known, "json" if path.suffix.lower() == ".json" else "m3u8", path)
+
+
+def _make(options: _Options, form: str, output: Path | None) -> None:
+    from quadpred.files import add_filename_to_errors, atomic_write
+    from quadpred.library.playlist_files import to_json, to_m3u8
+
+    if output is None:
+        check_output()
+    vocabulary = load_vocabulary(Path(options.words) if options.words else None)
+    if form == "nsp":
+        text, count = _smart_playlist(options, vocabulary, output), "smart playlist"
+    else:
+        songs = _choose(options, vocabulary)
+        given = {name: value for name, value in asdict(options).items() if value}
+        if form == "json":
+            text = to_json(songs, given)
+        else:
+            folder = output.parent if output else None
+            text = to_m3u8(songs, folder, given, on_message=print_message)
+        minutes = sum(song.duration for song in songs) / 60
+        count = f"{len(songs)} songs, {minutes:.0f} minutes"
+    if output is None and sys.stdout.isatty():
+        for line in text.splitlines():  # escape codes in names must not reach a terminal
+            print_line(line)
+    elif output is None:
+        sys.stdout.buffer.write(text.encode())
+    else:
+        with atomic_write(output) as (file,), add_filename_to_errors(output):
+            file.write(text.encode())
+        print_line(f"{output}: {count}")
+
+
+def _choose(options: _Options, vocabulary: "Vocabulary") -> "list[SummaryRow]":
+    from quadpred.library.playlist import mood_playlist, path_playlist
+    from quadpred.library.scenes import scene_playlist
+    from quadpred.library.summary import read_summary
+
+    rows = read_summary(Path(options.summary))
+    minutes = options.minutes
+    if minutes is None:
+        minutes = float("inf") if options.mood else _MINUTES
+    given = {"seconds": minutes * 60, "uncertain": options.uncertain}
+    if options.mood is not None:
+        choose = partial(mood_playlist, mood=options.mood, vocabulary=vocabulary, **given)
+    elif options.scene is not None:
+        choose = partial(scene_playlist, name=options.scene, **given)
+    else:
+        ends = [vocabulary.quadrant(word) for word in (options.start, options.end) if word]
+        choose = partial(path_playlist, start=ends[0], end=ends[1], **given)
+    if options.per_artist is None:
+        return choose(rows)
+    from quadpred.library.artists import limit_per_artist
+
+    return limit_per_artist(choose, rows, options.per_artist)
+
+
+def _smart_playlist(options: _Options, vocabulary: "Vocabulary", output: Path | None) -> str:
+    from quadpred.library.playlist_files import to_nsp
+    from quadpred.library.scenes import SCENES, Region
+
+    if options.minutes is not None or options.per_artist is not None:
+        raise UsageError("--format nsp cannot have --max-minutes or --max-per-artist")
+    choice = options.mood if options.mood is not None else SCENES.get(options.scene or "")
+    if isinstance(choice, str):
+        vocabulary.has_word(choice, "Q1", arousal=1, valence=1)  # raises if there is no such word
+        choice = choice.lower()
+    elif not isinstance(choice, Region):
+        raise UsageError("--format nsp cannot hold a path; use m3u8 or json")
+    return to_nsp(output.stem if output else str(options.mood or options.scene), choice)

@@ -1,0 +1,348 @@
+"""`quadpred tag`: predictions in the tags of music files."""
+
+import hashlib
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from quadpred.cli.console import (
+    FAILED,
+    PARTLY,
+    UsageError,
+    make_console,
+    print_line,
+    print_message,
+)
+from quadpred.cli.library import Words, load_vocabulary
+from quadpred.cli.predict import ModelFile, Music, Speech, load_predictor
+from quadpred.files import printable
+
+if TYPE_CHECKING:
+    from quadpred.library.moods import Vocabulary
+    from quadpred.library.summary import SummaryRow
+    from quadpred.library.tag_fields import Layout
+    from quadpred.predictor import Predictor
+
+__all__ = ["tag"]
+
+_TABLE_WIDTH = 160  # characters, in a file or a pipe
+
+# Outcomes of tagging a file.
+_TAGGED, _UNCHANGED = "tagged", "already tagged"
+_UNCERTAIN = "left out: uncertain"
+_EXISTING = "left out: it has another mood"
+_REPLACED = "left out: its audio is not what was predicted"
+_REMOVED, _NO_TAGS = "untagged", "no quadpred tags"
+_FAILURE = "failed"
+
+
+def tag(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH", help="Music files, folders and playlists.", show_default=False
+        ),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="SUMMARY",
+            help="Read files and moods from a summary.parquet or .csv instead of predicting.",
+        ),
+    ] = None,
+    words: Words = None,
+    numbers: Annotated[
+        Literal["quadpred", "energy-valence", "both"],
+        typer.Option(help="QUADPRED_AROUSAL and QUADPRED_VALENCE; ENERGY and VALENCE; or both."),
+    ] = "quadpred",
+    scale: Annotated[
+        Literal["1", "10"],
+        typer.Option(help="ENERGY and VALENCE from 0 to 1, or from 1 to 10."),
+    ] = "1",
+    comment: Annotated[
+        bool, typer.Option("--comment", help="Also write a comment, for DJ programs.")
+    ] = False,
+    percentiles: Annotated[
+        bool,
+        typer.Option(
+            "--percentiles",
+            help="Also write percentiles within the library; needs a folder or --from.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done; change no file.")
+    ] = False,
+    uncertain: Annotated[
+        bool, typer.Option("--uncertain", help="Also tag files whose quadrant is uncertain.")
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace moods of other programs; --undo restores them."),
+    ] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Remove the tags that this command wrote.")
+    ] = False,
+    touch: Annotated[
+        bool,
+        typer.Option(
+            "--touch", help="Set the time of changed files to now, so that servers read them."
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Where the predictions of folders are kept. Default: the user's quadpred folder.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Worker processes. Default: one per core."),
+    ] = None,
+    speech: Speech = None,
+    music: Music = None,
+    model: ModelFile = None,
+) -> None:
+    """Write mood, arousal and valence into music files, in each format's own tags.
+
+    A folder is predicted first. Run it again, and only new and changed files are predicted.
+    """
+    from quadpred.batch.discovery import is_collection
+    from quadpred.library.summary import read_summary
+    from quadpred.library.tag_fields import Layout
+
+    if bool(paths) == bool(summary):
+        raise UsageError("name either files or folders, or a summary with --from")
+    library = bool(summary) or any(map(is_collection, paths or ()))
+    if percentiles and not library:
+        raise UsageError("--percentiles needs a folder, or a summary with --from")
+    vocabulary = load_vocabulary(words)
+    if undo:
+        remove = partial(_remove, dry_run=dry_run, touch=touch)
+        names = _names(summary, paths or ())
+        _report(((name, partial(remove, name)) for name in names), dry_run=dry_run)
+        return
+    failed: dict[str, str] = {}
+    rows: Sequence[SummaryRow] = ()
+    if summary:
+        rows = read_summary(summary)
+    else:
+        predictor = load_predictor(speech, music, model)
+        if library:
+            rows = _predict_library(paths or (), predictor, output, jobs, failed)
+    find: dict[str, Callable[[], SummaryRow | None]]
+    if library:
+        find = {row.file: partial(_if_unchanged, row) for row in rows}
+    else:
+        find = {name: partial(_predict, predictor, name) for name in paths or ()}
+    ranks = _ranks(rows) if percentiles else {}
+    layout = Layout(numbers, 10 if scale == "10" else 1, comment)
+    write = partial(
+        _write,
+        vocabulary=vocabulary,
+        layout=layout,
+        uncertain=uncertain,
+        replace=replace,
+        dry_run=dry_run,
+        touch=touch,
+    )
+    tasks = [(name, partial(write, name, get, ranks.get(name))) for name, get in find.items()]
+    _report(tasks, failed=failed, dry_run=dry_run)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """Outcome of a file; `mood` has its words, arousal, valence and confidence, if predicted."""
+
+    what: str
+    mood: Sequence[str] = ()
+
+
+def _report(
+    tasks: Iterable[tuple[str, Callable[[], _Outcome]]],
+    *,
+    failed: Mapping[str, str] | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Run one task per file; print each outcome, and their counts."""
+    from quadpred.errors import QuadpredError
+
+    counts: Counter[str] = Counter()
+    if failed:
+        counts[_FAILURE] = len(failed)
+    rows = []
+    for name, task in tasks:
+        try:
+            outcome = task()
+        except (QuadpredError, OSError) as error:
+            print_message(
+                f"{name}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+            )
+            outcome = _Outcome(_FAILURE)
+        counts[outcome.what] += 1
+        if dry_run:
+            rows.append([name, *(outcome.mood or [""] * 4), outcome.what])
+        elif outcome.what != _FAILURE:
+            print_line(f"{name}: {', '.join([*outcome.mood[:1], outcome.what])}")
+    if dry_run:
+        _print_table(rows)
+    total = ", ".join(f"{count} {what}" for what, count in counts.items())
+    print_line(f"Nothing was changed. It would be: {total}" if dry_run else total)
+    if counts[_FAILURE]:
+        raise typer.Exit(PARTLY if counts[_FAILURE] < counts.total() else FAILED)
+
+
+def _names(summary: Path | None, paths: Sequence[str]) -> Iterable[str]:
+    """Return the files of a summary, or those that paths name."""
+    from quadpred.batch.discovery import discover, is_collection
+    from quadpred.library.summary import read_summary
+
+    if summary:
+        return dict.fromkeys(row.file for row in read_summary(summary))
+    if not any(map(is_collection, paths)):
+        return dict.fromkeys(paths)
+    found = discover(paths, _standard_input(paths))
+    return [*(recording.path for recording in found.recordings), *found.errors]
+
+
+def _standard_input(paths: Sequence[str]) -> bytes:
+    from quadpred.batch.discovery import LIST
+
+    return sys.stdin.buffer.read() if LIST in paths else b""
+
+
+def _remove(name: str, *, dry_run: bool, touch: bool) -> _Outcome:
+    from quadpred.library.tags import remove_tags
+
+    removed = remove_tags(Path(name), dry_run=dry_run, touch=touch)
+    return _Outcome(_REMOVED if removed else _NO_TAGS)
+
+
+def _predict_library(
+    paths: Sequence[str],
+    predictor: "Predictor",
+    output: Path | None,
+    jobs: int | None,
+    failed: dict[str, str],
+) -> "Sequence[SummaryRow]":
+    """Predict the new and changed recordings of folders, and return the rows of all.
+
+    Args:
+        paths: folders, playlists and files.
+        predictor: the model.
+        output: folder of the run; by default one of the user's, which depends on the paths.
+        jobs: worker processes; by default one per core.
+        failed: is filled with the reason of each failure.
+    """
+    from quadpred.batch import discovery, run
+    from quadpred.batch.clip import Settings
+    from quadpred.cli.progress import run_progress
+    from quadpred.library.summary import read_summary
+
+    if output is None:
+        key = "\0".join(map(os.path.abspath, paths)).encode(errors="surrogateescape")
+        folder = hashlib.sha256(key).hexdigest()[:16]
+        output = Path(typer.get_app_dir("quadpred")) / "libraries" / folder
+    share = discovery.WHOLE
+    settings = Settings(
+        model=str(predictor.path.absolute()),
+        sha256=predictor.info.sha256,
+        device="cpu",
+        output=output.absolute(),
+        scratch=run.scratch(output.absolute(), share),
+    )
+    found = discovery.discover(paths, _standard_input(paths))
+    if not found.recordings:
+        reason = next(iter(found.errors.values()), "has no audio files")
+        raise UsageError(f"{paths[0]}: {reason}")
+    with run_progress(make_console()) as on_progress:
+        report = run.run(
+            found,
+            settings,
+            share,
+            run.engine(settings, jobs, on_ray=False),
+            on_progress=on_progress,
+            on_message=print_message,
+        )
+    failed.update(report.errors)
+    return read_summary(output / "summary.csv")
+
+
+def _if_unchanged(row: "SummaryRow") -> "SummaryRow | None":
+    """Return the row, or `None` if the audio of its file has changed since the prediction."""
+    from quadpred.library.fingerprint import audio_sha256
+
+    return row if audio_sha256(row.file) == row.sha256 else None
+
+
+def _ranks(rows: "Sequence[SummaryRow]") -> dict[str, tuple[int, int]]:
+    """Return percentiles of arousal and valence by file."""
+    from quadpred.library.tag_fields import percentiles
+
+    arousal = percentiles([row.arousal for row in rows])
+    valence = percentiles([row.valence for row in rows])
+    return {
+        row.file: ranks for row, ranks in zip(rows, zip(arousal, valence, strict=True), strict=True)
+    }
+
+
+def _write(
+    name: str,
+    find: "Callable[[], SummaryRow | None]",
+    ranks: tuple[int, int] | None,
+    *,
+    vocabulary: "Vocabulary",
+    layout: "Layout",
+    uncertain: bool,
+    replace: bool,
+    dry_run: bool,
+    touch: bool,
+) -> _Outcome:
+    """Tag a file."""
+    from quadpred.library.tag_fields import tag_fields
+    from quadpred.library.tags import ExistingTagError, write_tags
+
+    row = find()
+    if row is None:
+        return _Outcome(_REPLACED)
+    words = vocabulary.words_of(row.quadrant, arousal=row.arousal, valence=row.valence)
+    numbers = (f"{value:.2f}" for value in (row.arousal, row.valence, row.confidence))
+    mood = ["; ".join(words), *numbers]
+    if row.uncertain and not uncertain:
+        return _Outcome(_UNCERTAIN, mood)
+    fields = tag_fields(words, row.arousal, row.valence, layout, ranks)
+    try:
+        written = write_tags(Path(name), fields, replace=replace, dry_run=dry_run, touch=touch)
+    except ExistingTagError:
+        return _Outcome(_EXISTING, mood)
+    return _Outcome(_TAGGED if written else _UNCHANGED, mood)
+
+
+def _predict(predictor: "Predictor", name: str) -> "SummaryRow":
+    """Predict a file, and print a warning if it is damaged."""
+    from quadpred.library.summary import SummaryRow
+    from quadpred.prediction import join
+
+    prediction = join(predictor.stream(name))
+    if prediction.damage:
+        print_message(f"warning: {name}: {prediction.damage}")
+    return SummaryRow.of(prediction)
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    from rich.table import Table
+
+    table = Table("file", "mood", "arousal", "valence", "confidence", "outcome")
+    for row in rows:
+        table.add_row(*map(printable, row))
+    make_console(width=_TABLE_WIDTH).print(table)

@@ -1,0 +1,56 @@
+"""Artists of music files, to keep playlists from being of one artist alone."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import mutagen
+
+from quadpred.library.summary import SummaryRow
+
+__all__ = ["artist_of", "drop_surplus", "limit_per_artist"]
+
+
+@cache
+def artist_of(file: str) -> str:
+    """Return the artist in a file's tags, in lower case; empty if there is none."""
+    try:
+        tags = mutagen.File(file, easy=True)
+    except (mutagen.MutagenError, ValueError, OSError):
+        return ""
+    names = tags.get("artist") if tags else None
+    return str(names[0]).casefold() if names else ""
+
+
+def limit_per_artist(
+    choose: Callable[[Sequence[SummaryRow]], list[SummaryRow]],
+    songs: Sequence[SummaryRow],
+    limit: int,
+) -> list[SummaryRow]:
+    """Choose songs so that no artist has more than `limit`; songs without artist are not limited.
+
+    Args:
+        choose: chooses a playlist from songs.
+        songs: a library.
+        limit: at least 1.
+
+    Raises:
+        SummaryError: of `choose`, when what is left is not enough.
+    """
+    chosen = choose(songs)
+    while surplus := drop_surplus(chosen, limit):
+        songs = [song for song in songs if song.file not in surplus]
+        chosen = choose(songs)
+    return chosen
+
+
+def drop_surplus(songs: Sequence[SummaryRow], limit: int) -> set[str]:
+    """Return the files of songs beyond the first `limit` of their artist."""
+    counts: Counter[str] = Counter()
+    surplus = set()
+    for song in songs:
+        artist = artist_of(song.file)
+        counts[artist] += 1
+        if artist and counts[artist] > limit:
+            surplus.add(song.file)
+    return surplus

@@ -1,0 +1,128 @@
+"""Playlists as files: m3u8, JSON, and smart playlists of Navidrome (nsp)."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from quadpred.errors import QuadpredError
+from quadpred.files import as_unicode
+from quadpred.library.scenes import Region
+from quadpred.library.summary import SummaryRow
+from quadpred.library.tags import AROUSAL, MOOD, VALENCE
+
+__all__ = ["PlaylistError", "read_options", "to_json", "to_m3u8", "to_nsp"]
+
+_OPTIONS = "#QUADPRED:"
+# Names that players or shells would read as a comment, an option, a home folder or an address.
+_UNSAFE = re.compile(r"[\s#~\-]|[^/]*:")
+
+
+class PlaylistError(QuadpredError):
+    """A playlist that cannot be written in this format, or not be refreshed."""
+
+
+def to_m3u8(
+    songs: Iterable[SummaryRow],
+    folder: Path | None,
+    options: Mapping[str, Any],
+    *,
+    on_message: Callable[[str], None],
+) -> str:
+    """Return a playlist as m3u8.
+
+    Args:
+        songs: in the order of play.
+        folder: folder of the playlist. Songs below it are named relative to it, so that both can be
+            moved together. Other songs, and all without a folder, have absolute paths.
+        options: what `read_options` returns; players ignore the line.
+        on_message: is called with one line per song that is left out, because its name has a line
+            break or is not UTF-8.
+    """
+    lines = ["#EXTM3U", f"{_OPTIONS}{json.dumps(options)}"]
+    for song in songs:
+        path = _name_in_playlist(Path(song.file), folder)
+        if len(path.splitlines()) != 1 or not _is_unicode(path):
+            reason = "a playlist cannot hold this name; rename the file"
+            on_message(f"{song.file}: left out: {reason}")
+            continue
+        title = Path(song.file).stem.strip()
+        lines += [f"#EXTINF:{round(song.duration)},{title}", path]
+    return "\n".join(lines) + "\n"
+
+
+def to_json(songs: Iterable[SummaryRow], options: Mapping[str, Any]) -> str:
+    """Return a playlist as JSON: its options, and its songs with their places on the plane."""
+    names = ("duration", "quadrant", "arousal", "valence", "confidence", "uncertain")
+    entries = [
+        {"file": as_unicode(song.file), **{name: getattr(song, name) for name in names}}
+        for song in songs
+    ]
+    document = {"quadpred": dict(options), "songs": entries}
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def to_nsp(name: str, choice: str | Region) -> str:
+    """Return a smart playlist of Navidrome, which chooses among tagged songs itself.
+
+    It reads the tags that `quadpred tag` writes. Regions need `QUADPRED_AROUSAL` and
+    `QUADPRED_VALENCE` as tags of the type float: docs/players.md has the configuration.
+
+    Args:
+        name: of the playlist.
+        choice: a mood word, or a region.
+    """
+    rules: list[dict[str, Any]]
+    order = {"sort": "random"}
+    if isinstance(choice, Region):
+        rules = [
+            {"inTheRange": {field.lower(): list(bounds)}}
+            for field, bounds in ((AROUSAL, choice.arousal), (VALENCE, choice.valence))
+        ]
+        if choice.order != "steady":
+            direction = "asc" if choice.order == "rising" else "desc"
+            order = {"sort": AROUSAL.lower(), "order": direction}
+    else:
+        rules = [{"is": {MOOD.lower(): choice}}]
+    document = {"name": name, "comment": "Made by quadpred", "all": rules, **order}
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """Return the options that a playlist was made with.
+
+    Raises:
+        PlaylistError: quadpred did not make it.
+        OSError: it cannot be read.
+    """
+    text = path.read_bytes().decode("utf-8", "replace")
+    try:
+        if path.suffix.lower() == ".json":
+            options = json.loads(text)["quadpred"]
+        else:
+            line = next(line for line in text.splitlines() if line.startswith(_OPTIONS))
+            options = json.loads(line.removeprefix(_OPTIONS))
+    except (ValueError, KeyError, TypeError, StopIteration):
+        options = None
+    if not isinstance(options, dict):
+        raise PlaylistError(f"{path}: quadpred did not make this playlist; make a new one")
+    return options
+
+
+def _name_in_playlist(file: Path, folder: Path | None) -> str:
+    if folder is not None:
+        for root in (Path(os.path.abspath(folder)), Path(os.path.realpath(folder))):
+            if file.is_relative_to(root):
+                relative = str(file.relative_to(root))
+                return f"./{relative}" if _UNSAFE.match(relative) else relative
+    return str(file)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

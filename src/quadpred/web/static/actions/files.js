@@ -1,0 +1,92 @@
+// Files that the user chose or dropped, with folders.
+
+const AUDIO =
+  /\.(wav|wave|mp3|mp2|flac|ogg|oga|opus|m4a|m4b|mp4|aac|wma|aif|aiff|aifc|au|caf|w64|webm|mka|mkv|mov|ape|wv|ac3|amr)$/i;
+const BLOCK = 65_536; // bytes that a fingerprint reads at once
+const BLOCKS = 256; // of a fingerprint, at most: all of a file of up to 16 MB
+
+/** A file, and its path below the folder that was chosen. */
+/** @typedef {{file: File, path: string}} Found */
+
+/**
+ * The files of a file input, in which a folder may have been chosen.
+ * @param {FileList} files
+ * @returns {Found[]}
+ */
+export function chosen(files) {
+  const all = [...files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+  return all.filter(({ file, path }) => path === file.name || isAudio(file));
+}
+
+/**
+ * The files of a drop. Folders are searched for audio; other files are taken as they are.
+ * @param {DataTransfer} data
+ * @returns {Promise<Found[]>}
+ */
+export async function dropped(data) {
+  // The list is empty after the first await.
+  const entries = [...data.items].map((item) => item.webkitGetAsEntry?.() ?? null);
+  if (!entries.some((entry) => entry?.isDirectory)) return chosen(data.files);
+  const found = await Promise.all(entries.map((entry) => (entry ? walk(entry, "", true) : [])));
+  return found.flat();
+}
+
+/**
+ * @param {FileSystemEntry} entry
+ * @param {string} folder
+ * @param {boolean} named by the user
+ * @returns {Promise<Found[]>}
+ */
+async function walk(entry, folder, named) {
+  const path = `${folder}${entry.name}`;
+  if (entry.isFile) {
+    /** @type {File} */
+    const file = await new Promise((resolve, reject) =>
+      /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject),
+    );
+    return named || isAudio(file) ? [{ file, path }] : [];
+  }
+  const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
+  const all = [];
+  for (;;) {
+    /** @type {FileSystemEntry[]} */
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) break; // a browser gives a hundred at a time
+    all.push(...some);
+  }
+  all.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+  const found = [];
+  for (const each of all) {
+    if (!each.name.startsWith(".")) found.push(...(await walk(each, `${path}/`, false)));
+  }
+  return found;
+}
+
+/** @param {File} file */
+const isAudio = (file) => AUDIO.test(file.name) || /^(audio|video)\//.test(file.type);
+
+/**
+ * What tells a file from another: its size, and a hash of its bytes, or of blocks spread over it
+ * where it is larger than 16 MB.
+ * @param {File} file
+ * @returns {Promise<string>}
+ */
+export async function fingerprint(file) {
+  const step = Math.max(BLOCK, Math.floor((file.size - BLOCK) / (BLOCKS - 1)));
+  let [one, two] = [0xdeadbeef, 0x41c6ce57];
+  for (let at = 0; at < file.size; at += step) {
+    const block = new Uint8Array(await file.slice(at, at + BLOCK).arrayBuffer());
+    for (const byte of block) {
+      one = Math.imul(one ^ byte, 2654435761);
+      two = Math.imul(two ^ byte, 1597334677);
+    }
+  }
+  const hash = [one, two].map((half) => (half >>> 0).toString(16).padStart(8, "0")).join("");
+  return `${file.size}-${hash}`;
+}
+
+/** A name that nobody guesses. `crypto.randomUUID` needs https. */
+export function randomName() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,277 @@
+// Uploads files, and follows the predictions of the server to their end.
+
+/** @import { Model } from "./api.js" */
+/** @import { Prediction, Song } from "../state/song.js" */
+/** @import { State } from "../state/state.js" */
+/** @import { Storage } from "./storage.js" */
+
+import { modelKey, Prediction as NewPrediction } from "../state/song.js";
+import { megabytes } from "../words.js";
+import * as api from "./api.js";
+import { Events } from "./events.js";
+
+const UPLOADS = 2; // at once
+const FIRST_PAUSE = 2; // seconds before the next try where the server does not name them
+const LONGEST_PAUSE = 30;
+
+export const UNREADABLE =
+  "The file cannot be read: it was changed, moved or deleted after you chose it. Choose it again.";
+const LOST = "The server ended before the prediction was done. Choose the file again to repeat it.";
+
+/** @typedef {{song: Song, prediction: Prediction}} Task */
+
+export class Queue {
+  /** @type {Task[]} */ #waiting = [];
+  #uploads = 0;
+  #failures = 0; // of the connection, one after the other
+  #until = 0; // no upload before this time, in milliseconds
+  #reason = ""; // of the pause
+  /** Jobs with events that came before the answer to their upload. @type {Set<string>} */
+  #early = new Set();
+
+  /**
+   * @param {State} state
+   * @param {Storage} storage
+   * @param {string} client
+   */
+  constructor(state, storage, client) {
+    this.state = state;
+    this.storage = storage;
+    this.client = client;
+    this.events = new Events(client, {
+      jobs: (known) => this.#compare(new Set(known.map(({ id }) => id))),
+      progress: (data) => {
+        this.#with(data.job, ({ prediction }) => {
+          prediction.progress = { seconds: data.seconds, duration: data.duration };
+        });
+      },
+      rows: (data) => {
+        this.#with(data.job, ({ song, prediction }) => {
+          if (prediction.result) return; // sent again
+          if (data.peaks) song.peaks.put(data.peaks);
+          if (!prediction.rows.put(data)) this.events.open();
+        });
+      },
+      done: (data) => this.#with(data.job, (task) => this.#done(task, data)),
+      failed: (data) => {
+        this.#with(data.job, (task) => this.#fail(task, data.error?.detail ?? "No reason given."));
+      },
+      opened: () => this.#connected(),
+      lost: () => this.#disconnected(),
+    });
+  }
+
+  /**
+   * Have a model predict a song, unless that was asked for or done before.
+   * @param {Song} song
+   * @param {Model} model
+   */
+  predict(song, model) {
+    if (!song.file || song.live) return;
+    const known = song.predictions.get(modelKey(model));
+    if (known && (known.open || known.status === "done" || known.status === "failed")) return;
+    this.#enqueue(song, known ?? new NewPrediction(model));
+  }
+
+  /**
+   * Try a failed prediction again.
+   * @param {Song} song
+   * @param {Prediction} prediction
+   */
+  retry(song, prediction) {
+    if (song.file && !prediction.open) this.#enqueue(song, new NewPrediction(prediction.model));
+  }
+
+  /**
+   * End all work on a song.
+   * @param {Song} song
+   */
+  drop(song) {
+    this.#waiting = this.#waiting.filter((task) => task.song !== song);
+    for (const prediction of song.predictions.values()) {
+      if (!prediction.open) continue;
+      prediction.status = "missing";
+      prediction.cancel?.();
+      if (prediction.job) api.forget(prediction.job);
+      prediction.job = null;
+    }
+  }
+
+  /** @param {Song} song @param {Prediction} prediction */
+  #enqueue(song, prediction) {
+    prediction.status = "waiting";
+    song.predictions.set(modelKey(prediction.model), prediction);
+    this.#waiting.push({ song, prediction });
+    this.#next();
+    this.state.changed();
+  }
+
+  #next() {
+    while (this.#uploads < UPLOADS && this.#waiting.length && Date.now() >= this.#until) {
+      const task = /** @type {Task} */ (this.#waiting.shift());
+      this.#uploads += 1;
+      this.#upload(task).finally(() => {
+        this.#uploads -= 1;
+        this.#next();
+      });
+    }
+  }
+
+  /** @param {Task} task */
+  async #upload(task) {
+    const { song, prediction } = task;
+    const { file } = song;
+    if (!file) return;
+    const largest = this.state.limits.bytes;
+    if (file.size > largest) {
+      const [size, limit] = [file.size, largest].map(megabytes);
+      this.#fail(task, `The file has ${size}. This server accepts up to ${limit}.`);
+      return;
+    }
+    prediction.status = "sending";
+    prediction.sent = 0;
+    const sending = api.upload(file, prediction.model, this.client, (share) => {
+      prediction.sent = share;
+      this.state.changed();
+    });
+    prediction.cancel = sending.cancel;
+    try {
+      const job = await sending.answer;
+      prediction.cancel = null;
+      if (prediction.status !== "sending") return api.forget(job.id); // removed in the meantime
+      prediction.job = job.id;
+      prediction.status = "running";
+      prediction.progress = job.progress;
+      this.storage.savePrediction(song, prediction);
+      this.#connected();
+      if (this.#early.delete(job.id)) this.events.open();
+    } catch (error) {
+      prediction.cancel = null;
+      if (prediction.status === "sending") await this.#refused(task, error);
+    }
+    this.state.changed();
+  }
+
+  /**
+   * Wait where the server cannot take the upload now; give up where it never will.
+   * @param {Task} task
+   * @param {unknown} error
+   */
+  async #refused(task, error) {
+    if (!(error instanceof api.Problem)) throw error;
+    if (error.status === 0 && !(await readable(task.song.file))) {
+      task.song.file = null;
+      return this.#fail(task, UNREADABLE);
+    }
+    if (![0, 401, 429, 503].includes(error.status)) return this.#fail(task, error.message);
+    task.prediction.status = "waiting";
+    this.#waiting.unshift(task);
+    if (error.status === 401) this.state.connection = "sign-in";
+    if (error.status === 0) this.state.connection = "lost";
+    this.#failures += 1;
+    const pause = Math.min(FIRST_PAUSE * 2 ** (this.#failures - 1), LONGEST_PAUSE);
+    const busy = error.status === 429;
+    this.#reason = busy ? "The server is busy." : error.message;
+    this.#until = Date.now() + 1000 * (error.retry ?? pause);
+    this.#count();
+  }
+
+  /** Count the seconds until the next try. */
+  #count() {
+    const left = Math.ceil((this.#until - Date.now()) / 1000);
+    const note = left > 0 ? `${this.#reason} Next try in ${left} s.` : "";
+    for (const { prediction } of this.#waiting) prediction.note = note;
+    this.state.changed();
+    if (left > 0) setTimeout(() => this.#count(), 1000);
+    else this.#next();
+  }
+
+  #connected() {
+    this.#failures = 0;
+    if (this.state.connection === "ok") return;
+    this.state.connection = "ok";
+    this.#until = 0;
+    this.state.changed();
+  }
+
+  async #disconnected() {
+    const status = await api.offer().then(
+      () => 200,
+      (error) => error.status,
+    );
+    if (status === 200) return; // the stream alone has ended, and opens again
+    this.state.connection = status === 401 ? "sign-in" : "lost";
+    this.state.changed();
+  }
+
+  /**
+   * Repeat what the server no longer knows.
+   * @param {Set<string>} known ids
+   */
+  #compare(known) {
+    for (const song of this.state.songs) {
+      for (const prediction of song.predictions.values()) {
+        if (prediction.status !== "running" || known.has(prediction.job ?? "")) continue;
+        prediction.job = null;
+        if (song.file) this.#enqueue(song, new NewPrediction(prediction.model));
+        else {
+          prediction.status = "missing";
+          prediction.note = LOST;
+          this.storage.savePrediction(song, prediction);
+        }
+      }
+    }
+    this.state.changed();
+  }
+
+  /**
+   * @param {string} job
+   * @param {(task: Task) => void} act
+   */
+  #with(job, act) {
+    for (const song of this.state.songs) {
+      for (const prediction of song.predictions.values()) {
+        if (prediction.job !== job) continue;
+        act({ song, prediction });
+        this.state.changed();
+        return;
+      }
+    }
+    this.#early.add(job);
+  }
+
+  /**
+   * @param {Task} task
+   * @param {import("./api.js").Job & {job: string}} data
+   */
+  async #done({ song, prediction }, data) {
+    if (!data.result) return;
+    prediction.finish(data.result);
+    prediction.damage = data.damage ?? "";
+    prediction.job = null;
+    const kept = [this.storage.save(song), this.storage.savePrediction(song, prediction)];
+    if ((await Promise.all(kept)).every(Boolean)) api.forget(data.job);
+  }
+
+  /** @param {Task} task @param {string} reason */
+  #fail({ song, prediction }, reason) {
+    if (prediction.job) api.forget(prediction.job);
+    prediction.job = null;
+    prediction.fail(reason);
+    this.storage.savePrediction(song, prediction);
+    this.state.changed();
+  }
+}
+
+/**
+ * Whether the browser can still read a file.
+ * @param {File|null} file
+ */
+export async function readable(file) {
+  try {
+    await file?.slice(0, 1).arrayBuffer();
+    return file !== null;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,258 @@
+// What the user does with songs.
+
+/** @import { Correction, Song } from "../state/song.js" */
+/** @import { Message, Settings, State } from "../state/state.js" */
+/** @import { Database } from "../state/database.js" */
+/** @import { Found } from "./files.js" */
+/** @import { Player } from "./player.js" */
+/** @import { Queue } from "./queue.js" */
+/** @import { Storage } from "./storage.js" */
+
+import { Song as NewSong } from "../state/song.js";
+import { fingerprint, randomName } from "./files.js";
+import { record } from "./live.js";
+import { UNREADABLE } from "./queue.js";
+
+const EXAMPLE = "static/example.ogg";
+const EXAMPLE_NAME = "Ode to Joy (example).ogg";
+
+export class Songs {
+  /**
+   * @param {State} state
+   * @param {Storage} storage
+   * @param {Queue} queue
+   * @param {Player} player
+   */
+  constructor(state, storage, queue, player) {
+    this.state = state;
+    this.storage = storage;
+    this.queue = queue;
+    this.player = player;
+  }
+
+  /**
+   * Add files and predict them. A file that is in the list already is played from now on, and
+   * predicted where it was not.
+   * @param {Found[]} found
+   */
+  async add(found) {
+    const { state } = this;
+    if (!found.length) return this.tell("There is no audio file in what you chose.");
+    const first = [];
+    for (const { file, path } of found) {
+      let print;
+      try {
+        print = await fingerprint(file);
+      } catch {
+        this.tell(`${file.name}: ${UNREADABLE}`);
+        continue;
+      }
+      const known = state.songs.find(
+        (song) => song.fingerprint === print && (song.path === path || song.name === file.name),
+      );
+      const song = known ?? new NewSong(randomName(), file.name, path, print, Date.now());
+      this.#give(song, file);
+      if (!known) state.songs.push(song);
+      first.push(song);
+    }
+    if (first.length && !state.recording) this.show(first[0]);
+    state.changed();
+  }
+
+  /** Add the example that comes with the page. */
+  async addExample() {
+    const response = await fetch(EXAMPLE).catch(() => null);
+    if (!response?.ok)
+      return this.tell("The example could not be loaded. Is quadpred serve running?");
+    const file = new File([await response.blob()], EXAMPLE_NAME, { type: "audio/ogg" });
+    await this.add([{ file, path: EXAMPLE_NAME }]);
+  }
+
+  /**
+   * Take the file of a song that was restored without it, if it is the same.
+   * @param {Song} song
+   * @param {File} file
+   */
+  async attach(song, file) {
+    const print = await fingerprint(file).catch(() => "");
+    if (print !== song.fingerprint) {
+      return this.tell(`${file.name} is another file than the one predicted as ${song.name}.`);
+    }
+    this.#give(song, file);
+    if (song === this.state.shown) this.player.load(song);
+    this.state.changed();
+  }
+
+  /** @param {Song} song @param {File} file */
+  #give(song, file) {
+    song.release();
+    song.file = file;
+    this.storage.save(song);
+    this.predict(song);
+  }
+
+  /** Predict a song with the chosen models. @param {Song} song */
+  predict(song) {
+    this.queue.predict(song, this.state.model);
+    if (this.state.other) this.queue.predict(song, this.state.other);
+  }
+
+  /** @param {Song|null} song */
+  show(song) {
+    const { state, player } = this;
+    if (song === state.shown) return;
+    this.keepPosition();
+    state.shown = song;
+    state.selection = null;
+    state.loop = false;
+    state.viewport.fit();
+    player.load(song);
+    state.changed();
+  }
+
+  /** Remember where the song that is shown was played last. */
+  keepPosition() {
+    const { shown } = this.state;
+    if (!shown || shown.live || shown.position === this.player.time) return;
+    shown.position = this.player.time;
+    this.storage.save(shown);
+  }
+
+  /** @param {Partial<Settings>} settings */
+  choose(settings) {
+    const { state } = this;
+    Object.assign(state.settings, settings);
+    this.storage.saveSettings(state.settings);
+    if ("model" in settings || "other" in settings) {
+      for (const song of state.songs) this.predict(song);
+    }
+    state.changed();
+  }
+
+  /** Remove songs; a message lets the user take that back. @param {Song[]} songs */
+  remove(songs) {
+    const { state } = this;
+    const gone = songs.filter((song) => !song.live);
+    if (!gone.length) return;
+    this.keepPosition();
+    const place = state.songs.indexOf(gone[0]);
+    const before = [...state.songs];
+    for (const song of gone) {
+      this.queue.drop(song);
+      this.storage.remove(song);
+    }
+    state.songs = state.songs.filter((song) => !gone.includes(song));
+    if (state.shown && gone.includes(state.shown)) {
+      this.show(state.songs[Math.min(place, state.songs.length - 1)] ?? null);
+    }
+    const text = gone.length === 1 ? `Removed ${gone[0].name}.` : `Removed ${gone.length} songs.`;
+    this.tell(text, { error: false, label: "Undo", act: () => this.#restore(gone, before) });
+  }
+
+  /** @param {Song[]} gone @param {Song[]} before */
+  #restore(gone, before) {
+    const { state } = this;
+    const added = state.songs.filter((song) => !before.includes(song));
+    state.songs = [...before.filter((s) => gone.includes(s) || state.songs.includes(s)), ...added];
+    for (const song of gone) {
+      this.storage.saveAll(song);
+      this.predict(song);
+    }
+    state.message = null;
+    this.show(gone[0]);
+    state.changed();
+  }
+
+  /**
+   * Take over what another tab has saved of a song, except where this tab works on it.
+   * @param {string} id
+   * @param {Database} database
+   */
+  async refresh(id, database) {
+    const { state } = this;
+    const saved = await database.find(id);
+    const here = state.song(id);
+    if (!saved && here && !here.live) {
+      state.songs = state.songs.filter((song) => song !== here);
+      if (state.shown === here) this.show(state.songs[0] ?? null);
+    } else if (saved && !here) {
+      state.songs.push(saved);
+      if (!state.shown) this.show(saved);
+    } else if (saved && here) {
+      here.marks = saved.marks;
+      here.corrections = saved.corrections;
+      if (saved.peaks.seconds > here.peaks.seconds) here.peaks = saved.peaks;
+      for (const [key, prediction] of saved.predictions) {
+        const mine = here.predictions.get(key);
+        if (!mine?.open || prediction.result) here.predictions.set(key, prediction);
+      }
+    }
+    state.changed();
+  }
+
+  /** Try what has failed again. @param {Song[]} songs */
+  retry(songs) {
+    for (const song of songs) {
+      for (const prediction of song.predictions.values()) {
+        if (prediction.status === "failed") this.queue.retry(song, prediction);
+      }
+    }
+  }
+
+  /** Start the microphone. */
+  async record() {
+    const { state, queue, storage } = this;
+    this.keepPosition();
+    const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const name = `Microphone ${time}`.replaceAll(":", ".");
+    const song = new NewSong(randomName(), `${name}.wav`, `${name}.wav`, "", Date.now());
+    try {
+      await record(song, state, async () => {
+        this.player.load(state.shown);
+        if (song.file) song.fingerprint = await fingerprint(song.file);
+        await storage.saveAll(song);
+        if (state.other) queue.predict(song, state.other);
+      });
+    } catch (error) {
+      return this.tell(error instanceof Error ? error.message : String(error));
+    }
+    state.songs.push(song);
+    this.show(song);
+  }
+
+  /**
+   * Store or take back (with null) what the user says of the song or of the selection.
+   * @param {Song} song
+   * @param {{from: number, to: number}|null} range
+   * @param {number|null} quadrant
+   */
+  correct(song, range, quadrant) {
+    const [from, to] = range ? [Math.floor(range.from), Math.ceil(range.to)] : [null, null];
+    const others = song.corrections.filter((each) => !(each.from === from && each.to === to));
+    /** @type {Correction[]} */
+    const made = quadrant === null ? [] : [{ from, to, quadrant }];
+    song.corrections = [...others, ...made];
+    this.storage.save(song);
+    this.state.changed();
+  }
+
+  /** Mark a moment, or take the mark away. @param {Song} song @param {number} second */
+  mark(song, second) {
+    const at = Math.floor(second);
+    song.marks = song.marks.includes(at)
+      ? song.marks.filter((each) => each !== at)
+      : [...song.marks, at].sort((a, b) => a - b);
+    this.storage.save(song);
+    this.state.changed();
+  }
+
+  /**
+   * Show a message.
+   * @param {string} text
+   * @param {Partial<Message>} more
+   */
+  tell(text, more = {}) {
+    this.state.message = { text, error: true, ...more };
+    this.state.changed();
+  }
+}

@@ -1,0 +1,64 @@
+// Saves to the browser's database, and warns the user where that fails.
+
+/** @import { Prediction, Song } from "../state/song.js" */
+/** @import { Settings, State } from "../state/state.js" */
+/** @import { Database } from "../state/database.js" */
+
+const NOT_KEPT =
+  "This browser does not let the page save data. Export your results before you close the page.";
+
+export class Storage {
+  /** Whether everything was saved. */
+  complete = true;
+
+  /**
+   * @param {State} state
+   * @param {Database|null} database null where the browser keeps none
+   */
+  constructor(state, database) {
+    this.state = state;
+    this.database = database;
+    if (!database) this.#warn();
+  }
+
+  /** @param {Song} song */
+  save = (song) => this.#try((database) => database.save(song));
+
+  /** @param {Song} song @param {Prediction} prediction */
+  savePrediction = (song, prediction) =>
+    this.#try((database) => database.savePrediction(song, prediction));
+
+  /** A song with all of its predictions. @param {Song} song */
+  async saveAll(song) {
+    await this.save(song);
+    for (const prediction of song.predictions.values()) await this.savePrediction(song, prediction);
+  }
+
+  /** @param {Song} song */
+  remove = (song) => this.#try((database) => database.remove(song.id));
+
+  /** @param {Settings} settings */
+  saveSettings = (settings) => this.#try((database) => database.set("settings", { ...settings }));
+
+  /**
+   * @param {(database: Database) => Promise<void>} act
+   * @returns {Promise<boolean>} whether it was saved
+   */
+  async #try(act) {
+    if (!this.database) return false;
+    try {
+      await act(this.database);
+      return true;
+    } catch (error) {
+      console.warn("not saved:", error);
+      this.#warn();
+      return false;
+    }
+  }
+
+  #warn() {
+    this.complete = false;
+    this.state.message = { text: NOT_KEPT, error: true };
+    this.state.changed();
+  }
+}

@@ -1,0 +1,126 @@
+// The files that the user can save, made from what the page holds, without the server.
+
+/** @import { Prediction, Song } from "../state/song.js" */
+/** @import { State } from "../state/state.js" */
+
+import { make } from "../dom.js";
+import { audacity, jams } from "./annotations.js";
+import { picture } from "./picture.js";
+import { labelsTable, partsTable, rowsTable, summaryTable } from "./tables.js";
+import { zip } from "./zip.js";
+
+/** @typedef {import("../actions/api.js").Result} Result */
+
+/**
+ * The forms of a prediction: a title, the end of the file's name, and what makes it.
+ * @type {{title: string, ending: string, write: (song: Song, prediction: Prediction, result: Result) => Blob|Promise<Blob>}[]}
+ */
+export const FORMATS = [
+  {
+    title: "JSON",
+    ending: ".json",
+    write: (_song, _prediction, result) => text(`${JSON.stringify(result)}\n`, "application/json"),
+  },
+  {
+    title: "CSV",
+    ending: ".csv",
+    write: (_song, _prediction, result) => text(rowsTable(result), "text/csv"),
+  },
+  { title: "PNG", ending: ".png", write: (song, prediction) => picture(song, prediction) },
+  {
+    title: "JAMS",
+    ending: ".jams",
+    write: (_song, _prediction, result) => text(jams(result), "application/json"),
+  },
+  {
+    title: "Audacity labels",
+    ending: ".labels.txt",
+    write: (_song, _prediction, result) => text(audacity(result), "text/plain"),
+  },
+];
+
+/**
+ * Save a prediction in one form. Where models are compared, the name says which one it is of.
+ * @param {Song} song
+ * @param {Prediction} prediction
+ * @param {typeof FORMATS[number]} format
+ * @param {boolean} compared
+ */
+export async function saveOne(song, prediction, { ending, write }, compared) {
+  if (!prediction.result) return;
+  const which = compared ? `.${prediction.model.name}` : "";
+  save(`${stem(song.name)}${which}${ending}`, await write(song, prediction, prediction.result));
+}
+
+/**
+ * Save everything: each finished prediction of the chosen models in all forms, a summary, and the
+ * labels of the user.
+ * @param {State} state
+ */
+export async function saveAll(state) {
+  const models = [state.model, ...(state.other ? [state.other] : [])];
+  const finished = state.songs.flatMap((song) =>
+    models.map((model) => ({ song, prediction: state.prediction(song, model) })),
+  );
+  /** @type {{name: string, content: Blob}[]} */ const files = [];
+  /** @type {{song: Song, result: Result}[]} */ const summary = [];
+  /** @type {Set<string>} */ const taken = new Set();
+  for (const { song, prediction } of finished) {
+    const { result } = prediction;
+    if (!result) continue;
+    const which = models.length > 1 ? `.${prediction.model.name}` : "";
+    const base = free(`${stem(song.path)}${which}`, taken);
+    for (const { ending, write } of FORMATS) {
+      files.push({ name: base + ending, content: await write(song, prediction, result) });
+    }
+    summary.push({ song, result });
+  }
+  files.push({ name: "summary.csv", content: text(summaryTable(summary), "text/csv") });
+  save("quadpred.zip", await zip([...files, ...labels(state.songs)]));
+}
+
+/**
+ * Save the labels of the user: of songs as labels.csv, and those of parts, if there are any, beside
+ * it in a zip file.
+ * @param {Song[]} songs
+ */
+export async function saveLabels(songs) {
+  const files = labels(songs);
+  if (files.length === 1) save(files[0].name, files[0].content);
+  else if (files.length) save("labels.zip", await zip(files));
+}
+
+/** @param {Song[]} songs */
+function labels(songs) {
+  const corrected = songs.filter((song) => song.corrections.length);
+  const parts = corrected.some((song) => song.corrections.some(({ from }) => from !== null));
+  const whole = corrected.some((song) => song.corrected !== null);
+  return [
+    ...(whole ? [{ name: "labels.csv", content: text(labelsTable(songs), "text/csv") }] : []),
+    ...(parts ? [{ name: "parts.csv", content: text(partsTable(songs), "text/csv") }] : []),
+  ];
+}
+
+/** @param {string} name @param {Blob} content */
+export function save(name, content) {
+  const href = URL.createObjectURL(content);
+  make("a", { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000); // the browser reads it after the click
+}
+
+/** @param {string} content @param {string} type */
+const text = (content, type) => new Blob([content], { type: `${type};charset=utf-8` });
+
+/** @param {string} name */
+const stem = (name) => name.replace(/\.[^./]*$/, "");
+
+/** A name that no other file has. @param {string} name @param {Set<string>} taken */
+function free(name, taken) {
+  let [found, number] = [name, 1];
+  while (taken.has(found)) {
+    number += 1;
+    found = `${name} (${number})`;
+  }
+  taken.add(found);
+  return found;
+}

@@ -1,0 +1,87 @@
+// Tables: the rows of a song, the summary of all songs, and the labels that the user gave.
+
+/** @import { Result } from "../actions/api.js" */
+/** @import { Song } from "../state/song.js" */
+
+const QUADRANTS = ["Q1", "Q2", "Q3", "Q4"];
+
+/**
+ * The rows of a prediction as CSV, one per second, as the server writes them.
+ * @param {Result} result
+ */
+export function rowsTable(result) {
+  const head = ["second", ...QUADRANTS, "arousal", "valence", "uncertain", "silent"];
+  const rows = result.quadrant.rows.map((quadrant, k) => [
+    k,
+    ...quadrant,
+    result.arousal.rows[k][1],
+    result.valence.rows[k][1],
+    result.uncertain_seconds[k],
+    result.silent[k],
+  ]);
+  return table([head, ...rows]);
+}
+
+/**
+ * One row per song, with the columns of the summary of `quadpred predict FOLDER`, and the label of
+ * the user in `corrected`. The browser does not know the folder, so `file` is empty.
+ * @param {{song: Song, result: Result}[]} songs
+ */
+export function summaryTable(songs) {
+  const head = ["path", "duration", "quadrant", ...QUADRANTS, "arousal", "valence", "confidence"];
+  head.push("uncertain", "model", "version", "sha256", "file", "corrected");
+  const rows = songs.map(({ song, result }) => [
+    song.path,
+    result.duration,
+    result.winner,
+    ...QUADRANTS.map((name) => result.means.quadrant[name]),
+    result.means.arousal.positive,
+    result.means.valence.positive,
+    result.confidence,
+    result.uncertain,
+    result.model.name,
+    result.quadpred,
+    result.model.sha256,
+    "",
+    label(song.corrected),
+  ]);
+  return table([head, ...rows]);
+}
+
+/**
+ * The songs that the user labelled, as `quadpred adapt` reads them. Put it into the folder that
+ * the paths start from.
+ * @param {Song[]} songs
+ */
+export function labelsTable(songs) {
+  const labelled = songs.filter((song) => song.corrected !== null);
+  return table([
+    ["file", "quadrant"],
+    ...labelled.map((song) => [song.path, label(song.corrected)]),
+  ]);
+}
+
+/**
+ * The parts of songs that the user labelled.
+ * @param {Song[]} songs
+ */
+export function partsTable(songs) {
+  const rows = songs.flatMap((song) =>
+    song.corrections
+      .filter(({ from }) => from !== null)
+      .map(({ from, to, quadrant }) => [song.path, from, to, label(quadrant)]),
+  );
+  return table([["file", "start", "end", "quadrant"], ...rows]);
+}
+
+/** @param {number|null} quadrant */
+const label = (quadrant) => (quadrant === null ? "" : QUADRANTS[quadrant]);
+
+/** @param {unknown[][]} rows */
+const table = (rows) => rows.map((row) => `${row.map(cell).join(",")}\n`).join("");
+
+/** @param {unknown} value */
+function cell(value) {
+  const text = String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

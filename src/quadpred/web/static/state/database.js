@@ -1,0 +1,219 @@
+// Songs, predictions and settings in the browser's own database, where they survive a reload, a
+// closed tab, and a server that has ended.
+
+/** @import { Model, Result } from "../actions/api.js" */
+/** @import { Correction, Status } from "./song.js" */
+
+import { Peaks } from "./peaks.js";
+import { modelKey, Prediction, Song } from "./song.js";
+
+const NAME = "quadpred";
+const VERSION = 1;
+
+/**
+ * @typedef {object} SongRecord
+ * @property {string} id
+ * @property {string} name
+ * @property {string} path
+ * @property {string} fingerprint
+ * @property {number} added
+ * @property {number} position
+ * @property {number[]} marks
+ * @property {Correction[]} corrections
+ * @property {number} perSecond
+ * @property {Int8Array<ArrayBuffer>} pairs
+ * @property {File|null} sound of the microphone
+ */
+
+/**
+ * @typedef {object} PredictionRecord
+ * @property {string} song
+ * @property {string} key
+ * @property {Model} model
+ * @property {Status} status
+ * @property {string|null} job
+ * @property {Result|null} result
+ * @property {string} damage
+ * @property {string} error
+ */
+
+export class Database {
+  /** @type {IDBDatabase} */ #base;
+  #channel = new BroadcastChannel(NAME);
+
+  /** @param {IDBDatabase} base */
+  constructor(base) {
+    this.#base = base;
+  }
+
+  /** Open the database. Rejects where the browser keeps none. */
+  static async open() {
+    const opening = indexedDB.open(NAME, VERSION);
+    opening.onupgradeneeded = () => {
+      opening.result.createObjectStore("songs", { keyPath: "id" });
+      opening.result.createObjectStore("predictions", { keyPath: ["song", "key"] });
+      opening.result.createObjectStore("settings");
+    };
+    return new Database(await answer(opening));
+  }
+
+  /**
+   * Call `act` with the id of a song that another tab has saved or removed.
+   * @param {(id: string) => void} act
+   */
+  watch(act) {
+    this.#channel.onmessage = ({ data }) => act(data);
+  }
+
+  /** @param {Song} song */
+  async save(song) {
+    const pairs = song.peaks.pairs.slice();
+    /** @type {SongRecord} */
+    const record = {
+      id: song.id,
+      name: song.name,
+      path: song.path,
+      fingerprint: song.fingerprint,
+      added: song.added,
+      position: song.position,
+      marks: song.marks,
+      corrections: song.corrections,
+      perSecond: song.peaks.perSecond,
+      pairs,
+      sound: song.recorded ? song.file : null,
+    };
+    await this.#write("songs", (store) => store.put(record));
+    this.#channel.postMessage(song.id);
+  }
+
+  /**
+   * @param {Song} song
+   * @param {Prediction} prediction
+   */
+  async savePrediction(song, prediction) {
+    /** @type {PredictionRecord} */
+    const record = {
+      song: song.id,
+      key: modelKey(prediction.model),
+      model: prediction.model,
+      status: prediction.status,
+      job: prediction.job,
+      result: prediction.result,
+      damage: prediction.damage,
+      error: prediction.error,
+    };
+    await this.#write("predictions", (store) => store.put(record));
+    this.#channel.postMessage(song.id);
+  }
+
+  /** @param {string} id */
+  async remove(id) {
+    await this.#write("songs", (store) => store.delete(id));
+    const all = IDBKeyRange.bound([id], [id, []]);
+    await this.#write("predictions", (store) => store.delete(all));
+    this.#channel.postMessage(id);
+  }
+
+  /** All songs with their predictions, in the order in which they were added. */
+  async load() {
+    /** @type {SongRecord[]} */
+    const songs = await this.#read("songs", (store) => store.getAll());
+    /** @type {PredictionRecord[]} */
+    const predictions = await this.#read("predictions", (store) => store.getAll());
+    return songs
+      .sort((a, b) => a.added - b.added)
+      .map((record) =>
+        revive(
+          record,
+          predictions.filter(({ song }) => song === record.id),
+        ),
+      );
+  }
+
+  /**
+   * One song; null if there is none.
+   * @param {string} id
+   */
+  async find(id) {
+    /** @type {SongRecord|undefined} */
+    const song = await this.#read("songs", (store) => store.get(id));
+    /** @type {PredictionRecord[]} */
+    const predictions = await this.#read("predictions", (store) =>
+      store.getAll(IDBKeyRange.bound([id], [id, []])),
+    );
+    return song ? revive(song, predictions) : null;
+  }
+
+  /**
+   * A value of `settings`, undefined if it was never saved.
+   * @param {string} name
+   */
+  setting(name) {
+    return this.#read("settings", (store) => store.get(name));
+  }
+
+  /**
+   * @param {string} name
+   * @param {unknown} value
+   */
+  async set(name, value) {
+    await this.#write("settings", (store) => store.put(value, name));
+  }
+
+  /**
+   * @param {string} name
+   * @param {(store: IDBObjectStore) => IDBRequest} ask
+   */
+  #read(name, ask) {
+    return answer(ask(this.#base.transaction(name).objectStore(name)));
+  }
+
+  /**
+   * @param {string} name
+   * @param {(store: IDBObjectStore) => IDBRequest} ask
+   */
+  async #write(name, ask) {
+    const transaction = this.#base.transaction(name, "readwrite");
+    ask(transaction.objectStore(name));
+    await new Promise((resolve, reject) => {
+      transaction.oncomplete = resolve;
+      transaction.onabort = () => reject(transaction.error);
+    });
+  }
+}
+
+/**
+ * @template T
+ * @param {IDBRequest<T>} request
+ * @returns {Promise<T>}
+ */
+function answer(request) {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+/**
+ * @param {SongRecord} record
+ * @param {PredictionRecord[]} predictions
+ */
+function revive(record, predictions) {
+  const song = new Song(record.id, record.name, record.path, record.fingerprint, record.added);
+  song.position = record.position;
+  song.marks = record.marks;
+  song.corrections = record.corrections;
+  song.peaks = new Peaks(record.perSecond, record.pairs);
+  song.file = record.sound;
+  song.recorded = record.sound !== null;
+  for (const { key, model, status, job, result, damage, error } of predictions) {
+    const prediction = new Prediction(model);
+    prediction.damage = damage;
+    prediction.job = job;
+    if (status === "done" && result) prediction.finish(result);
+    else if (status === "failed") prediction.fail(error);
+    else if (job) prediction.status = "running";
+    song.predictions.set(key, prediction);
+  }
+  return song;
+}

@@ -1,0 +1,146 @@
+// Songs, and what each model predicts for them. Everything on the page is drawn from these.
+
+/** @import { Model, Result } from "../actions/api.js" */
+/** @import { Summary } from "./rows.js" */
+
+import { Peaks } from "./peaks.js";
+import { Rows, rowsOf, summaryOfResult } from "./rows.js";
+
+/**
+ * What a prediction waits for or has become. `missing`: it was not made, and needs the file.
+ * @typedef {"missing"|"waiting"|"sending"|"running"|"live"|"done"|"failed"} Status
+ */
+
+/**
+ * A quadrant that the user gave; from and to are null for the whole song.
+ * @typedef {{from: number|null, to: number|null, quadrant: number}} Correction
+ */
+
+/** What one model predicts for one song. */
+export class Prediction {
+  /** @type {Status} */ status = "missing";
+  rows = new Rows();
+  sent = 0; // share of the upload
+  /** @type {{seconds: number, duration: number|null}} */ progress = { seconds: 0, duration: null };
+  note = ""; // why it waits
+  error = "";
+  /** What of the file could not be decoded. @type {string} */ damage = "";
+  /** @type {Result|null} */ result = null;
+  /** The job of the server. @type {string|null} */ job = null;
+  /** Ends the upload. @type {(() => void)|null} */ cancel = null;
+
+  /** @param {Model} model */
+  constructor(model) {
+    this.model = model;
+  }
+
+  /** Whether work goes on or is due. */
+  get open() {
+    return ["waiting", "sending", "running", "live"].includes(this.status);
+  }
+
+  /**
+   * The song as a whole, or as far as it is predicted; null where nothing is known.
+   * @returns {Summary|null}
+   */
+  get summary() {
+    return this.result ? summaryOfResult(this.result) : this.rows.summary();
+  }
+
+  /** Seconds, as far as anybody knows; null where the length is unknown. */
+  get duration() {
+    return this.result?.duration ?? this.progress.duration;
+  }
+
+  /** @param {Result} result */
+  finish(result) {
+    this.result = result;
+    this.rows = rowsOf(result);
+    this.status = "done";
+    this.note = this.error = "";
+  }
+
+  /** @param {string} error */
+  fail(error) {
+    this.error = error;
+    this.note = "";
+    this.status = "failed";
+  }
+}
+
+export class Song {
+  /** By `modelKey`. @type {Map<string, Prediction>} */ predictions = new Map();
+  peaks = new Peaks();
+  /** The sound, while the page has it. @type {File|null} */ file = null;
+  /** Bytes of the microphone, which are nowhere else. @type {boolean} */ recorded = false;
+  /** Ends the microphone. @type {(() => void)|null} */ stop = null;
+  position = 0; // seconds
+  /** Times in seconds that the user marked. @type {number[]} */ marks = [];
+  /** @type {Correction[]} */ corrections = [];
+  #address = "";
+
+  /**
+   * @param {string} id
+   * @param {string} name
+   * @param {string} path below the folder that was chosen
+   * @param {string} fingerprint of the content, or empty
+   * @param {number} added time in milliseconds
+   */
+  constructor(id, name, path, fingerprint, added) {
+    this.id = id;
+    this.name = name;
+    this.path = path;
+    this.fingerprint = fingerprint;
+    this.added = added;
+  }
+
+  get live() {
+    return this.stop !== null;
+  }
+
+  /** An address at which the browser can play the sound, or empty. */
+  get address() {
+    if (!this.#address && this.file) this.#address = URL.createObjectURL(this.file);
+    return this.#address;
+  }
+
+  release() {
+    if (this.#address) URL.revokeObjectURL(this.#address);
+    this.#address = "";
+  }
+
+  /** The whole-song correction, 0 to 3, or null. */
+  get corrected() {
+    return this.corrections.find(({ from }) => from === null)?.quadrant ?? null;
+  }
+
+  /**
+   * The quadrant that the user gave for a second, 0 to 3, or null.
+   * @param {number} second
+   */
+  correctedAt(second) {
+    const part = this.corrections.findLast(
+      ({ from, to }) => from !== null && to !== null && from <= second && second < to,
+    );
+    return part?.quadrant ?? this.corrected;
+  }
+
+  /** Seconds of the song, if a prediction knows them. @returns {number|null} */
+  get duration() {
+    const all = [...this.predictions.values()];
+    const final = all.find(({ result }) => result)?.duration;
+    return final ?? all.find(({ duration }) => duration !== null)?.duration ?? null;
+  }
+
+  /** Seconds to draw: the duration, or else as far as anything is known. */
+  get extent() {
+    const rows = [...this.predictions.values()].map((each) => each.rows.length);
+    return this.duration ?? Math.max(1, this.peaks.seconds, ...rows);
+  }
+}
+
+/**
+ * What distinguishes one model file from another, and from an older one of the same name.
+ * @param {{name: string, sha256: string}} model
+ */
+export const modelKey = ({ name, sha256 }) => `${name}@${sha256.slice(0, 16)}`;

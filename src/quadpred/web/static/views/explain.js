@@ -1,0 +1,81 @@
+// Explanations of terms, where these appear: on hover, on focus and on tap, until Escape.
+
+import { el, make } from "../dom.js";
+
+const TERMS = {
+  probable:
+    "The probability that the model gives to this quadrant, as the mean over all seconds with " +
+    "sound. The four quadrants add up to 100 %. A guess would have 25 %.",
+  uncertain:
+    "The two most probable quadrants are close to each other, closer than the model's own limit. " +
+    "Do not rely on the quadrant here.",
+  silent: "There is no sound to predict an emotion from.",
+  arousal:
+    "The energy of the emotion. Excited and angry are high, calm and sad are low. The number is " +
+    "the probability that the arousal is high.",
+  valence:
+    "How pleasant the emotion is. Happy and calm are positive, angry and sad are negative. The " +
+    "number is the probability that the valence is positive.",
+  experimental: "This model is hardly better than chance. Do not rely on it.",
+  corrected: "You gave this label. The prediction of the model is unchanged below.",
+  disagree:
+    "The model predicts the quadrant, arousal and valence separately. Here the means of arousal " +
+    "and valence lie in another quadrant than the most probable one.",
+};
+
+/** @type {HTMLElement|null} */
+let shown = null;
+
+/**
+ * A word with an explanation.
+ * @param {keyof typeof TERMS} name
+ * @param {string} text
+ * @param {string} className
+ */
+export function term(name, text, className = "") {
+  const made = make(
+    "button",
+    { type: "button", className: `term ${className}`, "aria-describedby": "explanation" },
+    text,
+  );
+  const show = () => open(made, TERMS[name]);
+  made.addEventListener("click", show);
+  made.addEventListener("focus", show);
+  made.addEventListener("pointerenter", show);
+  made.addEventListener("pointerleave", leave);
+  made.addEventListener("blur", close);
+  return made;
+}
+
+/** @param {HTMLElement} made @param {string} text */
+function open(made, text) {
+  const box = el("explanation");
+  shown = made;
+  box.textContent = text;
+  box.hidden = false;
+  const word = made.getBoundingClientRect();
+  const { width, height } = box.getBoundingClientRect();
+  const below = word.bottom + height + 8 < innerHeight;
+  box.style.left = `${Math.max(8, Math.min(word.left, document.documentElement.clientWidth - width - 8))}px`;
+  box.style.top = `${below ? word.bottom + 4 : word.top - height - 4}px`;
+}
+
+function close() {
+  shown = null;
+  el("explanation").hidden = true;
+}
+
+/** Close, unless the pointer goes to the explanation itself. @param {PointerEvent} event */
+function leave(event) {
+  if (event.pointerType === "mouse" && event.relatedTarget !== el("explanation")) close();
+}
+
+/** Let Escape, a scroll and the pointer close an explanation. */
+export function listenForExplanations() {
+  addEventListener("keydown", (event) => event.key === "Escape" && close());
+  addEventListener("scroll", close, { passive: true, capture: true });
+  el("explanation").addEventListener("pointerleave", close);
+  addEventListener("pointerdown", (event) => {
+    if (shown && event.target instanceof Node && !shown.contains(event.target)) close();
+  });
+}

@@ -1,0 +1,165 @@
+// All songs: the list, which can be searched and sorted, and the map.
+
+/** @import { Songs } from "../actions/songs.js" */
+/** @import { Prediction, Song } from "../state/song.js" */
+/** @import { State } from "../state/state.js" */
+
+import { button, el, make, write } from "../dom.js";
+import { saveAll } from "../exports/files.js";
+import { quadrantName } from "../words.js";
+import { Chart } from "./plane.js";
+import { share, statusText } from "./status.js";
+
+/** @typedef {{song: Song, prediction: Prediction}} Entry */
+/** @typedef {ReturnType<Library["_make"]>} Item */
+
+export class Library {
+  /** @type {Map<Song, Item>} */ #items = new Map();
+  #chart;
+
+  /** @param {State} state @param {Songs} songs */
+  constructor(state, songs) {
+    this.state = state;
+    this.songs = songs;
+    this.#chart = new Chart((song) => songs.show(song));
+    el("map").append(this.#chart.element);
+    for (const name of /** @type {const} */ (["search", "filter", "sort"])) {
+      el(name).value = state.settings[name];
+      el(name).addEventListener("input", () => songs.choose({ [name]: el(name).value }));
+    }
+    /** @param {string} id @param {() => void} act */
+    const on = (id, act) =>
+      el(id).addEventListener("click", () => {
+        el("all").open = false;
+        act();
+      });
+    on("export-all", () => saveAll(state));
+    on("retry-all", () => songs.retry(state.songs));
+    on("remove-all", () => songs.remove(state.songs));
+  }
+
+  draw() {
+    const { songs } = this.state;
+    el("library").hidden = songs.length < 2;
+    if (songs.length < 2) return;
+    const all = songs.map((song) => ({ song, prediction: this.state.first(song) }));
+    write(el("songs-title"), `Songs (${songs.length})`);
+    el("export-all").disabled = !all.some(({ prediction }) => prediction.result);
+    el("retry-all").disabled = !all.some(({ prediction }) => prediction.status === "failed");
+    const entries = all.filter((entry) => this.#matches(entry)).sort(this.#order());
+    el("none-found").hidden = entries.length > 0;
+    this.#drawList(entries);
+    this.#drawMap(entries);
+  }
+
+  /** @param {Entry} entry */
+  #matches({ song, prediction }) {
+    const { search, filter } = this.state.settings;
+    if (!song.path.toLowerCase().includes(search.trim().toLowerCase())) return false;
+    const summary = prediction.result ? prediction.summary : null;
+    if (filter === "all") return true;
+    if (filter === "uncertain") return summary?.uncertain ?? false;
+    if (filter === "corrected") return song.corrections.length > 0;
+    if (filter === "failed") return prediction.status === "failed";
+    if (filter === "open") return prediction.status !== "done" && prediction.status !== "failed";
+    return (song.corrected ?? summary?.winner) === Number(filter);
+  }
+
+  /** What is not known comes last, in the order in which it was added. */
+  #order() {
+    const { sort } = this.state.settings;
+    /** @param {Entry} entry @returns {number[]} */
+    const key = ({ song, prediction }) => {
+      const summary = prediction.result && prediction.summary;
+      if (sort === "added") return [song.added];
+      if (!summary) return [Infinity];
+      if (sort === "mood") return [summary.winner ?? 4, -summary.confidence];
+      if (sort === "length") return [-(prediction.duration ?? 0)];
+      if (sort === "arousal") return [-summary.arousal];
+      if (sort === "valence") return [-summary.valence];
+      return [-summary.confidence];
+    };
+    /** @param {Entry} a @param {Entry} b */
+    const byName = (a, b) => a.song.name.localeCompare(b.song.name, undefined, { numeric: true });
+    /** @param {Entry} a @param {Entry} b */
+    const byKey = (a, b) => {
+      const [one, two] = [key(a), key(b)];
+      const place = one.findIndex((value, i) => value !== two[i]);
+      return place < 0 ? a.song.added - b.song.added : one[place] < two[place] ? -1 : 1;
+    };
+    return sort === "name" ? byName : byKey;
+  }
+
+  /** @param {Entry[]} entries */
+  #drawList(entries) {
+    const focused = document.activeElement;
+    const list = el("songs");
+    const shown = new Set(entries.map(({ song }) => song));
+    for (const [song, { item }] of this.#items) {
+      if (shown.has(song)) continue;
+      item.remove();
+      this.#items.delete(song);
+    }
+    entries.forEach((entry, place) => {
+      const item = this.#items.get(entry.song) ?? this._make(entry.song);
+      this.#items.set(entry.song, item);
+      this.#drawItem(item, entry, place + 1);
+      if (list.children[place] !== item.item) list.insertBefore(item.item, list.children[place]);
+    });
+    // What moves loses the focus.
+    if (focused instanceof HTMLElement && document.activeElement !== focused) focused.focus();
+  }
+
+  /** @param {Song} song */
+  _make(song) {
+    const part = (/** @type {string} */ className) => make("span", { className });
+    const parts = {
+      number: part("number"),
+      swatch: part("swatch"),
+      name: part("name"),
+      state: part("state"),
+      bar: part("bar"),
+    };
+    const item = button("", "item", () => this.songs.show(song));
+    item.append(...Object.values(parts));
+    return { item: make("li", {}, item), button: item, ...parts };
+  }
+
+  /** @param {Item} item @param {Entry} entry @param {number} number */
+  #drawItem(item, { song, prediction }, number) {
+    const summary = prediction.result ? prediction.summary : null;
+    const { corrected } = song;
+    write(item.number, String(number));
+    write(item.name, song.name);
+    item.button.title = song.path;
+    const quadrant = corrected ?? summary?.winner ?? null;
+    const doubt = corrected === null && summary?.uncertain ? " uncertain" : "";
+    item.swatch.className = `swatch${quadrant === null ? "" : ` q${quadrant + 1}`}${doubt}`;
+    const label = corrected === null ? "" : `${quadrantName(corrected)}, corrected by you`;
+    const older = this.state.outdated(prediction) ? " · earlier model" : "";
+    write(item.state, label || statusText(prediction) + older);
+    item.state.classList.toggle("error", prediction.status === "failed");
+    const done = prediction.open ? share(prediction) : null;
+    item.bar.hidden = done === null;
+    item.bar.style.setProperty("--share", String(done ?? 0));
+    item.button.setAttribute("aria-current", String(song === this.state.shown));
+  }
+
+  /** @param {Entry[]} entries */
+  #drawMap(entries) {
+    const placed = entries.flatMap(({ song, prediction }, place) => {
+      const summary = prediction.result ? prediction.summary : null;
+      if (!summary || summary.winner === null) return [];
+      return [
+        {
+          song,
+          number: place + 1,
+          label: song.name,
+          shown: song === this.state.shown,
+          summary: { ...summary, winner: summary.winner },
+        },
+      ];
+    });
+    this.#chart.draw(placed);
+  }
+}

@@ -1,0 +1,56 @@
+// Messages, the state of the connection, and what a screen reader speaks of the work.
+
+/** @import { State } from "../state/state.js" */
+
+import { el, write } from "../dom.js";
+import { quadrantName } from "../words.js";
+import { share, statusText, summaryText } from "./status.js";
+
+const CONNECTIONS = {
+  ok: "",
+  lost: "The server does not answer. Your songs and results are safe; the page goes on as soon as it is back.",
+  "sign-in": "The server asks for its token. Sign in, then come back to this page.",
+};
+
+export class Messages {
+  /** @param {State} state */
+  constructor(state) {
+    this.state = state;
+    el("message-close").addEventListener("click", () => {
+      state.message = null;
+      state.changed();
+    });
+    el("message-act").addEventListener("click", () => state.message?.act?.());
+  }
+
+  draw() {
+    const { connection, message } = this.state;
+    el("connection").hidden = connection === "ok";
+    write(el("connection-text"), CONNECTIONS[connection]);
+    el("sign-in").hidden = connection !== "sign-in";
+    el("message").hidden = !message;
+    el("message").classList.toggle("error", message?.error ?? false);
+    write(el("message-text"), message?.text ?? "");
+    el("message-act").hidden = !message?.label;
+    write(el("message-act"), message?.label ?? "");
+    write(el("spoken"), this.#spoken());
+  }
+
+  /** Each quarter of the work on the song that is shown, and what came of it. */
+  #spoken() {
+    const { shown, predictions } = this.state;
+    if (!shown) return "";
+    const texts = predictions.map((each) => {
+      const { status, note, error } = each;
+      if (status === "done") return summaryText(each).replaceAll(" · ", ", ");
+      if (status === "live") return "Listening";
+      if (status === "failed") return error;
+      if (!each.open || note) return statusText(each);
+      const quarter = Math.floor(4 * (share(each) ?? 0)) * 25;
+      return `${status}${quarter ? ` ${quarter} %` : ""}`;
+    });
+    const { corrected } = shown;
+    if (corrected !== null) texts.push(`${quadrantName(corrected)}, corrected by you`);
+    return `${shown.name}: ${texts.join(". ")}`;
+  }
+}

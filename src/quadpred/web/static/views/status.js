@@ -1,0 +1,90 @@
+// What the page says of a prediction.
+
+/** @import { Prediction, Song } from "../state/song.js" */
+
+import { clock, percent, quadrantName } from "../words.js";
+
+const UPLOAD = 0.2; // of the progress bar
+
+/** How far a prediction is. @param {Prediction} prediction @returns {string} */
+export function statusText(prediction) {
+  const { status, note, sent, error, rows, progress, duration } = prediction;
+  if (status === "done") return summaryText(prediction);
+  if (status === "failed") return error;
+  if (status === "missing") return note || "Not predicted with this model";
+  if (note) return note;
+  if (status === "waiting") return "Waiting to be uploaded";
+  if (status === "sending") return `Uploading ${percent(sent)}`;
+  if (status === "live") return `Listening ${clock(progress.seconds)}`;
+  if (!rows.length) return "Waiting for the first second";
+  return `Predicting ${clock(rows.length)}${duration ? ` of ${clock(duration)}` : ""}`;
+}
+
+/** The most probable quadrant in words. @param {Prediction} prediction */
+export function summaryText({ summary }) {
+  if (!summary) return "Not known";
+  if (summary.winner === null) return "Silent";
+  const doubt = summary.uncertain ? " · uncertain" : "";
+  return `${quadrantName(summary.winner)} · ${percent(summary.confidence)}${doubt}`;
+}
+
+/** The share of the work that is done, or null where it is not known. */
+/** @param {Prediction} prediction @returns {number|null} */
+export function share({ status, sent, rows, duration }) {
+  if (status === "waiting") return 0;
+  if (status === "sending") return UPLOAD * sent;
+  if (status !== "running" || !duration) return null;
+  return Math.min(1, UPLOAD + ((1 - UPLOAD) * rows.length) / duration);
+}
+
+/**
+ * What is predicted for a second.
+ * @param {Prediction} prediction
+ * @param {number} second
+ */
+export function secondText(prediction, second) {
+  const { rows } = prediction;
+  const k = rowAt(prediction, second);
+  if (k === null) return prediction.open ? "not predicted yet" : "not predicted";
+  if (rows.silent[k]) return "silent";
+  const winner = rows.winner(k);
+  const doubt = rows.uncertain[k] ? ", uncertain" : "";
+  return `${quadrantName(winner)} ${percent(rows.quadrant[k][winner])}${doubt}`;
+}
+
+/**
+ * Everything that is predicted for a second.
+ * @param {Prediction} prediction
+ * @param {number} second
+ */
+export function secondDetails(prediction, second) {
+  const { rows } = prediction;
+  const k = rowAt(prediction, second);
+  const text = secondText(prediction, second);
+  if (k === null || rows.silent[k]) return text;
+  const others = rows.quadrant[k]
+    .map((probability, c) => `Q${c + 1} ${percent(probability)}`)
+    .filter((_, c) => c !== rows.winner(k));
+  const [arousal, valence] = [rows.arousal[k][1], rows.valence[k][1]].map(percent);
+  return `${text} (${others.join(", ")}) · arousal ${arousal}, valence ${valence}`;
+}
+
+/**
+ * The row of a second, or null where it is not predicted. The end of a finished song belongs to
+ * its last row.
+ * @param {Prediction} prediction
+ * @param {number} second
+ */
+export function rowAt({ rows, result }, second) {
+  const k = Math.floor(second);
+  const last = rows.length - 1;
+  if (k < 0 || last < 0) return null;
+  if (k <= last) return k;
+  return result && second <= result.duration + 1 ? last : null;
+}
+
+/**
+ * Where the page can take a song's sound from.
+ * @param {Song} song
+ */
+export const soundMissing = (song) => !song.file && !song.live;

@@ -1,0 +1,183 @@
+"""A server in place of quadpred's, for tests that need to choose what the page receives."""
+
+import base64
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import Page, Route
+
+MODEL = {"name": "english-to-english", "speech": "english", "music": "english"}
+PER_SECOND = 50  # peaks
+
+
+def prediction(
+    quadrant: list[list[float]],
+    *,
+    silent: tuple[int, ...] = (),
+    uncertain: tuple[int, ...] = (),
+    clip_uncertain: bool = False,
+    duration: float | None = None,
+    arousal: list[float] | None = None,
+) -> dict[str, Any]:
+    """The JSON document of a prediction with these rows."""
+    rows = np.array(quadrant)
+    positive = rows[:, :2].sum(1) if arousal is None else np.array(arousal)
+    valence = rows[:, [0, 3]].sum(1)
+    seconds = range(len(rows))
+    sounding = [k for k in seconds if k not in silent] or list(seconds)
+    mean = rows[sounding].mean(0)
+
+    def binary(values: np.ndarray) -> dict[str, Any]:
+        return {
+            "classes": ["negative", "positive"],
+            "rows": [[round(1 - value, 6), round(value, 6)] for value in values.tolist()],
+        }
+
+    def binary_mean(values: np.ndarray) -> dict[str, float]:
+        value = float(values[sounding].mean())
+        return {"negative": 1 - value, "positive": value}
+
+    names = ["Q1", "Q2", "Q3", "Q4"]
+    return {
+        "schema": 1,
+        "quadpred": "0.0.0",
+        "source": "song.wav",
+        "duration": float(duration or len(rows)),
+        "model": {**MODEL, "sha256": 64 * "0", "transfer_setting": "", "caveat": ""},
+        "damage": None,
+        "winner": names[int(mean.argmax())],
+        "confidence": float(mean.max()),
+        "uncertain": clip_uncertain,
+        "means": {
+            "quadrant": dict(zip(names, mean.tolist(), strict=True)),
+            "arousal": binary_mean(positive),
+            "valence": binary_mean(valence),
+        },
+        "times": list(seconds),
+        "silent": [k in silent for k in seconds],
+        "uncertain_seconds": [k in uncertain or k in silent for k in seconds],
+        "quadrant": {"classes": names, "rows": rows.tolist()},
+        "arousal": binary(positive),
+        "valence": binary(valence),
+    }
+
+
+def peaks(seconds: float, first: float = 0.0) -> dict[str, Any]:
+    """Peaks of a sound whose lowest sample is -0.25 and highest 0.75."""
+    pairs = np.tile(np.array([-32, 95], np.int8), round(seconds * PER_SECOND))
+    data = base64.b64encode(pairs.tobytes()).decode()
+    return {"per_second": PER_SECOND, "from": round(first * PER_SECOND), "data": data}
+
+
+@dataclass
+class Job:
+    """An upload, and what the page will receive for it."""
+
+    id: str
+    name: str
+    model: str
+    content: bytes = b""
+    status: str = "queued"
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def rows(self, document: dict[str, Any], first: int, last: int) -> None:
+        """Send some of the rows of a prediction."""
+        part = slice(first, last)
+        block = {name: document[name]["rows"][part] for name in ("quadrant", "arousal", "valence")}
+        block |= {name: document[name][part] for name in ("silent", "uncertain_seconds")}
+        self.status = "running"
+        self.events.append(
+            ("rows", {"from": first, **block, "peaks": peaks(len(block["silent"]), first)})
+        )
+
+    def progress(self, seconds: float, duration: float | None) -> None:
+        """Send how far the work is."""
+        self.status = "running"
+        body = {"status": "running", "seconds": seconds, "duration": duration}
+        self.events.append(("progress", body))
+
+    def done(self, document: dict[str, Any], damage: str | None = None) -> None:
+        """Send the end."""
+        self.status = "done"
+        self.events.append(("done", {**self.document(), "damage": damage, "result": document}))
+
+    def fail(self, status: int, detail: str) -> None:
+        """Send that there is no prediction."""
+        self.status = "failed"
+        problem = {"status": status, "detail": detail}
+        self.events.append(("failed", {**self.document(), "error": problem}))
+
+    def document(self) -> dict[str, Any]:
+        progress = {"seconds": 0.0, "duration": None}
+        empty = {"damage": None, "error": None, "result": None}
+        return {"id": self.id, "status": self.status, "progress": progress, **empty}
+
+
+class StubServer:
+    """Answers uploads and the event stream of a page.
+
+    Attributes:
+        jobs: uploads by the name of their file and the name of their model.
+        answers: by the name of a file, the prediction that its uploads have at once.
+    """
+
+    def __init__(self, page: Page, answers: dict[str, dict[str, Any]] | None = None):
+        self.jobs: dict[tuple[str, str], Job] = {}
+        self.answers = answers or {}
+        self.uploads = 0
+        page.context.route(re.compile(r"/v1/predictions\?"), self._upload)
+        page.context.route("**/v1/predictions/*", lambda route: route.fulfill(status=204))
+        page.context.route(re.compile(r"/v1/events\?"), self._events)
+
+    def job(self, name: str, model: str = MODEL["name"]) -> Job:
+        """The last upload of this file for this model."""
+        return self.jobs[name, model]
+
+    def forget(self) -> None:
+        """Forget all jobs, as a server does that is started again."""
+        self.jobs.clear()
+
+    def _upload(self, route: Route) -> None:
+        body = route.request.post_data_buffer or b""
+        found = re.search(rb'filename="(.*?)"', body)
+        assert found
+        name = found[1].decode()
+        query = dict(re.findall(r"(speech|music)=(\w+)", route.request.url))
+        model = f"{query['speech']}-to-{query['music']}"
+        self.uploads += 1
+        job = Job(f"job{self.uploads}", name, model, body)
+        self.jobs[name, model] = job
+        if name in self.answers:
+            answer = self.answers[name]
+            job.rows(answer, 0, len(answer["silent"]))
+            job.done(answer)
+        route.fulfill(status=202, json=job.document())
+
+    def _events(self, route: Route) -> None:
+        jobs = self.jobs.values()
+        lines = ["retry: 100", ""]
+        events = [("jobs", {"jobs": [job.document() for job in jobs]})]
+        events += [(kind, {"job": job.id, **data}) for job in jobs for kind, data in job.events]
+        for kind, data in events:
+            lines += [f"event: {kind}", f"data: {json.dumps(data)}", ""]
+        route.fulfill(content_type="text/event-stream", body="\n".join([*lines, ""]))
+
+
+def download(page: Page, title: str, *, raw: bool = False) -> Any:
+    """Save the shown song in a form; return the content, JSON as its values."""
+    page.locator("#downloads summary").click()
+    with page.expect_download() as saved:
+        page.locator("#download-list").get_by_role("button", name=title, exact=True).click()
+    page.locator("#downloads summary").click()
+    content = Path(saved.value.path()).read_bytes()
+    return content if raw else json.loads(content)
+
+
+def visit(page: Page) -> None:
+    """Load the page and wait until it takes songs."""
+    page.goto("./")
+    page.locator("body.ready").wait_for()

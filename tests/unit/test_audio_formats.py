@@ -1,0 +1,250 @@
+"""Every format, rate and number of channels is read whole and without a warning."""
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+from decoded import RATE, assert_tone, id3, read
+from sounds import music, tone
+
+from quadpred.audio import probe, read_blocks
+from quadpred.audio import stream as audio_stream
+
+
+@pytest.mark.parametrize("rate", [1_000, 8_000, 11_025, 16_000, 44_100, 96_000, 384_000])
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_wav(sound_file, rate, subtype):
+    path = sound_file("a.wav", tone(2, rate, hertz=220), rate, subtype=subtype)
+    tolerance = 6e-3 if subtype == "PCM_U8" else 2e-4
+    assert_tone(read(path), 2, hertz=220, tolerance=tolerance, slack=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.flac", {}),
+        ("a.ogg", {"subtype": "VORBIS"}),
+        ("a.mp3", {}),
+        ("a.aiff", {}),
+        ("a.au", {}),
+        ("a.caf", {"subtype": "ALAC_16"}),
+        ("a.w64", {}),
+        ("a.rf64", {}),
+        ("a.wav", {"subtype": "IMA_ADPCM"}),
+        ("a.wav", {"format": "WAVEX", "subtype": "PCM_24"}),
+    ],
+)
+def test_formats_of_libsndfile(sound_file, name, options):
+    stereo = np.stack([tone(3, 44_100)] * 2, axis=1)
+    path = sound_file(name, stereo, 44_100, **options)
+    assert_tone(read(path), 3, tolerance=2e-2, slack=0.06)
+    assert probe(path) == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.m4a", "aac", {}),
+        ("a.m4a", "alac", {}),
+        ("a.aac", "aac", {}),
+        ("a.wma", "wmav2", {"b": "128k"}),
+        ("a.mka", "aac", {}),
+        ("a.webm", "libopus", {}),
+        ("a.opus", "libopus", {}),
+        ("a.ac3", "ac3", {}),
+        ("a.eac3", "eac3", {}),
+        ("a.mp2", "mp2", {}),
+        ("a.wv", "wavpack", {}),
+        ("a.tta", "tta", {}),
+        ("a.ts", "mp2", {}),
+        ("a.avi", "pcm_s16le", {}),
+        ("a.mp3", "libmp3lame", {"q": "5"}),
+    ],
+)
+def test_other_formats(encode, name, codec, options):
+    stereo = np.stack([tone(3, 48_000)] * 2, axis=1)
+    assert_tone(read(encode(name, stereo, 48_000, codec, **options)), 3, tolerance=2e-2, slack=0.1)
+
+
+def test_film(encode):
+    stereo = np.stack([tone(2, 48_000)] * 2, axis=1)
+    assert_tone(
+        read(encode("a.mp4", stereo, 48_000, "aac", cover=True)), 2, tolerance=1e-2, slack=0.1
+    )
+
+
+def test_24_bits_in_32_are_integers(sound_file):
+    path = sound_file("a.wav", tone(2, RATE), RATE, format="WAVEX", subtype="PCM_32")
+    data = bytearray(path.read_bytes())
+    data[38:40] = (24).to_bytes(2, "little")  # valid bits
+    path.write_bytes(data)
+    assert_tone(read(path), 2, slack=1e-4)
+
+
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_dsd(tmp_path, multiple):
+    rate, block = 2_822_400 * multiple, 4096
+    blocks = rate // 8 // block
+    data = b"\x69" * (block * 2 * blocks)
+    shape = [52, 1, 0, 2, 2, rate, 1, blocks * block * 8, block, 0]
+    sizes = [8, 4, 4, 4, 4, 4, 4, 8, 4, 4]
+    fields = b"".join(n.to_bytes(size, "little") for n, size in zip(shape, sizes, strict=True))
+    whole = 28 + 52 + 12 + len(data)
+    head = b"DSD " + b"".join(n.to_bytes(8, "little") for n in (28, whole, 0))
+    path = tmp_path / "a.dsf"
+    path.write_bytes(
+        head + b"fmt " + fields + b"data" + (12 + len(data)).to_bytes(8, "little") + data
+    )
+    assert len(read(path)) / RATE == pytest.approx(blocks * block * 8 / rate, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg", "a.mp3"])
+def test_result_does_not_depend_on_the_block(sound_file, monkeypatch, name):
+    path = sound_file(name, np.stack([music(5, 44_100), music(5, 44_100, 1)], axis=1), 44_100)
+    whole = read(path)
+    monkeypatch.setattr(audio_stream, "_BLOCK", 2_001)
+    monkeypatch.setattr(audio_stream, "_GROUP", 3_001)
+    np.testing.assert_allclose(read(path), whole, atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_file(sound_file):
+    def peak(seconds):
+        path = sound_file("long.wav", np.zeros(seconds * 8_000, np.int16), 8_000)
+        gc.collect()
+        tracemalloc.start()
+        for _ in read_blocks(path, RATE):
+            pass
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    short = peak(120)
+    assert peak(1_200) < 1.1 * short + 200_000
+
+
+# Channels
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 6, 12, 64])
+def test_channels_weigh_the_same(sound_file, channels):
+    levels = np.linspace(0.1, 0.9, channels)
+    path = sound_file("a.wav", np.tile(levels, (RATE, 1)), RATE, subtype="FLOAT")
+    np.testing.assert_allclose(read(path), levels.mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_channels_that_cancel_give_one_of_them(sound_file, subtype):
+    left = music(3, 44_100)
+    opposite = sound_file("a.wav", np.stack([left, -left], 1), 44_100, subtype=subtype)
+    alone = sound_file("b.wav", left, 44_100, subtype=subtype)
+    np.testing.assert_allclose(read(opposite), read(alone), atol=1e-4)
+
+
+def test_channels_that_cancel_for_a_while(sound_file):
+    left, right = music(6, 44_100), music(6, 44_100, 1)
+    left[:44_100] = 0
+    right[2 * 44_100 : 4 * 44_100] = -left[2 * 44_100 : 4 * 44_100]
+    samples = read(sound_file("a.wav", np.stack([left, right], 1), 44_100))
+    assert len(samples) == pytest.approx(6 * RATE, abs=4)
+    levels = samples.reshape(6, -1).std(axis=1) if len(samples) == 6 * RATE else None
+    assert levels is None or levels.min() > 0.02
+    mean = read(sound_file("b.wav", (left + right) / 2, 44_100))
+    np.testing.assert_allclose(samples[5 * RATE :], mean[5 * RATE : len(samples)], atol=2e-2)
+
+
+def test_one_loud_channel_of_many_is_not_silent(sound_file):
+    many = np.zeros((2 * RATE, 64))
+    many[:, 40] = tone(2, RATE, gain=0.01)
+    assert read(sound_file("a.wav", many, RATE, subtype="FLOAT")).std() > 1e-3
+
+
+# Joined and chained files
+
+CHAINS = {
+    "the same": [("VORBIS", 44_100, 2), ("VORBIS", 44_100, 2)],
+    "rate and channels": [("VORBIS", 44_100, 2), ("VORBIS", 22_050, 1), ("VORBIS", 44_100, 2)],
+    "codec": [("VORBIS", 44_100, 1), ("OPUS", 48_000, 2)],
+    "opus": [("OPUS", 48_000, 2), ("OPUS", 48_000, 1), ("OPUS", 48_000, 1)],
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_chained_ogg(sound_file, tmp_path, chain):
+    links = []
+    for subtype, rate, channels in CHAINS[chain]:
+        samples = np.stack([tone(5, rate)] * channels, axis=1)
+        links.append(sound_file("link.ogg", samples, rate, subtype=subtype).read_bytes())
+    (tmp_path / "a.ogg").write_bytes(b"".join(links))
+    assert_tone(read(tmp_path / "a.ogg"), 5 * len(links), tolerance=0.1, slack=0.1)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(44_100, 1), (44_100, 2)],
+        [(44_100, 2), (48_000, 2)],
+        [(44_100, 2), (22_050, 1), (44_100, 2)],
+    ],
+)
+@pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.aac", "aac")])
+def test_joined_files_that_differ(encode, tmp_path, parts, name, codec):
+    made = []
+    for rate, channels in parts:
+        samples = np.stack([tone(5, rate)] * channels, axis=1)
+        made.append(encode(name, samples, rate, codec).read_bytes())
+    (tmp_path / f"joined{name}").write_bytes(b"".join(made))
+    samples = read(tmp_path / f"joined{name}")
+    assert len(samples) / RATE == pytest.approx(5 * len(parts), abs=0.2)
+
+
+def test_joined_mp3s_of_a_kind(encode):
+    path = encode("a.mp3", music(5, 44_100), 44_100, "libmp3lame")
+    path.write_bytes(path.read_bytes() * 2)
+    assert len(read(path)) / RATE == pytest.approx(10, abs=0.3)
+
+
+# Tags and padding
+
+END = b"TAG" + b"title".ljust(125, b"\0")
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.ogg", "a.mp3", "a.wav", "a.aiff"])
+@pytest.mark.parametrize("tag", ["before", "after"])
+def test_tags_where_they_do_not_belong(sound_file, name, tag):
+    path = sound_file(name, music(5, 44_100), 44_100)
+    whole, data = read(path), path.read_bytes()
+    path.write_bytes(id3(3_000) + data if tag == "before" else data + END)
+    np.testing.assert_array_equal(read(path), whole)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda mp3: id3(2_000_000) + mp3,
+        lambda mp3: id3(100, footer=True) + id3(3_000) + mp3,
+        lambda mp3: bytes(5_000) + mp3,
+        lambda mp3: id3(100) + bytes(5_000) + mp3 + b"APETAGEX" + bytes(500) + END,
+        lambda mp3: mp3 + np.random.default_rng(0).bytes(5_000),
+    ],
+    ids=["big tag", "two tags", "padding", "tag and padding and tags", "junk at the end"],
+)
+def test_mp3_tags_and_padding_are_skipped(encode, wrap, capfd):
+    path = encode("a.mp3", music(5, 44_100), 44_100, "libmp3lame", container={"id3v2_version": "0"})
+    whole = read(path)
+    path.write_bytes(wrap(path.read_bytes()))
+    assert len(read(path)) / RATE == pytest.approx(len(whole) / RATE, abs=0.1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_cover_of_another_kind_than_its_label(sound_file):
+    """A WebP picture in a flac that calls it jpeg."""
+    path = sound_file("a.flac", music(3, 44_100), 44_100)
+    whole, data = read(path), path.read_bytes()
+    picture = b"RIFF" + (100).to_bytes(4, "little") + b"WEBPVP8 " + bytes(92)
+    mime = b"image/jpeg"
+    body = (3).to_bytes(4, "big") + len(mime).to_bytes(4, "big") + mime + bytes(4 + 16)
+    body += len(picture).to_bytes(4, "big") + picture
+    block = b"\x06" + len(body).to_bytes(3, "big") + body
+    path.write_bytes(data[:42] + block + data[42:])
+    np.testing.assert_array_equal(read(path), whole)

@@ -1,0 +1,40 @@
+// Drives Debian's Firefox through WebDriver BiDi: predicts a file, reloads, and reads the page.
+// Usage: node firefox.mjs FIREFOX ADDRESS FILE
+
+import puppeteer from "puppeteer-core";
+
+const [executablePath, address, file] = process.argv.slice(2);
+const PATIENCE = 60_000; // milliseconds
+
+const browser = await puppeteer.launch({ browser: "firefox", executablePath, headless: true });
+try {
+  const page = await browser.newPage();
+  /** @type {string[]} */
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  await page.setViewport({ width: 1280, height: 900 });
+  await page.goto(address);
+  await page.waitForSelector("body.ready", { timeout: PATIENCE });
+  const input = await page.$("#files");
+  await input.uploadFile(file);
+  await page.waitForSelector(".side .number:not(:empty)", { timeout: PATIENCE });
+  const read = (selector) => page.$eval(selector, (element) => element.textContent);
+  const until = async (selector, pattern) => {
+    const end = Date.now() + PATIENCE;
+    while (!pattern.test(await read(selector))) {
+      if (Date.now() > end) throw new Error(`${selector}: ${await read(selector)}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  };
+  await until("#spoken", /: Q\d \w+, \d+ %/);
+  const before = await read(".verdict");
+  await page.reload();
+  await until("#spoken", /: Q\d \w+, \d+ %/);
+  const inked = await page.$eval("canvas.quadrant", (canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return data.some((value) => value > 0);
+  });
+  console.log(JSON.stringify({ before, after: await read(".verdict"), inked, errors }));
+} finally {
+  await browser.close();
+}

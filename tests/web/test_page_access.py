@@ -1,0 +1,209 @@
+"""The page can be used with a keyboard, a screen reader, own colours, and a small screen."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import Locator, Page, expect
+
+from helpers.page import StubServer, prediction, visit
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+ANSWER = prediction(
+    [[0.4, 0.3, 0.2, 0.1]] * 80 + [[0.1, 0.1, 0.7, 0.1]] * 20,
+    silent=(3, 4),
+    uncertain=tuple(range(10, 40)),
+    clip_uncertain=True,
+    arousal=[0.2] * 100,
+)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds: WCAG 2.2 A and AA, and best practices."""
+    if not AXE.is_file():
+        pytest.skip("axe-core is not installed; run npm ci")
+    page.wait_for_timeout(300)  # for transitions, which axe would see half done
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+
+
+def show_everything(page: Page, song: Path, tmp_path: Path) -> StubServer:
+    """A finished song with label, selection and mark, a running one, and a failed one."""
+    stub = StubServer(page, {"song.wav": ANSWER})
+    files = [song]
+    for name in ("running.wav", "failed.wav"):
+        files.append(tmp_path / name)
+        files[-1].write_bytes(name.encode())
+    page.set_input_files("#files", files)
+    expect(page.locator("#songs .state")).to_have_count(3)
+    expect(page.locator(".verdict").first).to_contain_text("Q1 happy")
+    expect(page.locator("#songs .state", has_text="Waiting for the first")).to_have_count(2)
+    stub.job("running.wav").progress(40, 100)
+    stub.job("running.wav").rows(ANSWER, 0, 40)
+    stub.job("failed.wav").fail(422, "not audio")
+    expect(page.locator("#songs .state.error")).to_have_count(1)
+    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    seek = page.get_by_role("slider", name="Position in the song")
+    seek.press("Shift+PageUp")
+    seek.press("m")
+    expect(page.locator("#selection")).to_be_visible()
+    return stub
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_state(
+    page: Page, tmp_path: Path, song: Path, scheme: str
+) -> None:
+    page.emulate_media(color_scheme=scheme)
+    assert violations(page) == []
+    show_everything(page, song, tmp_path)
+    assert violations(page) == []
+    page.locator("#downloads summary").click()
+    page.locator("#all summary").click()
+    page.locator(".verdict .term").first.focus()
+    expect(page.get_by_role("tooltip")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    for name in "running.wav", "failed.wav":
+        page.locator("#songs").get_by_role("button", name=name).click()
+        expect(page.locator("#song-name")).to_have_text(name)
+        assert violations(page) == []
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.locator("#message")).to_be_visible()
+    page.locator("#songs").get_by_role("button", name="song.wav").click()
+    page.get_by_label("Compare with").select_option("mixed-to-english")
+    expect(page.locator(".verdict").nth(1)).to_contain_text("Q1 happy")
+    assert violations(page) == []
+
+
+def test_uncertain_seconds_stand_out(page: Page, song: Path) -> None:
+    for scheme in "light", "dark":
+        page.emulate_media(color_scheme=scheme)
+        pairs = page.evaluate("""() => {
+            const style = getComputedStyle(document.documentElement);
+            const pen = new OffscreenCanvas(1, 1).getContext("2d", {willReadFrequently: true});
+            const paint = (...names) => {
+                for (const name of names) {
+                    pen.fillStyle = style.getPropertyValue(name);
+                    pen.fillRect(0, 0, 1, 1);
+                }
+                return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+            };
+            const light = (rgb) => rgb
+                .map((v) => v / 255)
+                .map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+                .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+            return ["--lane", "--q1", "--q2", "--q3", "--q4"].map((below) => {
+                const [a, b] = [light(paint(below)), light(paint(below, "--hatch"))];
+                return [below, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+            });
+        }""")
+        assert [pair for pair in pairs if pair[1] < 3] == []
+
+
+def test_every_control_is_reached_by_the_keyboard(page: Page, song: Path) -> None:
+    def tab_to(control: Locator) -> None:
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if control.evaluate("(element) => element === document.activeElement"):
+                outline = control.evaluate("(element) => getComputedStyle(element).outlineStyle")
+                assert outline == "solid"
+                return
+        raise AssertionError(f"{control} cannot be reached")
+
+    StubServer(page, {"song.wav": prediction([[0.7, 0.1, 0.1, 0.1]] * 6)})
+    page.on("filechooser", lambda chooser: chooser.set_files(song))
+    tab_to(page.get_by_role("button", name="Choose files"))
+    page.keyboard.press("Enter")
+    expect(page.locator(".verdict")).to_contain_text("Q1 happy")
+    tab_to(page.get_by_label("Model", exact=True))
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("#song-about")).to_contain_text("Mandarin")
+    tab_to(page.locator("#downloads summary"))
+    tab_to(page.get_by_role("button", name="Play"))
+    seek = page.get_by_role("slider", name="Position in the song")
+    tab_to(seek)
+    page.keyboard.press("End")
+    expect(seek).to_have_attribute("aria-valuenow", "6")
+    tab_to(page.locator("#correct-choices button").first)
+    page.locator("#song-name").focus()
+    page.keyboard.press("Shift+Tab")
+    expect(page.get_by_role("link", name="Model card")).to_be_focused()
+    tab_to(page.get_by_role("button", name="Remove", exact=True))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Choose files")).to_be_focused()
+
+
+def test_the_verdict_is_seen_at_once_on_a_small_screen(open_page: Any, song: Path) -> None:
+    page = open_page(viewport={"width": 360, "height": 640})
+    visit(page)
+    StubServer(page, {"song.wav": ANSWER})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q1 happy")
+    page.evaluate("scrollTo(0, 0)")
+    assert page.locator(".verdict").bounding_box()["y"] < 560
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1440])
+def test_nothing_is_wider_than_the_screen(
+    open_page: Any, tmp_path: Path, song: Path, width: int
+) -> None:
+    page = open_page(viewport={"width": width, "height": 800})
+    visit(page)
+    name = f"a-{'very-' * 20}long-name.wav"
+    StubServer(page, {"song.wav": ANSWER, name: ANSWER})
+    (tmp_path / name).write_bytes(song.read_bytes() + b"\0" * 8)
+    page.set_input_files("#files", [tmp_path / name, song])
+    expect(page.locator("#songs .state", has_text="Q1")).to_have_count(2)
+    assert page.evaluate("() => document.documentElement.scrollWidth") == width
+    for track in page.locator("#tracks canvas:visible").all():
+        assert track.bounding_box()["width"] > width * 0.4
+
+
+def test_sizes_follow_the_users_font(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": ANSWER})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q1 happy")
+    before = page.locator("#play").bounding_box()["height"]
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert page.locator("#play").bounding_box()["height"] == 2 * before
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 1280
+
+
+def test_forced_colours_keep_what_colours_mean(open_page: Callable[..., Any], song: Path) -> None:
+    page = open_page(forced_colors="active")
+    visit(page)
+    StubServer(page, {"song.wav": ANSWER})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q1 happy")
+    page.wait_for_timeout(300)
+    fill = page.locator(".fill.q1").evaluate(
+        "(element) => getComputedStyle(element).backgroundColor"
+    )
+    assert fill == "rgb(188, 139, 0)"
+    ink = page.locator("canvas.time").evaluate("""(canvas) => {
+        const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return data.some((v, i) => i % 4 === 3 && v);
+    }""")
+    assert ink
+
+
+def test_terms_are_explained_on_tap(open_page: Any, song: Path) -> None:
+    page = open_page(has_touch=True)
+    visit(page)
+    StubServer(page, {"song.wav": ANSWER})
+    page.set_input_files("#files", song)
+    for name, text in [
+        (re.compile("probable"), "The probability that the model gives"),
+        (re.compile("^uncertain"), "close to each other"),
+        (re.compile("^Arousal$"), "The energy of the emotion"),
+        (re.compile("^Valence$"), "How pleasant the emotion is"),
+    ]:
+        page.locator("#song").get_by_role("button", name=name).first.tap()
+        expect(page.get_by_role("tooltip")).to_contain_text(text)

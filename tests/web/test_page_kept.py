@@ -1,0 +1,172 @@
+"""Songs, results and settings outlive a reload, a closed tab and a server that ends."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import Page, expect
+
+from helpers.page import StubServer, download, prediction, visit
+from helpers.sounds import music
+
+SAD = [[0.0, 0.1, 0.7, 0.2]] * 6
+
+
+def test_results_labels_marks_and_settings_outlive_a_reload(page: Page, song: Path) -> None:
+    answer = prediction(SAD)
+    StubServer(page, {"song.wav": answer})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad")
+    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    page.get_by_role("slider", name="Position in the song").press("PageUp")
+    page.get_by_role("slider", name="Position in the song").press("ArrowLeft")
+    page.get_by_role("button", name="Mark this moment").click()
+    page.get_by_label("Speed").select_option("1.5")
+    other = page.context.new_page()  # as after a closed tab
+    page.close()
+    visit(other)
+    expect(other.locator("#song-name")).to_have_text("song.wav")
+    expect(other.locator(".verdict")).to_contain_text("Q4 calm, corrected by you")
+    expect(other.get_by_role("button", name="⚑ 0:05")).to_be_visible()
+    expect(other.get_by_label("Speed")).to_have_value("1.5")
+    expect(other.locator("#clock")).to_have_text("0:05")
+    assert download(other, "JSON") == answer
+    # Only for playback the file is needed again, and it must be the same.
+    expect(other.get_by_role("button", name="Play")).to_be_disabled()
+    expect(other.locator("#sound-missing")).to_be_visible()
+    (song.parent / "wrong.wav").write_bytes(b"another")
+    other.set_input_files("#attach-file", song.parent / "wrong.wav")
+    expect(other.locator("#message-text")).to_contain_text("is another file")
+    other.set_input_files("#attach-file", song)
+    expect(other.get_by_role("button", name="Play")).to_be_enabled()
+
+
+def test_a_known_file_is_not_predicted_twice(page: Page, song: Path) -> None:
+    stub = StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad")
+    page.reload()
+    page.set_input_files("#files", song)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+    expect(page.locator("#library")).to_be_hidden()
+    assert stub.uploads == 1
+
+
+def test_work_goes_on_after_a_reload(page: Page, song: Path) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    page.reload()
+    expect(page.locator("#song-name")).to_have_text("song.wav")
+    stub.job("song.wav").done(prediction(SAD))
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad")
+
+
+def test_a_restarted_server_gets_the_file_again(page: Page, song: Path) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    stub.answers = {"song.wav": prediction(SAD)}
+    stub.forget()
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad")
+    assert stub.uploads == 2
+
+
+def test_a_lost_job_without_its_file_says_what_to_do(page: Page, song: Path) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    stub.forget()
+    page.context.unroute_all()  # the page comes back before it can upload again
+    page.reload()
+    expect(page.locator("#notes")).to_contain_text("Choose the file again")
+    expect(page.locator(".verdict")).to_have_text("Not known")
+
+
+def test_a_server_that_is_away_is_awaited(page: Page, song: Path) -> None:
+    away = {"now": True}
+
+    def answer(route: Any) -> None:
+        route.abort("connectionrefused") if away["now"] else route.fallback()
+
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.route("**/v1/**", answer)
+    page.set_input_files("#files", song)
+    expect(page.locator("#connection-text")).to_contain_text("The server does not answer.")
+    expect(page.locator("#work-text")).to_contain_text(re.compile(r"Next try in \d+ s"))
+    away["now"] = False
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad")
+    expect(page.locator("#connection")).to_be_hidden()
+
+
+def test_a_busy_server_is_asked_again(page: Page, song: Path) -> None:
+    stub = StubServer(page, {"song.wav": prediction(SAD)})
+    busy = {"title": "Too Many Requests", "status": 429, "detail": "queue full"}
+    page.route(
+        re.compile(r"/v1/predictions\?"),
+        lambda route: route.fulfill(status=429, headers={"Retry-After": "2"}, json=busy),
+        times=1,
+    )
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text(
+        re.compile(r"^The server is busy\. Next try in [12] s\.$")
+    )
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad")
+    assert stub.uploads == 1
+
+
+def test_a_server_that_wants_its_token_again(page: Page, song: Path) -> None:
+    stub = StubServer(page, {"song.wav": prediction(SAD)})
+    refused = {"title": "Unauthorized", "status": 401, "detail": "token needed"}
+    page.route(
+        re.compile(r"/v1/predictions\?"),
+        lambda route: route.fulfill(status=401, json=refused),
+        times=1,
+    )
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad")  # after the next try
+    assert stub.uploads == 1
+
+
+def test_two_tabs_show_the_same_songs(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    other = page.context.new_page()
+    visit(other)
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad")
+    expect(other.locator(".verdict")).to_contain_text("Q3 sad")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(other.locator("#desk")).to_be_hidden()
+
+
+def test_a_browser_that_keeps_nothing_says_so(open_page: Any, song: Path) -> None:
+    page = open_page()
+    page.add_init_script("""
+        Object.defineProperty(window, "indexedDB", {get() { throw new Error("denied"); }});
+    """)
+    visit(page)
+    expect(page.locator("#message-text")).to_contain_text("does not let the page save data")
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad")
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.locator("#song-name").click()  # a browser asks only who has used the page
+    page.close(run_before_unload=True)
+    page.wait_for_event("close") if not page.is_closed() else None
+    assert asked == ["beforeunload"]
+
+
+def test_each_tab_needs_one_stream(page: Page, sound_file: Any) -> None:
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    page.locator("body.ready").wait_for()
+    files = [sound_file(f"{n}.wav", music(2, 8000, n), 8000) for n in range(4)]
+    page.set_input_files("#files", files)
+    expect(page.locator("#map [role=button]")).to_have_count(4)
+    assert len([url for url in asked if "/events" in url]) == 1

@@ -1,0 +1,230 @@
+"""Songs are added, predicted by a real server, listed and removed."""
+
+import io
+import re
+import shutil
+from base64 import b64encode
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import Page, WebSocketRoute, expect
+
+from helpers.page import StubServer, download, prediction
+from helpers.sounds import music
+
+READY = re.compile(r"Q\d \w+")
+
+
+def finished(page: Page) -> None:
+    expect(page.locator("#spoken")).to_have_text(re.compile(r": Q\d \w+, \d+ %"))
+    expect(page.locator("#work")).to_be_hidden()
+
+
+def test_a_song_is_dropped_and_predicted(page: Page, song: Path) -> None:
+    page.evaluate(
+        """(content) => {
+            const data = new DataTransfer();
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            data.items.add(new File([bytes], "dropped.wav"));
+            document.body.dispatchEvent(
+                new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+        }""",
+        b64encode(song.read_bytes()).decode(),
+    )
+    finished(page)
+    result = download(page, "JSON")
+    expect(page.locator("#song-name")).to_have_text("dropped.wav")
+    expect(page.locator(".verdict")).to_contain_text(result["winner"])
+    expect(page.locator(".verdict")).to_contain_text(f"{100 * result['confidence']:.0f} % probable")
+    assert page.locator(".verdict .badge", has_text="uncertain").is_visible() == result["uncertain"]
+    expect(page.locator("#song-about")).to_contain_text("0:06")
+
+
+def test_one_click_predicts_the_example(page: Page) -> None:
+    page.get_by_role("button", name="Try an example").click()
+    finished(page)
+    expect(page.locator("#song-name")).to_have_text("Ode to Joy (example).ogg")
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+
+
+def test_a_folder_is_searched_for_audio(page: Page, tmp_path: Path, song: Path) -> None:
+    folder = tmp_path / "album"
+    (folder / "disc 2").mkdir(parents=True)
+    shutil.copy(song, folder / "one.wav")
+    (folder / "disc 2" / "two.wav").write_bytes(song.read_bytes() + b"\0" * 64)
+    (folder / "cover.jpg").write_bytes(b"no audio")
+    StubServer(page)
+    page.set_input_files("#folder", folder)
+    expect(page.locator("#songs .name")).to_have_text(["one.wav", "two.wav"])
+    expect(page.locator("#songs button").nth(1)).to_have_attribute("title", "album/disc 2/two.wav")
+
+
+def test_a_long_song_is_shown_as_it_is_predicted(
+    page: Page, sound_file: Callable[..., Path]
+) -> None:
+    page.evaluate("""() => {
+        globalThis.seen = [];
+        new MutationObserver(() => {
+            const {textContent} = document.getElementById("work-text");
+            if (textContent.startsWith("Predicting")) globalThis.seen.push(textContent);
+        }).observe(document.getElementById("work-text"), {childList: true});
+    }""")
+    page.set_input_files("#files", sound_file("long.wav", music(540, 8000), 8000, subtype="PCM_U8"))
+    finished(page)
+    texts = page.evaluate("globalThis.seen")
+    assert texts[0] != "Predicting 9:00 of 9:00"
+    assert all(re.fullmatch(r"Predicting \d:\d\d of 9:00", text) for text in texts)
+    assert list(texts) == sorted(set(texts))
+    expect(page.locator("#overview")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"no music" * 100, "not audio"),
+        (b"\0" * 5_100_000, "The file has 5.1 MB. This server accepts up to 5 MB."),
+    ],
+    ids=["unreadable", "too-large"],
+)
+def test_a_file_that_cannot_be_predicted(
+    page: Page, tmp_path: Path, content: bytes, line: str
+) -> None:
+    (tmp_path / "other.mp3").write_bytes(content)
+    page.set_input_files("#files", tmp_path / "other.mp3")
+    expect(page.locator("#work-text")).to_contain_text(line)
+    expect(page.locator("#spoken")).to_contain_text(line)
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.locator("#stage")).to_be_hidden()
+
+
+def test_a_file_that_has_changed_is_named_as_the_cause(
+    page: Page, tmp_path: Path, song: Path
+) -> None:
+    page.route(re.compile(r"/v1/predictions\?"), lambda route: route.abort("connectionrefused"))
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_contain_text("Next try in")
+    song.write_bytes(song.read_bytes() + b"\0" * 64)
+    expect(page.locator("#work-text")).to_contain_text("it was changed, moved or deleted")
+
+
+def test_songs_are_listed_by_mood_and_placed_on_the_map(page: Page, moods: Any) -> None:
+    moods(page)
+    listed = page.locator("#songs li")
+    expect(listed.locator(".state")).to_have_text(
+        ["Q1 happy · 80 %", "Q1 happy · 60 %", "Q3 sad · 90 %", "Q4 calm · 60 % · uncertain"]
+    )
+    expect(listed.locator(".name")).to_have_text(
+        ["merrier.wav", "merry.wav", "sad.wav", "gentle.wav"]
+    )
+    marks = page.locator("#map").get_by_role("button")
+    expect(marks).to_have_count(4)
+    places = {mark.get_attribute("aria-label"): mark.bounding_box() for mark in marks.all()}
+    happy, sad = places["1 merrier.wav: Q1 happy"], places["3 sad.wav: Q3 sad"]
+    assert happy["x"] > sad["x"]
+    assert happy["y"] < sad["y"]
+    page.get_by_role("button", name="4 gentle.wav: Q4 calm, uncertain").press("Enter")
+    expect(page.locator("#song-name")).to_have_text("gentle.wav")
+
+
+def test_the_list_is_sorted_and_filtered(page: Page, moods: Any) -> None:
+    moods(page)
+    names = page.locator("#songs .name")
+    page.get_by_label("Sort by").select_option("name")
+    expect(names).to_have_text(["gentle.wav", "merrier.wav", "merry.wav", "sad.wav"])
+    page.get_by_label("Sort by").select_option("arousal")
+    expect(names.last).to_have_text("gentle.wav")
+    page.get_by_label("Show").select_option("0")
+    expect(names).to_have_count(2)
+    page.get_by_label("Find songs by name").fill("merrier")
+    expect(names).to_have_text(["merrier.wav"])
+    page.get_by_label("Find songs by name").fill("nothing")
+    expect(page.locator("#none-found")).to_be_visible()
+
+
+def test_what_was_removed_comes_back(page: Page, moods: Any) -> None:
+    moods(page)
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.locator("#songs li")).to_have_count(3)
+    page.locator("#all summary").click()
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#desk")).to_be_hidden()
+    expect(page.locator("#message-text")).to_have_text("Removed 3 songs.")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#songs li")).to_have_count(3)
+    expect(page.locator(".verdict")).to_contain_text(READY)
+
+
+def test_failed_songs_are_tried_again_together(page: Page, tmp_path: Path) -> None:
+    stub = StubServer(page)
+    names = ["one.mp3", "two.mp3"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    page.set_input_files("#files", [tmp_path / name for name in names])
+    expect(page.locator("#songs .state")).to_have_text(["Waiting for the first second"] * 2)
+    for name in names:
+        stub.job(name).fail(422, "not audio")
+    expect(page.locator("#songs .state.error")).to_have_text(["not audio"] * 2)
+    stub.answers = dict.fromkeys(names, prediction([[0.7, 0.1, 0.1, 0.1]]))
+    page.locator("#all summary").click()
+    page.get_by_role("button", name="Try all failed again").click()
+    expect(page.locator("#songs .state")).to_have_text(["Q1 happy · 70 %"] * 2)
+
+
+def test_microphone(page: Page, address: str) -> None:
+    page.context.grant_permissions(["microphone"], origin=address)
+    page.get_by_role("button", name="Microphone").click()
+    stop = page.get_by_role("button", name="Stop")
+    expect(page.locator("#clock")).to_have_text(re.compile(r"^0:(0[3-9]|[1-5]\d)$"))
+    expect(page.locator("#now")).to_have_text(re.compile(r"^Q\d \w+ \d+ %"))
+    stop.click()
+    finished(page)
+    content = download(page, "WAV", raw=True)
+    samples, rate = soundfile.read(io.BytesIO(content))
+    result = download(page, "JSON")
+    assert len(result["times"]) == pytest.approx(len(samples) / rate, abs=0.5)
+    assert np.abs(samples).max() > 0.01
+    # The recording is kept, and is a song like others from now on.
+    page.reload()
+    finished(page)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+    page.get_by_label("Compare with").select_option("mixed-to-english")
+    expect(page.locator(".verdict-box")).to_have_count(2)
+    expect(page.locator(".verdict").nth(1)).to_contain_text("probable")
+
+
+def test_a_recording_outlives_its_connection(page: Page, address: str) -> None:
+    def lose(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        blocks = []
+
+        def forward(message: str | bytes) -> None:
+            blocks.append(message)
+            if len(blocks) < 30:
+                server.send(message)
+            else:
+                socket.close(code=1011)
+
+        socket.on_message(forward)
+
+    page.route_web_socket("**/v1/live*", lose)
+    page.context.grant_permissions(["microphone"], origin=address)
+    page.get_by_role("button", name="Microphone").click()
+    expect(page.locator("#work-text")).to_contain_text("The connection to the server was lost")
+    samples, rate = soundfile.read(io.BytesIO(download(page, "WAV", raw=True)))
+    assert len(samples) / rate > 1
+    page.get_by_role("button", name="Try again").click()  # this time as a file
+    finished(page)
+
+
+def test_a_refused_microphone(page: Page) -> None:
+    page.get_by_role("button", name="Microphone").click()
+    expect(page.locator("#message-text")).to_contain_text("The browser refused the microphone.")
+    page.get_by_role("button", name="Close this message").click()
+    expect(page.locator("#message")).to_be_hidden()

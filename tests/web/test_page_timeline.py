@@ -1,0 +1,136 @@
+"""The timeline: playback, zoom, selection, marks, and what it says under the pointer."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import Locator, Page, expect
+
+from helpers.page import StubServer, prediction
+
+HOUR = prediction(
+    [[0.7, 0.1, 0.1, 0.1]] * 1800 + [[0.1, 0.1, 0.2, 0.6]] * 1799 + [[0.05, 0.05, 0.05, 0.85]]
+)
+
+
+@pytest.fixture
+def hour(page: Page, song: Path) -> Page:
+    StubServer(page, {"song.wav": HOUR})
+    page.set_input_files("#files", song)
+    expect(page.locator("#length")).to_have_text(" / 1:00:00")
+    return page
+
+
+def seek(page: Page) -> Locator:
+    return page.get_by_role("slider", name="Position in the song")
+
+
+def window(page: Page) -> Locator:
+    return page.get_by_role("slider", name="Part of the song that is shown")
+
+
+def test_an_hour_is_zoomed_and_scrolled(hour: Page) -> None:
+    expect(window(hour)).to_have_attribute("aria-valuetext", "0:00 to 1:00:00")
+    seek(hour).press("Home")
+    for _ in range(3):
+        hour.get_by_role("button", name="Zoom in").click()
+    expect(window(hour)).to_have_attribute("aria-valuetext", "0:00 to 17:46")
+    window(hour).press("End")
+    expect(window(hour)).to_have_attribute("aria-valuetext", "42:13 to 1:00:00")
+    box = hour.locator("#overview").bounding_box()
+    hour.mouse.click(box["x"] + box["width"] / 2, box["y"] + 5)
+    expect(window(hour)).to_have_attribute("aria-valuetext", "21:06 to 38:53")
+    hour.get_by_role("button", name="All", exact=True).click()
+    expect(window(hour)).to_have_attribute("aria-valuetext", "0:00 to 1:00:00")
+    box = seek(hour).bounding_box()
+    hour.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
+    hour.keyboard.down("Control")
+    hour.mouse.wheel(0, -100)
+    hour.keyboard.up("Control")
+    expect(window(hour)).to_have_attribute("aria-valuetext", "5:00 to 55:00")
+
+
+def test_the_pointer_reads_a_second(hour: Page) -> None:
+    box = seek(hour).bounding_box()
+    hour.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 60)
+    readout = hour.locator("#readout")
+    expect(readout).to_contain_text(re.compile("45:0"))
+    expect(readout).to_contain_text("Q4 calm 60 % (Q1 10 %, Q2 10 %, Q3 20 %)")
+    expect(readout).to_contain_text("arousal 20 %, valence 70 %")
+    hour.mouse.move(box["x"] + 5, box["y"] - 200)
+    expect(readout).to_be_hidden()
+
+
+def test_a_drag_selects_and_the_selection_can_be_labelled(hour: Page) -> None:
+    box = seek(hour).bounding_box()
+    hour.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 60)
+    hour.mouse.down()
+    hour.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 60, steps=3)
+    hour.mouse.up()
+    expect(hour.locator("#selection-text")).to_have_text(
+        re.compile(r"Selected 1[45]:\d\d to 30:0\d")
+    )
+    expect(hour.locator("#correct-legend")).to_contain_text(re.compile("15:0|14:5"))
+    hour.locator("#correct-choices").get_by_role("button", name="Q2 tense").click()
+    expect(hour.locator("canvas.corrections")).to_be_visible()
+    hour.get_by_role("button", name="Clear selection").click()
+    hour.mouse.click(box["x"] + box["width"] * 0.4, box["y"] + 60)
+    expect(hour.locator("#now")).to_contain_text("Q2 tense, corrected by you")
+    hour.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + 60)
+    expect(hour.locator("#now")).not_to_contain_text("corrected")
+
+
+def test_moments_are_marked_and_lead_there(hour: Page) -> None:
+    hour.get_by_role("button", name="Clearest calm").click()
+    expect(seek(hour)).to_have_attribute("aria-valuenow", "3599")
+    seek(hour).press("m")
+    mark = hour.get_by_role("button", name="⚑ 59:59")
+    expect(mark).to_be_visible()
+    expect(hour.locator(".flag")).to_have_count(1)
+    seek(hour).press("Home")
+    mark.click()
+    expect(seek(hour)).to_have_attribute("aria-valuenow", "3599")
+    hour.get_by_role("button", name="Remove the mark at 59:59").click()
+    expect(mark).to_have_count(0)
+
+
+def test_space_plays_and_a_selection_is_looped(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction([[0.7, 0.1, 0.1, 0.1]] * 6)})
+    page.set_input_files("#files", song)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+    page.locator("#song-name").click()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    seek(page).press("Home")
+    seek(page).press("ArrowRight")
+    seek(page).press("Shift+ArrowRight")
+    page.get_by_label("Speed").select_option("2")
+    page.evaluate("""() => {
+        globalThis.times = [];
+        new MutationObserver(() => {
+            globalThis.times.push(document.getElementById("seek").getAttribute("aria-valuetext"));
+        }).observe(document.getElementById("seek"), {attributes: true});
+    }""")
+    page.get_by_role("button", name="Loop").click()
+    expect(page.get_by_role("button", name="Loop")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_timeout(3000)
+    times = page.evaluate("globalThis.times")
+    assert {time[:4] for time in times} <= {"0:01", "0:02"}
+    seek(page).press("l")
+    seek(page).press("Space")
+
+
+def test_the_position_is_kept_when_songs_change(page: Page, moods: Any) -> None:
+    moods(page)
+    seek(page).press("End")
+    expect(page.locator("#clock")).to_have_text("0:01")
+    page.locator("#songs").get_by_role("button", name="merry.wav").click()
+    expect(page.locator("#clock")).to_have_text("0:00")
+    page.locator("#songs").get_by_role("button", name="sad.wav").click()
+    expect(page.locator("#clock")).to_have_text("0:01")

@@ -1,0 +1,234 @@
+"""What the page shows is what was predicted for this song by this model, or is called unknown."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import Page, expect
+
+from helpers.page import StubServer, prediction
+from helpers.sounds import music
+from quadpred.labels import QUADRANT
+
+HAPPY = [[0.9, 0.1, 0.0, 0.0]] * 6
+TENSE = [[0.1, 0.8, 0.1, 0.0]] * 6
+SAD = [[0.0, 0.1, 0.7, 0.2]] * 6
+OTHER = "mixed-to-english"
+
+
+@pytest.fixture
+def files(sound_file: Callable[..., Path]) -> Callable[..., list[Path]]:
+    """Different recordings of 6 s with these names."""
+
+    def write(*names: str) -> list[Path]:
+        return [sound_file(name, music(6, 8000, seed), 8000) for seed, name in enumerate(names, 1)]
+
+    return write
+
+
+def verdict(page: Page, which: int = 0) -> Any:
+    return page.locator(".verdict").nth(which)
+
+
+def test_a_waiting_song_shows_no_values_of_another(page: Page, files: Any) -> None:
+    stub = StubServer(page, {"happy.wav": prediction(HAPPY)})
+    page.set_input_files("#files", files("happy.wav", "later.wav"))
+    expect(verdict(page)).to_contain_text("Q1 happy")
+    page.locator("#songs").get_by_role("button", name="later.wav").click()
+    expect(page.locator("#song-name")).to_have_text("later.wav")
+    expect(verdict(page)).to_have_text("Not known yet")
+    expect(page.locator(".bars .number")).to_have_text(["?"] * 6)
+    expect(page.locator("#map [role=button]")).to_have_count(1)
+    stub.job("later.wav").fail(422, "not audio")
+    expect(verdict(page)).to_have_text("Not predicted")
+    expect(page.locator("#work-text")).to_have_text("not audio")
+    expect(page.locator("#map [role=button]")).to_have_count(1)
+
+
+def test_another_model_starts_from_nothing(page: Page, files: Any) -> None:
+    stub = StubServer(page, {"song.wav": prediction(HAPPY)})
+    page.set_input_files("#files", files("song.wav"))
+    expect(verdict(page)).to_contain_text("Q1 happy")
+    stub.answers.clear()
+    page.get_by_label("Model", exact=True).select_option(OTHER)
+    expect(verdict(page)).to_have_text("Not known yet")
+    expect(page.locator("#now")).to_have_text("not predicted yet")
+    expect(page.locator("#downloads")).to_be_hidden()
+    stub.job("song.wav", OTHER).done(prediction(SAD))
+    expect(verdict(page)).to_contain_text("Q3 sad")
+    page.get_by_label("Model", exact=True).select_option("english-to-english")
+    expect(verdict(page)).to_contain_text("Q1 happy 90 % probable")
+    assert stub.uploads == 2
+
+
+def test_a_second_that_is_not_predicted_yet_is_unknown(page: Page, files: Any) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", files("song.wav"))
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    job = stub.job("song.wav")
+    job.progress(2, 6)
+    job.rows(prediction(TENSE), 0, 2)
+    expect(verdict(page)).to_contain_text("80 % so far")
+    expect(page.locator("#work-text")).to_have_text("Predicting 0:02 of 0:06")
+    seek = page.get_by_role("slider", name="Position in the song")
+    seek.press("Home")
+    expect(page.locator("#now")).to_have_text("Q2 tense 80 %")
+    for _ in range(3):
+        seek.press("ArrowRight")
+    expect(page.locator("#now")).to_have_text("not predicted yet")
+    expect(seek).to_have_attribute("aria-valuetext", "0:03: not predicted yet")
+    expect(page.locator(".present")).to_be_hidden()
+
+
+def test_a_length_that_is_not_known_is_not_invented(page: Page, files: Any) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", files("song.wav"))
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    job = stub.job("song.wav")
+    job.progress(4, None)
+    job.rows(prediction(TENSE), 0, 4)
+    expect(page.locator("#work-text")).to_have_text("Predicting 0:04")
+    expect(page.locator("#length")).to_have_text(" / length not known yet")
+    assert page.locator("#work-bar").get_attribute("value") is None
+    job.done(prediction(TENSE, duration=5.5))
+    expect(page.locator("#length")).to_have_text(" / 0:05")
+
+
+def test_silence_has_no_emotion(page: Page, files: Any) -> None:
+    answer = prediction(TENSE, silent=tuple(range(6)), clip_uncertain=True)
+    StubServer(page, {"silent.wav": answer, "happy.wav": prediction(HAPPY)})
+    page.set_input_files("#files", files("silent.wav", "happy.wav"))
+    expect(verdict(page)).to_contain_text("Silent: no emotion")
+    expect(page.locator("#now")).to_have_text("silent")
+    expect(page.locator("#songs .state")).to_have_text(["Q1 happy · 90 %", "Silent"])
+    expect(page.locator("#map [role=button]")).to_have_count(1)
+
+
+def test_experimental_models_stay_marked(page: Page, files: Any) -> None:
+    StubServer(page, {"song.wav": prediction(HAPPY)})
+    page.get_by_label("Model", exact=True).select_option("english-to-mandarin")
+    expect(page.locator("#model-about")).to_contain_text("Experimental")
+    page.set_input_files("#files", files("song.wav"))
+    expect(verdict(page)).to_contain_text("experimental model")
+    expect(page.locator("#model-about")).to_contain_text("Experimental")
+
+
+def test_a_verdict_apart_from_the_plane_is_explained(page: Page, files: Any) -> None:
+    answer = prediction(HAPPY, arousal=[0.2] * 6)
+    StubServer(page, {"song.wav": answer})
+    page.set_input_files("#files", files("song.wav"))
+    expect(verdict(page)).to_contain_text("Q1 happy")
+    page.get_by_role("button", name="Arousal and valence differ").hover()
+    expect(page.get_by_role("tooltip")).to_contain_text(
+        "predicts the quadrant, arousal and valence"
+    )
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("tooltip")).to_be_hidden()
+
+
+def test_a_result_of_an_older_model_says_so(open_page: Any, files: Any) -> None:
+    page = open_page()
+    offer: dict[str, Any] = {}
+
+    def models(route: Any) -> None:
+        body = route.fetch().json()
+        for model in body["models"]:
+            model["sha256"] = offer.get("sha256", "a" * 64)
+        route.fulfill(json=body)
+
+    page.route("**/v1/models", models)
+    StubServer(page, {"song.wav": prediction(HAPPY)})
+    page.goto("./")
+    page.set_input_files("#files", files("song.wav"))
+    expect(verdict(page)).to_contain_text("Q1 happy")
+    offer["sha256"] = "b" * 64
+    page.reload()
+    expect(page.locator("#notes")).to_contain_text("made with an earlier version of the model")
+
+
+def test_every_second_has_its_colour(page: Page, files: Any) -> None:
+    rows = [[0.9, 0.1, 0, 0], [0, 0.8, 0.2, 0], [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]]
+    StubServer(page, {"song.wav": prediction(rows, silent=(3,), uncertain=(2,))})
+    page.set_input_files("#files", files("song.wav"))
+    expect(verdict(page)).to_contain_text("Q1 happy")
+    page.wait_for_timeout(100)  # for the next frame
+    # The share of the quadrant's colour in all pixels of a second's lane, lowest and highest.
+    shares = page.locator("canvas.quadrant").evaluate(
+        """(canvas, colours) => {
+            const rgb = (c) => [1, 3, 5].map((i) => parseInt(c.slice(i, i + 2), 16));
+            const lane = rgb(getComputedStyle(document.documentElement).getPropertyValue("--lane"));
+            const pen = canvas.getContext("2d");
+            const [wide, tall] = [canvas.width / 4, canvas.height / 4];
+            return [0, 1, 2, 3].map((k) => colours.map((colour, c) => {
+                const box = [(k + 0.1) * wide, c * tall + 2, wide * 0.8, tall - 6].map(Math.round);
+                const {data} = pen.getImageData(...box);
+                const full = rgb(colour);
+                const away = full.map((v, i) => Math.abs(v - lane[i]));
+                const clear = away.indexOf(Math.max(...away)); // the channel that differs most
+                const found = [];
+                for (let i = clear; i < data.length; i += 4) {
+                    found.push((data[i] - lane[clear]) / (full[clear] - lane[clear]));
+                }
+                return [Math.min(...found), Math.max(...found)];
+            }));
+        }""",
+        list(QUADRANT.colours),
+    )
+    for second in 0, 1:  # certain: one even colour, the fuller the more probable
+        np.testing.assert_allclose(shares[second], np.stack([rows[second]] * 2, 1), atol=0.02)
+    assert all(high - low > 0.5 for low, high in shares[2])  # hatched
+    for low, _ in shares[3]:  # dotted, without a colour
+        assert abs(low) < 0.02
+
+
+def test_the_waveform_is_that_of_all_channels(page: Page, sound_file: Callable[..., Path]) -> None:
+    stereo = np.stack([np.zeros(48_000), music(6, 8000)], 1)
+    page.set_input_files("#files", sound_file("right.wav", stereo, 8000))
+    expect(verdict(page)).to_contain_text("probable")
+    page.wait_for_timeout(100)
+    tall = page.locator("canvas.waveform").evaluate("""(canvas) => {
+        const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const rows = new Set();
+        data.forEach((v, i) => {
+            if (i % 4 === 3 && v) rows.add(Math.floor((i >> 2) / canvas.width));
+        });
+        return rows.size / canvas.height;
+    }""")
+    assert tall > 0.8
+
+
+def test_corrections_are_the_users_and_reversible(page: Page, files: Any) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", files("song.wav"))
+    expect(verdict(page)).to_contain_text("Q3 sad")
+    calm = page.locator("#correct-choices").get_by_role("button", name="Q4 calm")
+    calm.click()
+    expect(calm).to_have_attribute("aria-pressed", "true")
+    expect(verdict(page)).to_contain_text("Q4 calm, corrected by you")
+    expect(verdict(page)).to_contain_text("Q3 sad 70 % probable")
+    calm.click()
+    expect(verdict(page)).not_to_contain_text("corrected")
+
+
+def test_two_models_are_told_apart(page: Page, files: Any) -> None:
+    stub = StubServer(page, {"song.wav": prediction(HAPPY)})
+    page.set_input_files("#files", files("song.wav"))
+    expect(verdict(page)).to_contain_text("Q1 happy")
+    stub.answers["song.wav"] = prediction([*HAPPY[:3], *SAD[:3]])
+    page.get_by_label("Compare with").select_option(OTHER)
+    expect(page.locator(".verdict-box h3")).to_have_text(
+        [
+            "A · English music, from English speech",
+            "B · English music, from English and Mandarin speech",
+        ]
+    )
+    agreed = re.compile("same quadrant in 50 % of the seconds")
+    expect(page.locator("#tracks")).to_contain_text(agreed)
+    page.get_by_role("slider", name="Position in the song").press("End")
+    expect(page.locator("#now")).to_have_text(re.compile(r"A: Q1 happy 90 %\s+B: Q3 sad 70 %"))
