@@ -26,9 +26,7 @@ from experiments.scoring import outputs_of, score_set
 from experiments.subjects import Model, Runs, SubjectError, open_subject
 from experiments.teacher_regression import TeacherRegression
 from experiments.test_sets import SET_NAMES, TestSet, load_sets
-from quadpred.audio import AudioError
-from quadpred.predictor import ModelError
-from quadpred.train.corpora import ManifestError
+from quadpred.errors import QuadpredError
 
 __all__ = ["evaluate", "main"]
 
@@ -138,7 +136,7 @@ def main(
                 non_music=NON_MUSIC in names,
                 console=Console(stderr=True),
             )
-    except (AudioError, ManifestError, ModelError, SubjectError) as error:
+    except QuadpredError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     path = output or storage.FOLDER / f"{opened.name}.json"

@@ -140,7 +140,7 @@ def test_each_run_predicts_what_it_left_out_calibrated_on_the_others(
         assert sorted(case.clip.path for case in cases) == sorted(c.path for c in songs.clips)
         for case in cases:
             plain = Predictor(runs / f"fold-{case.clip.split}-seed-0/model.onnx")
-            assert case.prediction.model.sha256 == plain.origin.sha256
+            assert case.prediction.model.sha256 == plain.info.sha256
             # A temperature keeps the order of the quadrants, and arousal and valence are sums.
             before, after = plain.predict(case.clip.path).quadrant, case.prediction.quadrant
             np.testing.assert_array_equal(before.argmax(1), after.argmax(1))
