@@ -1,6 +1,6 @@
 """Send recordings with damaged headers to a server of our own, and keep what harms it.
 
-    python scripts/fuzz_audio.py --minutes 10 --output fuzz/
+    python tools/fuzz_audio.py --minutes 10 --output fuzz/
 
 An upload may be predicted or refused. It may not crash a decoder, hang, take too much memory, meet
 a bug, or leave a file, a descriptor or a process behind.
