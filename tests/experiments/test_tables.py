@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from experiments.tables import BLOCKS, PAGES, main, replace_block
 
 

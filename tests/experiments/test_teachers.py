@@ -11,12 +11,12 @@ from onnx import TensorProto, helper, numpy_helper
 pytest.importorskip("librosa")
 pytest.importorskip("sklearn")
 
-from experiments.data import Excerpt  # noqa: E402
-from experiments.scoring import score_set  # noqa: E402
-from experiments.teacher_regression import TeacherRegression  # noqa: E402
-from experiments.teachers.__main__ import Teachers, extract, listings  # noqa: E402
-from experiments.teachers.networks import RATE  # noqa: E402
-from experiments.test_sets import load_sets  # noqa: E402
+from experiments.data import Excerpt
+from experiments.scoring import score_set
+from experiments.teacher_regression import TeacherRegression
+from experiments.teachers.__main__ import Teachers, extract, listings
+from experiments.teachers.networks import RATE
+from experiments.test_sets import load_sets
 
 
 @pytest.fixture(scope="session")
