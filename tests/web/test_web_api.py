@@ -189,7 +189,7 @@ def test_a_failed_prediction_is_a_job_everywhere(client: httpx.Client, temporary
 
 
 def test_samples_that_no_recorder_writes(client: httpx.Client, tmp_path: Path) -> None:
-    """Found by scripts/fuzz_audio.py: a header that calls integers floats gave rows of NaN."""
+    """Found by tools/fuzz_audio.py: a header that calls integers floats gave rows of NaN."""
     soundfile.write(tmp_path / "a.wav", np.full(RATE, 3e38, np.float32), RATE, subtype="FLOAT")
     answer = post(client, (tmp_path / "a.wav").read_bytes(), headers=WAIT)
     assert failure(answer) == "holds samples as large as 3e+38"
