@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import mutagen
@@ -723,30 +724,29 @@ def test_an_error_while_writing_in_place_restores_the_file(flac, no_copy, monkey
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
 def test_files_of_another_owner_and_read_only_folders(flac):
     """What a person may write, but not replace."""
-    flac.chmod(0o666)
-    for owner, mode in ((12_345, 0o777), (12_345, 0o555)):
-        content = flac.read_bytes()
-        os.chown(flac, owner, owner)
-        flac.parent.chmod(mode)
-        code = f"""
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to other users
+        path = Path(shutil.copy2(flac, folder))
+        path.chmod(0o666)
+        content = path.read_bytes()
+        os.chown(path, 12_345, 12_345)
+        code = """
             import os, sys
             from pathlib import Path
             from quadpred.library.tags import remove_tags, write_tags
-            os.setgid(23_456); os.setuid(23_456); os.chdir({str(flac.parent)!r})
-            path = Path("song.flac")
-            assert write_tags(path, {{"MOOD": ["happy"]}}, dry_run=True)
-            assert write_tags(path, {{"MOOD": ["happy"]}})
+            os.setgid(23_456); os.setuid(23_456)
+            path = Path(sys.argv[1])
+            assert write_tags(path, {"MOOD": ["happy"]}, dry_run=True)
+            assert write_tags(path, {"MOOD": ["happy"]})
             assert remove_tags(path)
         """
         code = "\n".join(line.strip() for line in code.splitlines())
-        for folder in (flac.parent, *list(flac.parents)[1:4]):
-            if folder != flac.parent and str(folder).startswith("/tmp/pytest"):
-                folder.chmod(0o755)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
-        flac.parent.chmod(0o755)
-        assert done.returncode == 0, done.stderr
-        assert flac.read_bytes() == content
-        assert flac.stat().st_uid == owner
+        for mode in (0o777, 0o555):
+            Path(folder).chmod(mode)
+            command = [sys.executable, "-c", code, path]
+            done = subprocess.run(command, capture_output=True, encoding="utf-8")
+            assert done.returncode == 0, done.stderr
+            assert path.read_bytes() == content
+            assert path.stat().st_uid == 12_345
 
 
 def test_touch_sets_the_time_of_modification(flac):

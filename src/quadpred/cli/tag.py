@@ -37,7 +37,7 @@ _TABLE_WIDTH = 160  # characters, in a file or a pipe
 # Outcomes of tagging a file.
 _TAGGED, _UNCHANGED = "tagged", "already tagged"
 _UNCERTAIN = "left out: uncertain"
-_REPLACED = "left out: its audio is not what was predicted"
+_REPLACED = "left out: its audio changed"
 _REMOVED, _NO_TAGS = "untagged", "no quadpred tags"
 _FAILURE = "failed"
 
