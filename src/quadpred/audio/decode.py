@@ -69,6 +69,9 @@ _GAP = 0.05  # seconds between the times of two packets that are not a loss
 _BARE = {"aac", "ac3", "dts", "eac3", "loas", "mlp", "mp3", "truehd"}
 _TAGS = (b"3DI", b"APETAGEX", b"ID3", b"LYRICSBEGIN", b"TAG", b"Xing")
 
+# Codecs with a checksum per frame. Unless it is checked, a damaged frame is decoded to noise.
+_CHECKED = {"flac", "tta", "wavpack"}
+
 _ATTEMPTS = 100  # errors of a container in a row, after which its end is given up
 _HEAD = 1 << 16  # bytes in which an mp3 has its Xing header
 
@@ -281,6 +284,8 @@ def _decoder(track: AudioStream) -> AudioCodecContext:
         layout, rate = decoder.layout, decoder.sample_rate
         decoder = AudioCodecContext.create("pcm_s32le", "r")
         decoder.layout, decoder.sample_rate = layout, rate
+    if decoder.name in _CHECKED:
+        decoder.options = {"err_detect": "crccheck+explode"}
     decoder.thread_count = 1
     return decoder
 

@@ -44,7 +44,8 @@ _COHERENCE = 0.01  # power of the mix over its power if channels were independen
 
 _SCALES = (1 << 7, 1 << 15, 1 << 23, 1 << 31)  # of integers
 
-# The quality of swresample's resampler: closer than 2e-4 to soxr's, on average.
+# Below 85 % of the lower Nyquist frequency, the result differs from soxr's by less than 2e-4 of its
+# RMS amplitude.
 _RESAMPLER = "filter_size=32:phase_shift=10:cutoff=0.97"
 
 
@@ -99,15 +100,15 @@ def _samples(frame: "AudioFrame", most: int | None = None) -> Array:
     return _scaled(data[:, :most]).astype(np.float32, copy=False)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # samples that are not finite are refused later
 def _power(pieces: Iterable[Array]) -> NDArray[np.float64]:
     """Return the mean power, less that of the offset, of the mix and of each channel."""
     sums = squares = np.zeros(1)
     count = 0
     for piece in pieces:
         rows = np.concatenate([piece.mean(axis=0, keepdims=True), piece]).astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            sums = sums + rows.sum(axis=1)
-            squares = squares + np.einsum("cn,cn->c", rows, rows)
+        sums = sums + rows.sum(axis=1)
+        squares = squares + np.einsum("cn,cn->c", rows, rows)
         count += rows.shape[1]
     return squares / max(count, 1) - (sums / max(count, 1)) ** 2
 
