@@ -256,7 +256,7 @@ def test_opus_is_decoded_by_libopus(encode) -> None:
     """FFmpeg's own decoder returns samples of several hundred for some intact files."""
     import av
 
-    path = encode("song.opus", tone(2, 48_000), 48_000)
+    path = encode("song.opus", tone(2, 48_000), 48_000, "libopus")
     with av.open(path) as container:
         native = container.streams.audio[0].codec_context.name
     assert native == "opus"  # which quadpred does not use
