@@ -16,7 +16,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -229,21 +229,22 @@ def unpack(path: Path, folder: Path, progress: Progress = lambda *_: None) -> No
     left = min(MOST_TIMES_LARGER * size + SPARE, shutil.disk_usage(folder).free)
     written = 0
     try:
-        for count, (name, source) in enumerate(_members(path)):
-            if count >= MOST_FILES:
-                raise FetchError(f"{path}: holds more than {MOST_FILES} files")
-            target = folder / _inside(path, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with source, add_filename_to_errors(target), target.open("wb") as file:
-                while block := source.read(BLOCK):
-                    written += len(block)
-                    if written > left:
-                        raise FetchError(
-                            f"{path}: unpacks to more than {left // 1_000_000} MB, which is more"
-                            " than it should or than the disk can take"
-                        )
-                    file.write(block)
-            progress(f"unpack {path.name}", written, 0)
+        with closing(_members(path)) as members:
+            for count, (name, source) in enumerate(members):
+                if count >= MOST_FILES:
+                    raise FetchError(f"{path}: holds more than {MOST_FILES} files")
+                target = folder / _inside(path, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with add_filename_to_errors(target), target.open("wb") as file:
+                    while block := source.read(BLOCK):
+                        written += len(block)
+                        if written > left:
+                            raise FetchError(
+                                f"{path}: unpacks to more than {left // 1_000_000} MB, which is"
+                                " more than it should or than the disk can take"
+                            )
+                        file.write(block)
+                progress(f"unpack {path.name}", written, 0)
     except DAMAGED as error:
         raise DamagedError(f"{path}: is damaged ({error})") from None
     except OSError as error:
@@ -254,7 +255,7 @@ def unpack(path: Path, folder: Path, progress: Progress = lambda *_: None) -> No
         raise FetchError(f"{path}: {error}") from None
 
 
-def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(path: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
     """Yield name and content of each file, and refuse an archive with anything but files."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -263,17 +264,19 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise FetchError(f"{path}: {info.filename!r} is a link or a device")
                 if not info.is_dir():
-                    yield info.filename, archive.open(info)
+                    with archive.open(info) as content:
+                        yield info.filename, content
         return
     with closing(_Headers(path)) as stream, closing(tarfile.TarFile(fileobj=stream)) as tar:
         while member := tar.next():
             tar.members = []  # or it keeps all of them
             stream.left = sys.maxsize
             if not member.isdir():
-                content = tar.extractfile(member) if member.isreg() else None
-                if content is None:
+                unpacked = tar.extractfile(member) if member.isreg() else None
+                if unpacked is None:
                     raise FetchError(f"{path}: {member.name!r} is a link or a device")
-                yield member.name, content
+                with unpacked:
+                    yield member.name, unpacked
             stream.left = MOST_HEADERS
         # tarfile stops at the first header that it does not understand, and before the sum at the
         # end of a compressed file: reading on tells damage from an end.
