@@ -139,6 +139,7 @@ def download(archive: Archive, target: Path, progress: Progress = lambda *_: Non
             _receive(archive, part, progress)
             break
         except HTTPError as error:
+            error.close()
             if error.code not in (408, 429) and error.code < 500:
                 reason = printable(f"{error.code} {error.reason}")
                 raise FetchError(f"{archive.url}: {reason}") from None
@@ -171,6 +172,7 @@ def _receive(archive: Archive, part: Path, progress: Progress) -> None:
     except HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
+        error.close()
         if have and error.headers.get("Content-Range") == f"bytes */{have}":
             return  # it was complete
         part.unlink(missing_ok=True)
