@@ -1,4 +1,4 @@
-# quadpred in a container, with ffmpeg for the formats that libsndfile does not read.
+# quadpred in a container. PyAV's wheel brings the decoders; nothing else is installed.
 #
 #   docker build -t quadpred .
 #   mkdir -p out
@@ -30,9 +30,9 @@ COPY src ./src
 RUN pip install --no-cache-dir --no-deps --prefix=/install .
 
 FROM python:3.12-slim
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends ffmpeg \
-    && rm -rf /var/lib/apt/lists/*
+# PyAV's wheel contains FFmpeg (LGPLv3) and, unused by quadpred, x264 and x265 (GPL).
+LABEL org.opencontainers.image.title="quadpred" \
+      org.opencontainers.image.licenses="MIT AND LicenseRef-quadpred-weights AND LGPL-3.0-or-later AND GPL-2.0-or-later"
 # The base image has no bytecode of the standard library, and the unprivileged user cannot write any.
 # Compile it once here instead of at each start.
 RUN python -m compileall -q -x 'site-packages|lib2to3|idlelib|/tests?/' /usr/local/lib/python3.12

@@ -12,7 +12,7 @@ RUNS = 7
 PARTS = {
     "Python itself": "",
     "the command line": "import quadpred.cli.app",
-    "numpy, soundfile, soxr, ONNX Runtime": "import numpy, onnxruntime, soundfile, soxr",
+    "numpy, PyAV, ONNX Runtime": "import av, numpy, onnxruntime",
     "the model": "from quadpred import Predictor; predictor = Predictor.load()",
     "the prediction": "import sys; prediction = predictor.predict(sys.argv[1])",
     "matplotlib": "from quadpred.plots.taggram import save_taggram",

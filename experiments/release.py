@@ -24,13 +24,13 @@ from quadpred.train.export import export
 from quadpred.train.run import Run
 
 LIMITS = (
-    "Only VGMIDI has labels within a piece, for 128 rendered piano pieces. Elsewhere, changes within"
-    " a recording are learned from labels of whole clips.",
+    "Only VGMIDI, 128 rendered piano pieces, has labels within a piece. Elsewhere, changes within a"
+    " recording are learned from labels of whole clips.",
     "Valence is less accurate than arousal on every set.",
     "Film ratings are from a few experts, Emotify's are of felt emotion, and piano is rendered with"
     " two soundfonts. Other orchestras and pianos may differ.",
     "The English and the Mandarin speech differ in more than language (many speakers and sentences"
-    " against two voices and words). A difference between models does not show an effect of language.",
+    " against two voices and words). A difference between models shows no effect of language.",
 )
 
 

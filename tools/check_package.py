@@ -42,7 +42,7 @@ def predict(programs: Path, folder: Path) -> str:
     """Predict the example with an installation; return what it says of it."""
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [str(programs / "quadpred"), "predict", str(EXAMPLE), "-o", "out", "--json", "-"]
-    done = subprocess.run(command, check=True, capture_output=True, cwd=folder, env=variables)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=folder, env=variables)
     names = {path.suffix for path in (folder / "out").iterdir()}
     assert names == {".json", ".npy", ".png"}, names
     prediction = json.loads(done.stdout)

@@ -20,9 +20,9 @@ __all__ = ["CHUNK", "FeatureConfig", "file_log_mel", "log_mel", "log_mel_stream"
 Array = NDArray[np.float32]
 
 CHUNK = 64
-"""Frames transformed at once, when there is no hurry."""
+"""Frames per transform, if latency does not matter."""
 
-_GROUP = 16  # mel bands multiplied at once
+_GROUP = 16  # mel bands per matrix product
 _EPS = float(np.finfo(np.float32).eps)
 
 
@@ -70,12 +70,12 @@ class FeatureConfig:
 
     @property
     def frames_per_second(self) -> float:
-        """Frames in a second of audio."""
+        """Number of frames per second of audio."""
         return self.sample_rate / self.hop
 
     @property
     def frames_per_row(self) -> int:
-        """Whole frames in one row, which speaks of one second."""
+        """Whole frames in one row of one second."""
         return int(self.frames_per_second)
 
     def row_start(self, row: int) -> int:
@@ -117,10 +117,10 @@ def mel_filters(config: FeatureConfig) -> Array:
 
 @lru_cache(maxsize=8)
 def _bands(config: FeatureConfig) -> list[tuple[slice, slice, Array]]:
-    """Cut the filters into groups of bands, each with the few bins that it covers.
+    """Cut the filters into groups of bands, each with the bins that it covers.
 
     Returns:
-        Bins, bands, and the filters between them, a group.
+        Bins, bands, and the filters between them, per group.
     """
     groups = []
     for first in range(0, config.mels, _GROUP):
@@ -153,7 +153,7 @@ class _FrontEnd:
         config, magnitude = self._config, self._magnitude[:count]
         windows = np.lib.stride_tricks.sliding_window_view(samples, config.window)[:: config.hop]
         # librosa puts the window in the middle of n_fft samples. At their start, as here, it gives
-        # the same magnitude, since a shift only turns the phase.
+        # the same magnitude, since a shift changes the phase only.
         np.multiply(windows[:count], self._hann, out=self._padded[:count, : config.window])
         np.fft.rfft(self._padded[:count], out=self._spectrum[:count])
         np.abs(self._spectrum[:count], out=magnitude)
@@ -175,7 +175,7 @@ def log_mel_stream(
     Args:
         blocks: float32 arrays of shape (samples,), of any lengths.
         config: the front end.
-        chunk: frames transformed at once; fewer come sooner and cost more.
+        chunk: frames per transform; fewer have less latency and cost more.
 
     Yields:
         float32 arrays of shape (frames, mels), at most `chunk` frames each.
@@ -235,7 +235,7 @@ def file_log_mel(path: str | PathLike[str], config: FeatureConfig) -> Iterator[A
 def scaled(
     blocks: Iterable[Array], again: Callable[[], Iterable[Array]], config: FeatureConfig
 ) -> Iterable[Array]:
-    """Divide a stream by its peak if the front end asks for it, read `again` to find it."""
+    """Divide a stream by its peak if the front end requires it; `again` is read to find it."""
     if not config.normalise_peak:
         return blocks
     peak = max((float(np.abs(block).max()) for block in again() if len(block)), default=0.0)

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -12,12 +13,16 @@ from typing import BinaryIO
 
 __all__ = [
     "add_filename_to_errors",
-    "as_unicode",
     "atomic_write",
     "check_target",
+    "escape_name",
     "printable",
     "sha256_of",
+    "unescape_name",
 ]
+
+_AMBIGUOUS = re.compile(r"\\(?=x(?:[89a-f][0-9a-f]|5c))")
+_ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f]|5c)")
 
 
 def printable(text: str) -> str:
@@ -29,9 +34,27 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def as_unicode(name: str) -> str:
-    """Escape the bytes of a file name that are not UTF-8, which JSON and tables cannot hold."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def escape_name(name: str) -> str:
+    r"""Return a file name as valid Unicode, in a form that `unescape_name` reverses.
+
+    A byte that is not UTF-8 is written as `\xNN`. Where a name holds such a sequence itself, its
+    backslash is written as `\x5c`. Every other name stays as it is.
+
+    >>> escape_name(os.fsdecode(b"caf\xe9.mp3"))
+    'caf\\xe9.mp3'
+    """
+    safe = _AMBIGUOUS.sub(r"\\x5c", name)
+    return os.fsencode(safe).decode("utf-8", "backslashreplace")
+
+
+def unescape_name(text: str) -> str:
+    r"""Return the file name that `escape_name` made a text of.
+
+    >>> os.fsencode(unescape_name(r"caf\xe9.mp3"))
+    b'caf\xe9.mp3'
+    """
+    data = text.encode("utf-8", "surrogateescape")
+    return os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), data))
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

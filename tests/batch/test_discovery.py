@@ -6,7 +6,7 @@ import pytest
 
 from quadpred.batch import BatchError
 from quadpred.batch.discovery import Recording, Shard, discover, natural_key
-from quadpred.files import as_unicode
+from quadpred.files import escape_name
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +116,122 @@ def test_a_list_with_zero_bytes_takes_any_name():
     name = os.fsdecode(b"caf\xe9\nline.mp3")
     touch(name)
     assert names("-", listed=os.fsencode(name) + b"\0") == [name]
-    assert as_unicode(name) == "caf\\xe9\nline.mp3"
+    assert escape_name(name) == "caf\\xe9\nline.mp3"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
+@pytest.mark.parametrize("name", ["p.m3u", "p.m3u8"])
+def test_playlists_of_every_encoding(folder, encoding, name):
+    touch("m/é.mp3", "b.mp3")
+    (folder / name).write_bytes("#EXTM3U\r\n#EXTINF:1,Ä\r\nm/é.mp3\r\nb.mp3\r\n".encode(encoding))
+    found = discover([name])
+    assert [each.name for each in found.recordings] == ["b.mp3", "m/é.mp3"]
+    assert not found.errors
+    assert not found.notes
+
+
+def test_a_playlist_in_latin_1_gives_a_note(folder):
+    touch("é.mp3")
+    (folder / "p.m3u").write_bytes("#Künstler\né.mp3\n".encode("latin-1"))
+    found = discover(["p.m3u"])
+    assert [each.name for each in found.recordings] == ["é.mp3"]
+    assert found.notes == ["p.m3u: not UTF-8; read as Latin-1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
+def test_a_playlist_may_name_files_that_are_not_utf_8(folder):
+    name = os.fsdecode(b"caf\xe9.mp3")
+    touch(name)
+    (folder / "p.m3u").write_bytes(os.fsencode(name))
+    assert names("p.m3u") == [name]
+
+
+def test_addresses_of_files_escaped_or_not(folder):
+    touch("Müsic/a b.mp3", "100%.mp3", "c#1?.mp3", "d%20.mp3")
+    root = folder.as_uri()
+    lines = [
+        f"file://{folder}/Müsic/a b.mp3",
+        (folder / "100%.mp3").as_uri(),
+        f"file://localhost{folder}/c#1?.mp3",
+        f"FILE:{folder}/d%20.mp3",
+        f"{root}/100%.mp3",
+    ]
+    (folder / "p.m3u8").write_text("\n".join(lines), "utf-8")
+    found = discover(["p.m3u8"])
+    assert not found.errors
+    assert {os.path.relpath(each.path) for each in found.recordings} == {
+        "Müsic/a b.mp3",
+        "100%.mp3",
+        "c#1?.mp3",
+        "d%20.mp3",
+    }
+
+
+def test_entries_that_are_not_recordings(folder):
+    touch("a.mp3")
+    lines = ["http://127.0.0.1/a.mp3", r"C:\Music\a.mp3", "other.m3u", "file:///D:/a.mp3", "a.mp3"]
+    (folder / "p.m3u8").write_text("\n".join(lines))
+    found = discover(["p.m3u8"])
+    assert [each.name for each in found.recordings] == ["a.mp3"]
+    assert sorted(found.errors.values()) == [
+        "is a path of Windows; write it as it is here",
+        "is a path of Windows; write it as it is here",
+        "is a playlist in a playlist; give it to the command itself",
+        "is an address; download the file and list its path",
+    ]
+
+
+def test_a_playlist_with_backslashes(folder):
+    touch("m/a.mp3")
+    (folder / "p.m3u").write_text("m\\a.mp3\n")
+    assert names("p.m3u") == ["m/a.mp3"]
+
+
+@pytest.mark.parametrize("content", [b"\0\1\2binary\xff", "./a.mp3\n/\n".encode("utf-16-le")])
+def test_a_playlist_that_is_not_text(folder, content):
+    touch("a.mp3")
+    (folder / "p.m3u8").write_bytes(content)
+    found = discover(["p.m3u8"])
+    assert found.recordings == []
+    playlist = Recording("p.m3u8", os.path.abspath("p.m3u8"))
+    assert found.errors == {playlist: "not a text file; save it as UTF-8"}
+
+
+def test_a_stream_of_parts_is_not_a_playlist(folder):
+    touch("a.ts")
+    (folder / "p.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\na.ts\n")
+    (reason,) = discover(["p.m3u8"]).errors.values()
+    assert reason == "a stream of parts (HLS), not a list of recordings"
+
+
+def test_a_list_in_utf_16():
+    touch("wanted.mp3", "other.mp3")
+    assert names("-", listed="wanted.mp3\r\n".encode("utf-16")) == ["wanted.mp3"]
+
+
+def test_a_list_in_utf_16_without_its_mark_never_gives_folders():
+    touch("wanted.mp3", "other.mp3")
+    found = discover(["-"], "./wanted.mp3\n/\n".encode("utf-16-le"))
+    assert found.recordings == []
+    assert found.errors == {Recording("-", "-"): "not a text file; save it as UTF-8"}
+
+
+def test_what_is_skipped_is_counted_in_one_line():
+    touch("m/a.mp3", "m/b.webm", "m/cover.jpg", "m/notes.txt", "m/.hidden.mp3")
+    touch("m/$RECYCLE.BIN/x.mp3", "m/@eaDir/y.mp3", "m/lost+found/z.mp3")
+    found = discover(["m"])
+    assert [each.name for each in found.recordings] == ["a.mp3", "b.webm"]
+    assert found.notes == ["skipped 3 system folders, 1 hidden, 2 not audio by their names"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_in_a_folder_is_an_error():
+    touch("m/a.mp3")
+    os.mkfifo("m/pipe.mp3")
+    found = discover(["m"])
+    assert [each.name for each in found.recordings] == ["a.mp3"]
+    pipe = Recording("pipe.mp3", os.path.abspath("m/pipe.mp3"))
+    assert found.errors == {pipe: "is a pipe, a socket or a device, not a file"}
 
 
 def test_a_folder_that_cannot_be_read_is_an_error(monkeypatch):
@@ -146,5 +261,5 @@ def test_shards_share_everything_out_by_name_alone(tmp_path):
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
 def test_shards_that_are_none(text):
-    with pytest.raises(BatchError, match="must be I/N"):
+    with pytest.raises(BatchError, match="must be i/n, from 1/n to n/n"):
         Shard.parse(text)

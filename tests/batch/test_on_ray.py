@@ -14,10 +14,11 @@ from quadpred.batch.on_ray import Cluster
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 pytest.importorskip("ray.data", reason="Ray Data is not installed")
+
+pytestmark = pytest.mark.slow
 CLIPS = 24
 
 
-@pytest.mark.slow
 def test_the_same_rows_though_a_node_dies(tmp_path, monkeypatch):
     from ray.cluster_utils import Cluster as Nodes
 

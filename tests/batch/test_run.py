@@ -268,8 +268,8 @@ def test_a_file_that_is_gone_leaves_the_summary(library, out):
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(library, out, monkeypatch):
-    def stream_and_touch(self, path):
-        yield from stream(self, path)
+    def stream_and_touch(self, path, **options):
+        yield from stream(self, path, **options)
         if path.endswith("a.wav"):
             record(library / "a.wav", seed=5)
 
@@ -332,12 +332,12 @@ def test_files_of_a_clock_that_was_ahead_are_known_by_their_stamps(library, out,
 
 @pytest.mark.skipif(os.name != "posix", reason="open files cannot be removed elsewhere")
 def test_a_state_folder_that_disappears_ends_the_run(library, out, monkeypatch):
-    def predict_and_remove(self, path):
+    def remove_and_stream(self, path, **options):
         shutil.rmtree(out / ".quadpred", ignore_errors=True)
-        return whole(self, path)
+        return stream(self, path, **options)
 
-    whole = Predictor.predict
-    monkeypatch.setattr(Predictor, "predict", predict_and_remove)
+    stream = Predictor.stream
+    monkeypatch.setattr(Predictor, "stream", remove_and_stream)
     with pytest.raises(BatchError, match="was removed or replaced during the run"):
         predict([library], out, formats=("json",))
     monkeypatch.undo()

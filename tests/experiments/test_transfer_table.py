@@ -23,6 +23,8 @@ from experiments.transfer_table import (
     write,
 )
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 

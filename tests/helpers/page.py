@@ -11,6 +11,7 @@ import numpy as np
 from playwright.sync_api import Page, Route
 
 MODEL = {"name": "english-to-english", "speech": "english", "music": "english"}
+SHA256 = 64 * "0"
 PER_SECOND = 50  # peaks
 
 
@@ -47,7 +48,7 @@ def prediction(
         "quadpred": "0.0.0",
         "source": "song.wav",
         "duration": float(duration or len(rows)),
-        "model": {**MODEL, "sha256": 64 * "0", "transfer_setting": "", "caveat": ""},
+        "model": {**MODEL, "sha256": SHA256, "transfer_setting": "", "caveat": ""},
         "damage": None,
         "winner": names[int(mean.argmax())],
         "confidence": float(mean.max()),
@@ -118,20 +119,25 @@ class Job:
 
 
 class StubServer:
-    """Answers uploads and the event stream of a page.
+    """Answers uploads and the event stream of a page, which it opens.
 
     Attributes:
         jobs: uploads by the name of their file and the name of their model.
         answers: by the name of a file, the prediction that its uploads have at once.
+        sha256: of every model.
     """
 
     def __init__(self, page: Page, answers: dict[str, dict[str, Any]] | None = None):
         self.jobs: dict[tuple[str, str], Job] = {}
         self.answers = answers or {}
+        self.sha256 = SHA256
+        self._offer: dict[str, Any] | None = None
         self.uploads = 0
         page.context.route(re.compile(r"/v1/predictions\?"), self._upload)
         page.context.route("**/v1/predictions/*", lambda route: route.fulfill(status=204))
         page.context.route(re.compile(r"/v1/events\?"), self._events)
+        page.context.route("**/v1/models", self._models)
+        visit(page)
 
     def job(self, name: str, model: str = MODEL["name"]) -> Job:
         """The last upload of this file for this model."""
@@ -157,9 +163,15 @@ class StubServer:
             job.done(answer)
         route.fulfill(status=202, json=job.document())
 
+    def _models(self, route: Route) -> None:
+        self._offer = self._offer or route.fetch().json()
+        for model in self._offer["models"]:
+            model["sha256"] = self.sha256
+        route.fulfill(json=self._offer)
+
     def _events(self, route: Route) -> None:
         jobs = self.jobs.values()
-        lines = ["retry: 100", ""]
+        lines = ["retry: 200", ""]
         events = [("jobs", {"jobs": [job.document() for job in jobs]})]
         events += [(kind, {"job": job.id, **data}) for job in jobs for kind, data in job.events]
         for kind, data in events:

@@ -18,6 +18,8 @@ from quadpred.train.adapt import AdaptError, adapt
 from quadpred.train.corpora import DataSheet, ManifestError, from_folder
 from quadpred.train.corpora.labelled import read_labelled
 
+pytestmark = pytest.mark.slow
+
 BRIEF = """
 base = "adapt"
 name = "brief"

@@ -294,7 +294,7 @@ def run(*arguments: object) -> Result:
 def make(corpus: str, folder: Path, *options: object) -> tuple[Manifest, str]:
     """The manifest that the command makes, and its warnings."""
     output = folder.parent / "made.csv"
-    result = run("train", "manifest", "--corpus", corpus, folder, "-o", output, *options)
+    result = run("corpora", "manifest", corpus, folder, "-o", output, *options)
     assert result.exit_code == 0, result.output
     return Manifest.load(output), result.stderr
 
@@ -409,7 +409,7 @@ def test_splits_of_emopia_are_used_where_they_are(root: Path) -> None:
 
 def test_band_and_median(root: Path) -> None:
     pmemo(root)
-    made, _ = make("pmemo", root, "--neutral", 0.35)
+    made, _ = make("pmemo", root, "--dead-zone", 0.35)
     assert {clip.quadrant for clip in made.clips} == {"Q1", "Q4"}
     assert "6 clips were left out" in made.sheet.note
     annotations = root / "PMEmo2019" / "annotations" / "static_annotations.csv"
@@ -417,7 +417,7 @@ def test_band_and_median(root: Path) -> None:
     table(annotations, [["musicId", "Arousal(mean)", "Valence(mean)"], *rows])
     made, _ = make("pmemo", root)
     assert {clip.quadrant for clip in made.clips} == {"Q1"}
-    made, _ = make("pmemo", root, "--about", "median")
+    made, _ = make("pmemo", root, "--threshold", "median")
     assert {clip.quadrant for clip in made.clips} == set(QUADRANTS)
     assert "the corpus's medians" in made.sheet.note
 
@@ -549,10 +549,9 @@ def test_options_replace_what_the_data_sheet_says(root: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--corpus", "deam", "."], ".: no clips of DEAM can be used; expected MEMD_audio"),
-        (["--corpus", "deam", "nowhere"], "nowhere: is not a folder"),
-        (["--corpus", "nothing", "."], "nothing: no corpus of that name; there are librispeech"),
-        (["--corpus", "own", ".", "--group", "a"], "--labels, --group and --tags are for"),
+        (["deam", "."], ".: no clips of DEAM can be used; expected MEMD_audio"),
+        (["deam", "nowhere"], "nowhere: is not a folder"),
+        (["nothing", "."], "nothing: unknown corpus; choose from librispeech"),
     ],
 )
 def test_what_cannot_be_made_is_one_line(
@@ -560,7 +559,7 @@ def test_what_cannot_be_made_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus").mkdir()
-    result = run("train", "manifest", *arguments, "-o", tmp_path / "made.csv")
+    result = run("corpora", "manifest", *arguments, "-o", tmp_path / "made.csv")
     assert result.exit_code == 2
     assert said in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr

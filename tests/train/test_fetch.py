@@ -360,10 +360,10 @@ def test_fetch(aishell: None, server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["aishell"], "aishell: agree to its licence with --yes"),
-        (["aishell", "--yes", "--part", "x"], "aishell: no part x; there are data, more"),
-        (["nothing", "--yes"], "nothing: no corpus of that name; there are librispeech, "),
-        (["ch818", "--yes"], "ch818: no plain download (by hand, from its authors"),
+        (["aishell"], "aishell: add --yes to agree to its licence"),
+        (["aishell", "--yes", "--part", "x"], "aishell: unknown part x; choose from data, more"),
+        (["nothing", "--yes"], "nothing: unknown corpus; choose from librispeech, "),
+        (["ch818", "--yes"], "ch818: cannot be downloaded directly (by hand, from its authors"),
     ],
 )
 def test_fetch_refuses_in_one_line(

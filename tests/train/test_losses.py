@@ -49,7 +49,7 @@ def outputs(quadrant: torch.Tensor, student: torch.Tensor | None = None) -> Outp
 
 def test_arousal_and_valence_are_marginals_of_the_quadrants() -> None:
     quadrant, arousal, valence = marginals(torch.randn(2, 3, 4))
-    q1, q2, q3, q4 = quadrant.exp().unbind(-1)
+    q1, q2, _, q4 = quadrant.exp().unbind(-1)
     torch.testing.assert_close(arousal.exp()[..., 1], q1 + q2)
     torch.testing.assert_close(valence.exp()[..., 1], q1 + q4)
     torch.testing.assert_close(arousal.exp().sum(-1), torch.ones(2, 3))

@@ -14,6 +14,8 @@ import torch
 from quadpred.labels import HEADS
 from quadpred.predictor import METADATA_KEY, Predictor
 
+pytestmark = pytest.mark.slow
+
 
 def quadpred(*arguments: object) -> str:
     done = subprocess.run(

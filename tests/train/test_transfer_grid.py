@@ -14,6 +14,8 @@ from quadpred.train.corpora import DataSheet, from_folder
 from quadpred.train.loop import Run
 from quadpred.train.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def grid(

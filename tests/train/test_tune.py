@@ -12,6 +12,8 @@ from quadpred.train.loop import DivergedError, Run, RunError
 from quadpred.train.recipe import Recipe
 from quadpred.train.tune import tune
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def music(corpora: Path) -> Manifest:

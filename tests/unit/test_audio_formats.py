@@ -5,9 +5,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from decoded import RATE, assert_tone, id3, read
-from sounds import music, tone
 
+from helpers.decoded import RATE, assert_tone, id3, read
+from helpers.sounds import music, tone
 from quadpred.audio import probe, read_blocks
 from quadpred.audio import stream as audio_stream
 
@@ -64,7 +64,9 @@ def test_formats_of_libsndfile(sound_file, name, options):
 )
 def test_other_formats(encode, name, codec, options):
     stereo = np.stack([tone(3, 48_000)] * 2, axis=1)
-    assert_tone(read(encode(name, stereo, 48_000, codec, **options)), 3, tolerance=2e-2, slack=0.1)
+    samples = read(encode(name, stereo, 48_000, codec, **options))
+    gain = 0.475 if name == "a.mp3" else 0.5  # LAME turns it down by a twentieth
+    assert_tone(samples, 3, gain=gain, tolerance=2e-2, slack=0.1)
 
 
 def test_film(encode):
@@ -248,3 +250,23 @@ def test_a_cover_of_another_kind_than_its_label(sound_file):
     block = b"\x06" + len(body).to_bytes(3, "big") + body
     path.write_bytes(data[:42] + block + data[42:])
     np.testing.assert_array_equal(read(path), whole)
+
+
+def test_opus_is_decoded_by_libopus(encode) -> None:
+    """FFmpeg's own decoder returns samples of several hundred for some intact files."""
+    import av
+
+    path = encode("song.opus", tone(2, 48_000), 48_000, "libopus")
+    with av.open(path) as container:
+        native = container.streams.audio[0].codec_context.name
+    assert native == "opus"  # which quadpred does not use
+    assert _decoder_name(path) == "libopus"
+
+
+def _decoder_name(path) -> str:
+    import av
+
+    from quadpred.audio.decode import decoder_of
+
+    with av.open(path) as container:
+        return decoder_of(container.streams.audio[0]).name

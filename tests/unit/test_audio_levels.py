@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sounds import tone
 
+from helpers.sounds import tone
 from quadpred.audio import SecondLevels
 
 RATE = 16_000

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from decoded import RATE, id3, read, refusal
-from sounds import music, tone
 
+from helpers.decoded import RATE, id3, read, refusal
+from helpers.sounds import music, tone
 from quadpred.audio import AudioError, probe, read_blocks
 
 UNREADABLE = "not audio that quadpred can read"

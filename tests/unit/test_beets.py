@@ -12,6 +12,8 @@ from quadpred.labels import QUADRANT
 
 pytest.importorskip("beets", reason="beets is not installed")
 
+pytestmark = pytest.mark.slow
+
 RATE = 16_000
 FIELDS = "$mood_quadrant|$mood_arousal|$mood_valence|$mood_confidence|$mood_uncertain"
 CONFIG = """

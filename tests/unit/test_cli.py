@@ -555,6 +555,7 @@ def test_training_without_its_extra():
 # In a process of its own
 
 
+@pytest.mark.slow
 def test_cold(clip, weights):
     result = cold("-s", "e", "-m", "e", "-i", clip, "-o", "out/", weights=weights)
     assert (result.returncode, result.stderr) == (0, "")
@@ -570,9 +571,10 @@ def test_help_starts_lean(args):
     assert result.returncode == 0
     loaded = {name.partition(".")[0] for name in result.stderr.split()}
     assert "typer" in loaded
-    assert not loaded & {"numpy", "soundfile", "onnxruntime", "matplotlib", "torch"}
+    assert not loaded & {"numpy", "av", "onnxruntime", "matplotlib", "torch"}
 
 
+@pytest.mark.slow
 def test_predicting_without_a_picture_is_lean(clip, weights):
     args = [clip, "-o", "out", "--no-plot"]
     result = cold(*args, weights=weights, after="print(*sys.modules, file=sys.stderr)")
@@ -638,6 +640,7 @@ class TestShipped:
         monkeypatch.setattr(registry, "WEIGHTS", SHIPPED)
         registry.models.cache_clear()
 
+    @pytest.mark.slow
     def test_cold(self, clip):
         command = [sys.executable, "-m", "quadpred", "-s", "e", "-m", "e", "-i", str(clip)]
         result = subprocess.run(

@@ -49,14 +49,14 @@ def test_files_are_embedded_second_by_second():
     frames = log_mel(soundfile.read(song, dtype="float32")[0], config)
     rows = [frames[start : start + 32].mean(axis=0) for start in map(config.row_start, range(70))]
     assert np.abs(embedding - rows).max() < 1e-3
-    prediction = predictor.predict(song)
+    prediction = predictor.predict(song, embeddings=True)
     assert (prediction.embedding == embedding).all()
     assert prediction.pooled_embedding() == pytest.approx(embedding.mean(axis=0), abs=1e-4)
 
 
 def test_models_without_embeddings_say_so():
     song = record("song.wav", music(2, RATE))
-    assert Predictor("without.onnx").predict(song).embedding is None
+    assert Predictor("without.onnx").predict(song, embeddings=True).embedding is None
     with pytest.raises(ModelError, match=r"without\.onnx: has no output 'embedding'"):
         Predictor("without.onnx").embed(song)
     record("music/a.wav", music(2, RATE))

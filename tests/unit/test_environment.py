@@ -94,7 +94,7 @@ WARN = "import warnings; warnings.warn('old', DeprecationWarning)"
 
 
 def test_warnings_of_packages_are_no_errors():
-    result = run(*LIBRARY, on_import=("soxr", WARN), PYTHONWARNINGS="error")
+    result = run(*LIBRARY, on_import=("av", WARN), PYTHONWARNINGS="error")
     assert (result.returncode, result.stderr) == (0, "")
 
 

@@ -68,6 +68,7 @@ def librosa_filters(config):
 @pytest.mark.filterwarnings("ignore:n_fft=.* is too large:UserWarning")
 @pytest.mark.parametrize("signal", SIGNALS)
 @pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.slow
 def test_equals_librosa(signal, config):
     samples, config = SIGNALS[signal], CONFIGS[config]
     frames = log_mel(samples, config)

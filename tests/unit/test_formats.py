@@ -2,6 +2,7 @@ import io
 import json
 import os
 import stat
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import pytest
 import quadpred
 from helpers.full_disk import LIMIT, large_files_refused
 from quadpred.files import atomic_write, check_target
+from quadpred.formats import rows
+from quadpred.formats.annotations import write_audacity, write_jams
 from quadpred.formats.documents import json_line, to_json, write_json
-from quadpred.formats.rows import write_npy
+from quadpred.formats.rows import write_csv, write_npy
 from quadpred.labels import HEADS
 from quadpred.prediction import ModelInfo, Prediction
 
 ROWS = 3
+LONG = 10_000
 
 
 @pytest.fixture
@@ -106,6 +110,32 @@ def test_json_holds_no_control_characters(prediction):
     line = json_line(replace(prediction, source=name))
     assert line.decode()[:-1].isprintable()
     assert json.loads(line)["source"] == name
+
+
+def test_long_recordings_are_written_in_blocks(monkeypatch, prediction):
+    whole, table = json_line(prediction), io.BytesIO()
+    write_csv(prediction, table)
+    monkeypatch.setattr(rows, "_BLOCK", 2)
+    assert len(prediction) == 3
+    assert json_line(prediction) == whole
+    assert json.loads(whole) == to_json(prediction)
+    blocks = io.BytesIO()
+    write_csv(prediction, blocks)
+    assert blocks.getvalue() == table.getvalue()
+
+
+def test_a_long_recording_takes_little_memory(prediction):
+    arrays = {name: getattr(prediction, name) for name in (*(h.name for h in HEADS), "silent")}
+    long = {name: np.resize(array, (LONG, *array.shape[1:])) for name, array in arrays.items()}
+    day = replace(prediction, duration=float(LONG), **long)
+    for write in write_json, write_csv, write_jams, write_audacity:
+        tracemalloc.start()
+        try:
+            with open(os.devnull, "wb") as file:
+                write(day, file)
+            assert tracemalloc.get_traced_memory()[1] < 3_000_000
+        finally:
+            tracemalloc.stop()
 
 
 def test_write_json(prediction):

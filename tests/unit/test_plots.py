@@ -316,7 +316,7 @@ class TestConfusionMatrix:
         (image,) = images(figure)
         np.testing.assert_allclose(image.get_array(), [[0.8, 0.2], [0, 0]])
         written = words(figure)
-        assert {"80%", "8", "20%", "2", "negative", "positive", "true", "guessed"} <= {*written}
+        assert {"80%", "8", "20%", "2", "negative", "positive", "true", "predicted"} <= {*written}
         assert "Arousal by window" in written
         assert any("10 windows" in text for text in written)
 

@@ -176,7 +176,7 @@ def test_live_row_comes_with_the_next_samples(predictor: Predictor) -> None:
 
 
 def test_live_samples_that_are_none(predictor: Predictor) -> None:
-    with pytest.raises(AudioError, match="not one sample"):
+    with pytest.raises(AudioError, match="none were received"):
         list(predictor.listen([], RATE))
     with pytest.raises(AudioError, match="not finite"):
         list(predictor.listen([np.full(RATE, np.nan, np.float32)], RATE))

@@ -30,6 +30,18 @@ class TestModel:
         for said in (model.sha256, "research only", "Macro F1", "bad at"):
             assert said in card
 
+    def test_scores_are_those_of_the_card(self, model: registry.Model) -> None:
+        card = model.card.read_text(encoding="utf-8")
+        assert model.scores
+        for score in model.scores:
+            name = score["music"][1:]  # the card may begin it with a small letter
+            section = card[card.index(name) :].partition("## ")[0]
+            assert f"{score['clips']} clips of " in section
+            interval = f"{score['f1']:.3f} ({score['f1_low']:.3f} to {score['f1_high']:.3f})"
+            (row,) = [line for line in section.splitlines() if interval in line]
+            assert row.startswith("| quadrant |")
+            assert row.endswith(f"| {score['accuracy']:.3f} |")
+
     def test_says_who_it_is(self, model: registry.Model) -> None:
         info = Predictor(model.path, sha256=model.sha256).info
         assert (info.name, info.speech, info.music) == (

@@ -66,6 +66,7 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 
     yield open_it
     for context in contexts:
+        context.unroute_all(behavior="ignoreErrors")
         context.close()
     assert wrong == []
     own = (address, f"blob:{address}", address.replace("http", "ws"))
@@ -74,12 +75,8 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def page(open_page: Callable[..., Any]) -> Any:
-    """The page, ready."""
-    from helpers.page import visit
-
-    page = open_page()
-    visit(page)
-    return page
+    """A browser's empty tab, whose addresses start from that of the server."""
+    return open_page()
 
 
 @pytest.fixture

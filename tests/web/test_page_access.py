@@ -13,6 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from helpers.page import StubServer, prediction, visit
 
+pytestmark = pytest.mark.slow
+
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 ANSWER = prediction(
     [[0.4, 0.3, 0.2, 0.1]] * 80 + [[0.1, 0.1, 0.7, 0.1]] * 20,
@@ -61,6 +63,7 @@ def test_axe_finds_nothing_in_any_state(
     page: Page, tmp_path: Path, song: Path, scheme: str
 ) -> None:
     page.emulate_media(color_scheme=scheme)
+    visit(page)
     assert violations(page) == []
     show_everything(page, song, tmp_path)
     assert violations(page) == []
@@ -82,7 +85,8 @@ def test_axe_finds_nothing_in_any_state(
     assert violations(page) == []
 
 
-def test_uncertain_seconds_stand_out(page: Page, song: Path) -> None:
+def test_uncertain_seconds_stand_out(page: Page) -> None:
+    visit(page)
     for scheme in "light", "dark":
         page.emulate_media(color_scheme=scheme)
         pairs = page.evaluate("""() => {
@@ -142,7 +146,6 @@ def test_every_control_is_reached_by_the_keyboard(page: Page, song: Path) -> Non
 
 def test_the_verdict_is_seen_at_once_on_a_small_screen(open_page: Any, song: Path) -> None:
     page = open_page(viewport={"width": 360, "height": 640})
-    visit(page)
     StubServer(page, {"song.wav": ANSWER})
     page.set_input_files("#files", song)
     expect(page.locator(".verdict")).to_contain_text("Q1 happy")
@@ -155,7 +158,6 @@ def test_nothing_is_wider_than_the_screen(
     open_page: Any, tmp_path: Path, song: Path, width: int
 ) -> None:
     page = open_page(viewport={"width": width, "height": 800})
-    visit(page)
     name = f"a-{'very-' * 20}long-name.wav"
     StubServer(page, {"song.wav": ANSWER, name: ANSWER})
     (tmp_path / name).write_bytes(song.read_bytes() + b"\0" * 8)
@@ -178,7 +180,6 @@ def test_sizes_follow_the_users_font(page: Page, song: Path) -> None:
 
 def test_forced_colours_keep_what_colours_mean(open_page: Callable[..., Any], song: Path) -> None:
     page = open_page(forced_colors="active")
-    visit(page)
     StubServer(page, {"song.wav": ANSWER})
     page.set_input_files("#files", song)
     expect(page.locator(".verdict")).to_contain_text("Q1 happy")
@@ -196,7 +197,6 @@ def test_forced_colours_keep_what_colours_mean(open_page: Callable[..., Any], so
 
 def test_terms_are_explained_on_tap(open_page: Any, song: Path) -> None:
     page = open_page(has_touch=True)
-    visit(page)
     StubServer(page, {"song.wav": ANSWER})
     page.set_input_files("#files", song)
     for name, text in [

@@ -16,8 +16,10 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from helpers.page import StubServer, download, prediction
+from helpers.page import StubServer, download, prediction, visit
 from helpers.sounds import music
+
+pytestmark = pytest.mark.slow
 
 READY = re.compile(r"Q\d \w+")
 
@@ -28,6 +30,7 @@ def finished(page: Page) -> None:
 
 
 def test_a_song_is_dropped_and_predicted(page: Page, song: Path) -> None:
+    visit(page)
     page.evaluate(
         """(content) => {
             const data = new DataTransfer();
@@ -48,6 +51,7 @@ def test_a_song_is_dropped_and_predicted(page: Page, song: Path) -> None:
 
 
 def test_one_click_predicts_the_example(page: Page) -> None:
+    visit(page)
     page.get_by_role("button", name="Try an example").click()
     finished(page)
     expect(page.locator("#song-name")).to_have_text("Ode to Joy (example).ogg")
@@ -69,6 +73,7 @@ def test_a_folder_is_searched_for_audio(page: Page, tmp_path: Path, song: Path) 
 def test_a_long_song_is_shown_as_it_is_predicted(
     page: Page, sound_file: Callable[..., Path]
 ) -> None:
+    visit(page)
     page.evaluate("""() => {
         globalThis.seen = [];
         new MutationObserver(() => {
@@ -96,6 +101,7 @@ def test_a_long_song_is_shown_as_it_is_predicted(
 def test_a_file_that_cannot_be_predicted(
     page: Page, tmp_path: Path, content: bytes, line: str
 ) -> None:
+    visit(page)
     (tmp_path / "other.mp3").write_bytes(content)
     page.set_input_files("#files", tmp_path / "other.mp3")
     expect(page.locator("#work-text")).to_contain_text(line)
@@ -107,6 +113,7 @@ def test_a_file_that_cannot_be_predicted(
 def test_a_file_that_has_changed_is_named_as_the_cause(
     page: Page, tmp_path: Path, song: Path
 ) -> None:
+    visit(page)
     page.route(re.compile(r"/v1/predictions\?"), lambda route: route.abort("connectionrefused"))
     page.set_input_files("#files", song)
     expect(page.locator("#work-text")).to_contain_text("Next try in")
@@ -178,6 +185,7 @@ def test_failed_songs_are_tried_again_together(page: Page, tmp_path: Path) -> No
 
 
 def test_microphone(page: Page, address: str) -> None:
+    visit(page)
     page.context.grant_permissions(["microphone"], origin=address)
     page.get_by_role("button", name="Microphone").click()
     stop = page.get_by_role("button", name="Stop")
@@ -200,6 +208,8 @@ def test_microphone(page: Page, address: str) -> None:
 
 
 def test_a_recording_outlives_its_connection(page: Page, address: str) -> None:
+    visit(page)
+
     def lose(socket: WebSocketRoute) -> None:
         server = socket.connect_to_server()
         blocks = []
@@ -224,6 +234,7 @@ def test_a_recording_outlives_its_connection(page: Page, address: str) -> None:
 
 
 def test_a_refused_microphone(page: Page) -> None:
+    visit(page)
     page.get_by_role("button", name="Microphone").click()
     expect(page.locator("#message-text")).to_contain_text("The browser refused the microphone.")
     page.get_by_role("button", name="Close this message").click()

@@ -12,9 +12,11 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Page, expect
 
-from helpers.page import StubServer, prediction
+from helpers.page import StubServer, prediction, visit
 from helpers.sounds import music
 from quadpred.labels import QUADRANT
+
+pytestmark = pytest.mark.slow
 
 HAPPY = [[0.9, 0.1, 0.0, 0.0]] * 6
 TENSE = [[0.1, 0.8, 0.1, 0.0]] * 6
@@ -132,23 +134,23 @@ def test_a_verdict_apart_from_the_plane_is_explained(page: Page, files: Any) -> 
     expect(page.get_by_role("tooltip")).to_be_hidden()
 
 
-def test_a_result_of_an_older_model_says_so(open_page: Any, files: Any) -> None:
-    page = open_page()
-    offer: dict[str, Any] = {}
-
-    def models(route: Any) -> None:
-        body = route.fetch().json()
-        for model in body["models"]:
-            model["sha256"] = offer.get("sha256", "a" * 64)
-        route.fulfill(json=body)
-
-    page.route("**/v1/models", models)
-    StubServer(page, {"song.wav": prediction(HAPPY)})
-    page.goto("./")
+def test_a_result_of_an_older_model_says_so(page: Page, files: Any) -> None:
+    stub = StubServer(page, {"song.wav": prediction(HAPPY)})
     page.set_input_files("#files", files("song.wav"))
     expect(verdict(page)).to_contain_text("Q1 happy")
-    offer["sha256"] = "b" * 64
+    expect(page.locator("#notes")).to_be_hidden()
+    stub.sha256 = 64 * "1"
     page.reload()
+    expect(page.locator("#notes")).to_contain_text("made with an earlier version of the model")
+
+
+def test_a_model_that_changed_on_the_way_is_noticed(page: Page, files: Any) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", files("song.wav"))
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    answer = prediction(HAPPY)
+    answer["model"]["sha256"] = 64 * "1"
+    stub.job("song.wav").done(answer)
     expect(page.locator("#notes")).to_contain_text("made with an earlier version of the model")
 
 
@@ -188,6 +190,7 @@ def test_every_second_has_its_colour(page: Page, files: Any) -> None:
 
 
 def test_the_waveform_is_that_of_all_channels(page: Page, sound_file: Callable[..., Path]) -> None:
+    visit(page)
     stereo = np.stack([np.zeros(48_000), music(6, 8000)], 1)
     page.set_input_files("#files", sound_file("right.wav", stereo, 8000))
     expect(verdict(page)).to_contain_text("probable")

@@ -23,6 +23,8 @@ import soundfile
 from helpers.serving import children, until
 from helpers.sse import parse, parse_lines
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., tuple["subprocess.Popen[str]", str]]
 HERE = ("--port", "0", "--workers", "1")
 
@@ -176,7 +178,7 @@ def test_ctrl_c_ends_waiting_clients_at_once_and_quietly(start: Start, silence: 
     began = time.monotonic()
     os.killpg(server.pid, signal.SIGINT)
     assert server.wait(timeout=30) == 130
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # a stream without end would take longer
     for thread in threads:
         thread.join()
     for name in "stream", "job":

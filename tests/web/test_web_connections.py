@@ -14,6 +14,8 @@ import httpx
 from helpers.serving import serving, until
 from quadpred.web.limits import Limits
 
+pytestmark = pytest.mark.slow
+
 LIMITS = Limits(connections=12, request=1)
 
 

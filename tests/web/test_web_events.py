@@ -19,6 +19,8 @@ from helpers.sounds import music
 from helpers.sse import ServerEvent, parse_lines
 from quadpred.web.limits import Limits
 
+pytestmark = pytest.mark.slow
+
 RATE = 22_050
 JOBS = "/v1/predictions"
 CLIENT = "a-client_of_22_letters"

@@ -22,6 +22,8 @@ from quadpred.predictor import Predictor
 from quadpred.web.limits import Limits
 from quadpred.web.security import AccessPolicy
 
+pytestmark = pytest.mark.slow
+
 RATE = 44_100
 TOKEN = "correct-horse-battery"
 
@@ -69,7 +71,7 @@ def test_rows_arrive_during_playback(client: httpx.Client) -> None:
         assert connection.close_code == 1000
     rows += more
     assert [row["from"] for row in rows] == [0, 1, 2, 3, 4]
-    predictor = Predictor.of_languages("mandarin", "english")
+    predictor = Predictor.load(speech="mandarin", music="english")
     expected = [to_json(part) for part in predictor.listen([samples], RATE)]
     for row, part in zip(rows, expected, strict=True):
         assert row["quadrant"] == part["quadrant"]["rows"]
@@ -103,7 +105,7 @@ def test_rows_arrive_during_playback(client: httpx.Client) -> None:
         ("", ['{"sample_rate": 8000}', b"\0"], "32-bit"),
         ("", ['{"sample_rate": 8000}', '{"go": true}'], "send samples, or"),
         ("", ['{"sample_rate": 8000}', np.float32([math.nan]).tobytes()], "finite"),
-        ("", ['{"sample_rate": 8000}', '{"stop": true}'], "there are none"),
+        ("", ['{"sample_rate": 8000}', '{"stop": true}'], "none were received"),
     ],
 )
 def test_invalid_messages(

@@ -13,6 +13,8 @@ from helpers.serving import serving
 from quadpred import registry
 from quadpred.web.security import AccessPolicy
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "correct-horse-battery"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 JOBS = "/v1/predictions"

@@ -13,6 +13,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 from helpers.serving import serving
 from quadpred.web.security import AccessPolicy
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "correct-horse-battery"
 
 

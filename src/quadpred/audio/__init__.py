@@ -5,6 +5,7 @@ Streamed: memory does not grow with the length of the audio.
 
 from quadpred.audio.errors import AudioError, AudioWarning, TooLongError
 from quadpred.audio.levels import SecondLevels
+from quadpred.audio.source import NOT_REGULAR, open_regular
 from quadpred.audio.stream import (
     AudioReader,
     OnBlock,
@@ -16,6 +17,7 @@ from quadpred.audio.stream import (
 )
 
 __all__ = [
+    "NOT_REGULAR",
     "AudioError",
     "AudioReader",
     "AudioWarning",
@@ -24,6 +26,7 @@ __all__ = [
     "TooLongError",
     "at_most",
     "live_blocks",
+    "open_regular",
     "probe",
     "read_blocks",
     "sample_blocks",

@@ -5,8 +5,6 @@ no address, take no format that is a list of files, and decode no pictures.
 """
 
 import os
-import re
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -22,6 +20,7 @@ from av.stream import Discard, Disposition
 
 from quadpred.audio.containers import ogg_links, promised_fraction, skip_tags, xing_frames
 from quadpred.audio.errors import AudioError
+from quadpred.audio.source import open_regular
 
 __all__ = ["Decoder", "announced_seconds"]
 
@@ -69,6 +68,9 @@ _GAP = 0.05  # seconds between the times of two packets that are not a loss
 # A bare stream has no index: what lies before its first frame or after its last is not audio.
 _BARE = {"aac", "ac3", "dts", "eac3", "loas", "mlp", "mp3", "truehd"}
 _TAGS = (b"3DI", b"APETAGEX", b"ID3", b"LYRICSBEGIN", b"TAG", b"Xing")
+
+# Codecs with a checksum per frame. Unless it is checked, a damaged frame is decoded to noise.
+_CHECKED = {"flac", "tta", "wavpack"}
 
 _ATTEMPTS = 100  # errors of a container in a row, after which its end is given up
 _HEAD = 1 << 16  # bytes in which an mp3 has its Xing header
@@ -127,7 +129,7 @@ class Decoder:
         Raises:
             AudioError: the file cannot be read, or no audio can be decoded.
         """
-        with _open_regular(self.path) as file:
+        with open_regular(self.path) as file:
             parts, self._broken = _parts(file)
             refusal = None
             try:
@@ -192,7 +194,7 @@ class Decoder:
         self, container: InputContainer, track: AudioStream
     ) -> Iterator[tuple[list[AudioFrame], Packet | None]]:
         """Yield the frames of each packet, or, with none, a packet that cannot be decoded."""
-        decoder, failures = _decoder(track), 0
+        decoder, failures = decoder_of(track), 0
         while failures < _ATTEMPTS:
             try:
                 for packet in container.demux(track):
@@ -228,7 +230,7 @@ def announced_seconds(path: str | os.PathLike[str]) -> float | None:
         AudioError: the file cannot be read or has no audio track.
     """
     path = os.fspath(path)
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         parts, _ = _parts(file)
         with _open(parts[0], path) as container:
             _audio_track(container, path)
@@ -249,29 +251,6 @@ def _parts(file: BinaryIO) -> tuple[list[_Part], bool]:
         return [_Part(file, start, size)], False
     spans, truncated = ogg_links(file, start, size)
     return [_Part(file, *span) for span in spans], truncated
-
-
-def _open_regular(path: str) -> BinaryIO:
-    """Open a file that can be read without waiting for somebody to write it."""
-    if "\0" in path:
-        raise AudioError(path, "not a valid path")
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            raise AudioError(path, "is a folder")
-        if not stat.S_ISREG(status.st_mode):
-            raise AudioError(path, "is a pipe, a socket or a device, not a file")
-        if not status.st_size:
-            raise AudioError(path, "is empty")
-        return open(path, "rb", buffering=0)
-    except FileNotFoundError:
-        address = re.match(r"[a-z][a-z0-9+.-]*:/", path, re.IGNORECASE)
-        reason = "is an address; give the path of a file" if address else "no such file"
-        raise AudioError(path, reason) from None
-    except PermissionError:
-        raise AudioError(path, "no permission to read it") from None
-    except OSError as error:
-        raise AudioError(path, f"cannot be opened ({error.strerror})") from None
 
 
 def _open(part: _Part, path: str) -> InputContainer:
@@ -297,7 +276,7 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
     return track
 
 
-def _decoder(track: AudioStream) -> AudioCodecContext:
+def decoder_of(track: AudioStream) -> AudioCodecContext:
     """Return what decodes a track, on one thread: other cores are left to other files."""
     decoder = track.codec_context
     if decoder.name == "pcm_f24le":
@@ -305,6 +284,13 @@ def _decoder(track: AudioStream) -> AudioCodecContext:
         layout, rate = decoder.layout, decoder.sample_rate
         decoder = AudioCodecContext.create("pcm_s32le", "r")
         decoder.layout, decoder.sample_rate = layout, rate
+    if decoder.name == "opus":
+        # FFmpeg's own decoder turns some intact packets into samples of several hundred.
+        header, layout = decoder.extradata, decoder.layout
+        decoder = AudioCodecContext.create("libopus", "r")
+        decoder.extradata, decoder.layout, decoder.sample_rate = header, layout, 48_000
+    if decoder.name in _CHECKED:
+        decoder.options = {"err_detect": "crccheck+explode"}
     decoder.thread_count = 1
     return decoder
 

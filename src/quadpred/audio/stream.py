@@ -44,7 +44,8 @@ _COHERENCE = 0.01  # power of the mix over its power if channels were independen
 
 _SCALES = (1 << 7, 1 << 15, 1 << 23, 1 << 31)  # of integers
 
-# The quality of swresample's resampler: closer than 2e-4 to soxr's, on average.
+# Below 85 % of the lower Nyquist frequency, the result differs from soxr's by less than 2e-4 of its
+# RMS amplitude.
 _RESAMPLER = "filter_size=32:phase_shift=10:cutoff=0.97"
 
 
@@ -99,21 +100,21 @@ def _samples(frame: "AudioFrame", most: int | None = None) -> Array:
     return _scaled(data[:, :most]).astype(np.float32, copy=False)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # samples that are not finite are refused later
 def _power(pieces: Iterable[Array]) -> NDArray[np.float64]:
     """Return the mean power, less that of the offset, of the mix and of each channel."""
     sums = squares = np.zeros(1)
     count = 0
     for piece in pieces:
         rows = np.concatenate([piece.mean(axis=0, keepdims=True), piece]).astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            sums = sums + rows.sum(axis=1)
-            squares = squares + np.einsum("cn,cn->c", rows, rows)
+        sums = sums + rows.sum(axis=1)
+        squares = squares + np.einsum("cn,cn->c", rows, rows)
         count += rows.shape[1]
     return squares / max(count, 1) - (sums / max(count, 1)) ** 2
 
 
 def _cancels(power: NDArray[np.float64]) -> bool:
-    """Tell whether channels cancel each other, or whether only their mean is silent."""
+    """Return whether channels cancel each other, or only their mean is silent."""
     mix, channels = power[0], power[1:]
     quiet = mix < SILENCE**2 <= channels.max()
     return bool(quiet or mix < _COHERENCE * channels.sum() / len(channels) ** 2)
@@ -174,7 +175,11 @@ def _mono(
         if graph is None or same is None or channel != graph.channel:
             if graph is not None:
                 yield from graph.blocks([None])
-            graph = _Graph(group[0], channel, sample_rate, _BLOCK)
+            try:
+                graph = _Graph(group[0], channel, sample_rate, _BLOCK)
+            except (OSError, ValueError):  # as which PyAV's errors come
+                layout = group[0].layout.name
+                raise AudioError(name, f"its channels cannot be mixed ({layout})") from None
         if on_block:
             block = np.concatenate([_samples(frame) for frame in group], axis=1)
             on_block(block.T, group[0].sample_rate)
@@ -382,5 +387,6 @@ def _live(blocks: Iterable[Array], rate: int, sample_rate: int) -> Iterator[Arra
             frame = _frame(block[:, None], rate)
             graph = graph or _Graph(frame, None, sample_rate, 0)
             yield from graph.blocks([frame])
-    if graph:
-        yield from graph.blocks([None])
+    if graph is None:
+        raise AudioError(_SAMPLES, "none were received")
+    yield from graph.blocks([None])

@@ -1,12 +1,12 @@
-"""Whole libraries: folders of recordings to tables, in many processes, resumable.
+"""Library runs: predict many recordings in several processes, resumable, and write tables.
 
-`discovery` lists the recordings, `ledger` remembers what is finished, `clip` predicts one of them
-and writes its files, `workers` and `on_ray` do so in many processes, `tables` sum up, and `run`
-puts these together.
+`discovery` lists the recordings and `targets` names their files. `clip` predicts one recording, in
+processes of `workers` or `on_ray`. `ledger` records finished ones, and `tables` are made from it.
+`run` combines these. Single files use `clip` and `targets` in this process.
 """
 
 from quadpred.errors import QuadpredError
 
 
 class BatchError(QuadpredError):
-    """A run that cannot be started or cannot go on. One line: what and why."""
+    """A run that cannot start or continue."""

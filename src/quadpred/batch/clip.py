@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError
+from quadpred.audio import AudioError, open_regular
 from quadpred.batch.discovery import Recording
 from quadpred.batch.ledger import Output, Record, Stamp, output_of, stamp_of
 from quadpred.batch.targets import library_target
@@ -177,12 +177,9 @@ def process(task: Task, predictor: Predictor, settings: Settings) -> Outcome:
 
 def _process(task: Task, predictor: Predictor, settings: Settings) -> Done:
     recording, previous = task.recording, task.previous
-    try:
+    with open_regular(recording.path):  # raises an AudioError with the reason
         stamp, started = stamp_of(recording.path), time.time()
         sha256 = audio_sha256(recording.path)
-    except OSError:
-        join(predictor.stream(recording.path))  # raises an AudioError with the reason
-        raise
     # A time of change far in the future was set by a wrong clock, and no write repeats it.
     old = abs(started - stamp[2] / 1e9) > _TICK
     settled = stamp if old and os.name == "posix" else None

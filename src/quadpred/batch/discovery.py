@@ -3,12 +3,14 @@
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes, urlsplit
+from dataclasses import dataclass, field
 
+from quadpred.audio import NOT_REGULAR
 from quadpred.batch import BatchError
-from quadpred.files import as_unicode
+from quadpred.batch.playlists import is_playlist, list_entries, playlist_entries
+from quadpred.files import escape_name
 
 __all__ = [
     "DiscoveryResult",
@@ -22,21 +24,33 @@ __all__ = [
 LIST = "-"
 """Stands for a list of paths on standard input."""
 
-_PLAYLISTS = (".m3u", ".m3u8")
-# Other files in a folder are taken for covers, booklets, films and the like.
-_AUDIO = re.compile(
-    r"\.(aac|ac3|aif|aif[cf]|amr|ape|au|caf|dsf|flac|m4[ab]|mka|mp[23c]|og[ag]|opus|ra|snd|spx"
-    r"|tta|w64|wav|wma|wv)",
-    re.IGNORECASE,
-)
+# In a folder, what ends in something else is taken for covers, booklets, films and the like.
+_ENDINGS = """
+3g2 3ga 3gp aa3 aac ac3 adts aif aifc aiff alac amr ape asf au awb bwf caf dsf dts dtshd eac3 flac
+gsm loas m4a m4b m4r mka mlp mp1 mp2 mp3 mp4 mpa mpc mpga oga ogg oma opus qoa ra rf64 shn snd spx
+tak thd tta voc vqf w64 wav weba webm wma wv xwma
+"""
+_AUDIO = frozenset(f".{ending}" for ending in _ENDINGS.split())
+# Folders in which systems keep thumbnails and what was deleted.
+_SYSTEM = {
+    "#recycle",
+    "$recycle.bin",
+    "@eadir",
+    "@recycle",
+    "__macosx",
+    "lost+found",
+    "recycled",
+    "recycler",
+    "system volume information",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
     """A file to predict.
 
-    `name` is its name in tables, and that of its results in the output folder; it is unique in a
-    run. `path` is absolute.
+    `name` is what the tables call it and where its results lie below the output folder; no two
+    recordings of a run share one. `path` is absolute.
     """
 
     name: str
@@ -45,10 +59,17 @@ class Recording:
 
 @dataclass(frozen=True)
 class DiscoveryResult:
-    """Recordings in natural order of their names, and the reason for each path that failed."""
+    """Recordings, and what was left out.
+
+    Attributes:
+        recordings: in natural order of their names.
+        errors: the reason for each path without recordings.
+        notes: lines on what was skipped or guessed.
+    """
 
     recordings: list[Recording]
     errors: dict[Recording, str]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -60,10 +81,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """Read "I/N".
+        """Read "i/n".
 
         Raises:
-            BatchError: it is not of this form.
+            BatchError: it is something else.
 
         >>> Shard.parse("2/8")
         Shard(index=2, count=8)
@@ -71,16 +92,16 @@ class Shard:
         match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
         index, count = map(int, match.groups()) if match else (0, 0)
         if not 1 <= index <= count:
-            raise BatchError(f"--shard {text}: must be I/N, from 1/N to N/N")
+            raise BatchError(f"--shard {text}: must be i/n, from 1/n to n/n")
         return cls(index, count)
 
     @property
     def suffix(self) -> str:
-        """Ending of file names that differs from that of other shards."""
+        """What sets its files apart from those of other shards."""
         return f"-{self.index}-of-{self.count}"
 
     def holds(self, name: str) -> bool:
-        """Return whether a recording belongs to this share; only its name counts."""
+        """Tell whether a recording is of this share, by its name alone."""
         digest = hashlib.sha256(os.fsencode(name)).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 
@@ -100,135 +121,153 @@ def natural_key(name: str) -> tuple[list[list[str | int]], str]:
 
 def is_collection(path: str) -> bool:
     """Return whether a path stands for several recordings: a folder, a playlist, or `-`."""
-    return path == LIST or _is_playlist(path) or os.path.isdir(path)
+    return path == LIST or is_playlist(path) or os.path.isdir(path)
 
 
 def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) -> DiscoveryResult:
     """List the recordings of files, folders, playlists and of standard input.
 
-    Folders are searched recursively, except for hidden files and folders. Links are followed, but a
-    recording is listed once. If one folder is the only path, names are relative to it; otherwise
-    they are the paths as given, without a leading slash.
+    A folder is searched with all that it holds, except hidden files, hidden folders and those in
+    which systems keep what was deleted. Links are followed, but nothing is found twice. In one
+    folder given alone, names are relative to it; else they are the paths as given, without a
+    leading slash.
 
     Args:
-        paths: files, folders, playlists; "-" stands for `listed`.
-        listed: one path per line, or each ended by a zero byte; not necessarily UTF-8.
-        shard: recordings of other shards are left out.
+        paths: what was given; "-" stands for `listed`.
+        listed: paths, one per line, or each ended by a zero byte; they may be other than UTF-8.
+        shard: leave out what is of other shards.
 
     Raises:
-        BatchError: two recordings would have the same name.
+        BatchError: two files would share a name.
     """
     alone = len(paths) == 1 and os.path.isdir(paths[0])
 
     def name_of(path: str) -> str:
         return os.path.relpath(path, paths[0]) if alone else _name(path)
 
-    errors: dict[str, str] = {}
+    search = _Search()
     found: dict[str, Recording] = {}
     named: dict[str, str] = {}
-    for path, real in _files(_expand(paths, listed, errors), errors):
+    for path, real in search.files(search.expand(paths, listed)):
         if real in found:
             continue
         name = name_of(path)
         if name in named:
-            raise BatchError(
-                f"{path} and {named[name]} would write the same file; name their common folder"
-            )
+            clash = f"{path} and {named[name]} would write the same file"
+            raise BatchError(f"{clash}; name their common folder")
         named[name] = path
         found[real] = Recording(name, os.path.abspath(path))
     return DiscoveryResult(
         sorted(
             (recording for recording in found.values() if shard.holds(recording.name)),
-            key=lambda recording: natural_key(as_unicode(recording.name)),
+            key=lambda recording: natural_key(escape_name(recording.name)),
         ),
         {
-            Recording(name, os.path.abspath(path)): reason
-            for path, reason in errors.items()
+            Recording(name, path if path == LIST else os.path.abspath(path)): reason
+            for path, reason in search.errors.items()
             if shard.holds(name := name_of(path))
         },
+        search.all_notes(),
     )
 
 
-def _is_playlist(path: str) -> bool:
-    return path.lower().endswith(_PLAYLISTS)
+class _Search:
+    """Looks for files, and notes what it skips.
 
-
-def _expand(paths: Iterable[str], listed: bytes, errors: dict[str, str]) -> Iterator[str]:
-    """Replace lists and playlists by their files and folders."""
-    for path in paths:
-        if path == LIST:
-            separator = b"\0" if b"\0" in listed else b"\n"
-            lines = (os.fsdecode(line.removesuffix(b"\r")) for line in listed.split(separator))
-            yield from _expand((line for line in lines if line), b"", errors)
-        elif _is_playlist(path):
-            try:
-                yield from _playlist(path)
-            except OSError as error:
-                errors[path] = str(error.strerror)
-        else:
-            yield path
-
-
-def _playlist(path: str) -> Iterator[str]:
-    """Yield the entries of a playlist; relative ones start from its folder."""
-    with open(path, "rb") as file:
-        content = file.read().removeprefix(b"\xef\xbb\xbf")
-    for line in content.splitlines():
-        entry = line.strip()
-        if not entry or entry.startswith(b"#"):
-            continue
-        if entry.startswith(b"file:"):
-            entry = unquote_to_bytes(urlsplit(entry).path)
-        yield os.path.join(os.path.dirname(path), os.fsdecode(entry))
-
-
-def _files(paths: Iterable[str], errors: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield all files, those in folders too, with their real path.
-
-    Links come last, so that a file has its own name rather than that of a link.
+    Attributes:
+        errors: the reason why a path gives no recordings, by path.
+        notes: lines on what was guessed.
+        skipped: how much was left out of folders, by kind.
     """
-    links: list[str] = []
-    searched: set[str] = set()
 
-    def search(folder: str) -> Iterator[tuple[str, str]]:
+    def __init__(self) -> None:
+        self.errors: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.skipped: Counter[str] = Counter()
+        self._links: list[str] = []
+        self._searched: set[str] = set()
+
+    def all_notes(self) -> list[str]:
+        """Return the notes, and one line that counts what was skipped."""
+        counts = [f"{count} {kind}" for kind, count in self.skipped.items()]
+        return [*self.notes, *([f"skipped {', '.join(counts)}"] if counts else [])]
+
+    def expand(self, paths: Iterable[str], listed: bytes) -> Iterator[str]:
+        """Yield files and folders in the place of lists and playlists."""
+        for path in paths:
+            try:
+                if path == LIST:
+                    yield from self.expand(list_entries(listed), b"")
+                elif is_playlist(path):
+                    refuse, note = self.errors.__setitem__, self.notes.append
+                    yield from playlist_entries(path, refuse=refuse, note=note)
+                else:
+                    yield path
+            except BatchError as error:
+                self.errors[path] = str(error)
+            except OSError as error:
+                self.errors[path] = str(error.strerror)
+
+    def files(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yield files, those in folders too, and what each is called with all links resolved.
+
+        Links come last, so that a file is known by its own name rather than by that of a link.
+        """
+        for path in paths:
+            if "\0" in path:
+                self.errors[path] = "not a valid path"
+            elif os.path.islink(path):
+                self._links.append(path)
+            elif os.path.isdir(path):
+                yield from self._folder(path)
+            else:
+                yield path, os.path.realpath(path)
+        for link in self._links:  # grows while the folders behind links are searched
+            if os.path.isdir(link):
+                yield from self._folder(link)
+            else:
+                yield link, os.path.realpath(link)
+
+    def _folder(self, folder: str) -> Iterator[tuple[str, str]]:
         real = os.path.realpath(folder)
-        if real in searched:
+        if real in self._searched:
             return
-        searched.add(real)
+        self._searched.add(real)
         try:
             with os.scandir(folder) as entries:
                 found = sorted(entries, key=lambda entry: natural_key(entry.name))
         except OSError as error:
-            errors[folder] = str(error.strerror)
+            self.errors[folder] = str(error.strerror)
             return
         for entry in found:
-            if entry.name.startswith("."):
+            if self._passed_over(entry):
                 continue
-            audio = _AUDIO.fullmatch(os.path.splitext(entry.name)[1])
             if entry.is_symlink():
-                if audio or os.path.isdir(entry.path):
-                    links.append(entry.path)
+                self._links.append(entry.path)
             elif entry.is_dir():
-                yield from search(entry.path)
-            elif audio:
+                yield from self._folder(entry.path)
+            elif entry.is_file():
                 yield entry.path, os.path.join(real, entry.name)
+            else:
+                self.errors[entry.path] = NOT_REGULAR
 
-    for path in paths:
-        if os.path.islink(path):
-            links.append(path)
-        elif os.path.isdir(path):
-            yield from search(path)
+    def _passed_over(self, entry: os.DirEntry[str]) -> bool:
+        """Count an entry that is skipped, and return whether it is."""
+        # A link that leads to itself has no status.
+        folder = os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
+        if entry.name.startswith("."):
+            self.skipped["hidden"] += 1
+        elif folder and entry.name.lower() in _SYSTEM:
+            self.skipped["system folders"] += 1
+        elif not folder and os.path.splitext(entry.name)[1].lower() not in _AUDIO:
+            self.skipped["not audio by their names"] += 1
         else:
-            yield path, os.path.realpath(path)
-    for link in links:  # the search of linked folders appends to it
-        if os.path.isdir(link):
-            yield from search(link)
-        else:
-            yield link, os.path.realpath(link)
+            return False
+        return True
 
 
 def _name(path: str) -> str:
-    """Return a path as given, or absolute if it is above the working directory; without root."""
+    """Return a path as it was given, or absolute if it leads out of here; never with a root."""
     name = os.path.normpath(path)
     if name.split(os.sep)[0] == os.pardir:
         name = os.path.abspath(name)

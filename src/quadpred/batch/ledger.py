@@ -1,8 +1,8 @@
 """Records of finished recordings: one line of JSON each, appended to a file and never changed.
 
 A line is written and forced to the disk after the recording's files have their names. Every line,
-and every block of per-second rows, has a checksum: what was cut short or altered since counts as
-missing, and the recording is predicted again.
+and every block of per-second rows, has a checksum. What is incomplete or altered counts as missing,
+and its recording is predicted again.
 """
 
 import json
@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
@@ -38,7 +37,7 @@ __all__ = [
 ]
 
 FOLDER = ".quadpred"
-"""Below the output folder: ledgers, per-second rows, and files that are being written."""
+"""In the output folder: ledgers, per-second rows, and files while they are written."""
 
 ROW: Mapping[str, type] = {
     name: kind for name, kind in COLUMNS.items() if name not in ("path", "file")
@@ -211,10 +210,10 @@ class Ledger:
             self._seconds = stack.enter_context(
                 (self._folder / f"seconds{shard.suffix}.f32").open("ab", buffering=0)
             )
-            wanted = names if isinstance(names, set | frozenset) else frozenset(names)
+            requested = names if isinstance(names, set | frozenset) else frozenset(names)
             for path in sorted(self._folder.iterdir()):
                 if _LEDGER.fullmatch(path.name):
-                    self._read(stack.enter_context(path.open("rb")), wanted)
+                    self._read(stack.enter_context(path.open("rb")), requested)
                     if path == own:
                         self._own_index = len(self._files) - 1
             self._end_line()
@@ -223,12 +222,7 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def get(self, name: str) -> Record | None:
@@ -316,14 +310,14 @@ class Ledger:
         file.seek(offset)
         return Record.parse(file.readline())
 
-    def _read(self, file: BinaryIO, wanted: Collection[str]) -> None:
+    def _read(self, file: BinaryIO, requested: Collection[str]) -> None:
         index, offset = len(self._files), 0
         self._files.append(file)
         for line in file:
             record = Record.parse(line)
             if record is not None:
                 place = record.time, index, offset
-                if record.name in wanted:
+                if record.name in requested:
                     self._where[record.name] = max(place, self._where.get(record.name, place))
                 if record.stamp is not None:
                     self._alike[record.stamp[:2]] = place

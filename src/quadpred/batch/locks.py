@@ -1,4 +1,4 @@
-"""Locks on files, which end with the process that holds them, killed or not."""
+"""File locks, which are released when their process ends, even if it is killed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ __all__ = ["lock", "locked"]
 
 
 def lock(file: BinaryIO, *, wait: bool) -> None:
-    """Keep others from locking a file until it is closed.
+    """Lock a file until it is closed.
 
-    Does nothing on systems and file systems without such locks.
+    It has no effect on systems and file systems without such locks.
 
     Raises:
-        BlockingIOError: another has it, and `wait` is false.
+        BlockingIOError: another process holds the lock, and `wait` is false.
     """
     try:
         import fcntl
@@ -30,7 +30,7 @@ def lock(file: BinaryIO, *, wait: bool) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Wait for a lock on a file, which is made if it is missing, and hold it."""
+    """Hold a lock on a file, which is created if it is missing."""
     with path.open("ab") as file:
         lock(file, wait=True)
         yield

@@ -1,15 +1,13 @@
 """Tasks on a Ray cluster, by Ray Data.
 
-Every actor has a worker process of its own, so that a file which kills or hangs it costs a line of
-error here too, and no actor. Actors and nodes that die are Ray's to replace; it processes again
-what had not come back.
+Every actor has its own worker process, so that a file that kills or hangs it costs no actor. Ray
+replaces actors and nodes that fail, and repeats their unfinished tasks.
 """
 
 import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Any, Self
 
 from quadpred.batch import BatchError
@@ -18,11 +16,11 @@ from quadpred.batch.workers import Workers
 
 __all__ = ["Cluster"]
 
-_BLOCK = 64  # tasks that travel together, at most
+_BLOCK = 64  # tasks sent together, at most
 
 
 class _Actor:
-    """A model, kept for all batches that Ray sends here."""
+    """A worker that is kept for all batches of tasks."""
 
     def __init__(self, settings: Settings):
         self._workers = Workers(1, settings)
@@ -34,22 +32,20 @@ class _Actor:
 
 
 class Cluster:
-    """The Ray cluster that `RAY_ADDRESS` names or this machine is of, or else one for this run.
+    """The Ray cluster of `RAY_ADDRESS` or of this machine; otherwise a new one for this run.
 
     Args:
-        actors: how many; by default one a core of the cluster.
-        settings: of the run; model and output folder have the same paths on all machines.
+        actors: number of actors; by default one per core of the cluster.
+        settings: of the run; model and output folder must have the same paths on all machines.
 
     Raises:
         ModuleNotFoundError: Ray is not installed.
-        BatchError: the cluster cannot go on (while it runs).
+        BatchError: the cluster fails (raised by `run`).
     """
 
     def __init__(self, actors: int | None, settings: Settings):
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import, which reads it
-        os.environ.setdefault(
-            "RAY_BACKEND_LOG_LEVEL", "fatal"
-        )  # or it warns of what it does itself
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of its own actions
         import ray
         import ray.data
         import ray.exceptions
@@ -67,17 +63,12 @@ class Cluster:
             self._started = True
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._started:
             self._ray.shutdown()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[list[Outcome]]:
-        """Process tasks; yield outcomes in any order, together those that come at once."""
+        """Process tasks; yield outcomes in any order, in lists of those that arrive together."""
         ray = self._ray
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
@@ -99,4 +90,4 @@ class Cluster:
                 yield [pickle.loads(outcome) for outcome in batch["outcome"]]
         except ray.exceptions.RayError as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise BatchError(f"Ray gave up: {reason}") from None
+            raise BatchError(f"Ray failed: {reason}") from None

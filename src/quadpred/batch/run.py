@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -18,7 +17,7 @@ from quadpred.batch.discovery import DiscoveryResult, Recording, Shard, natural_
 from quadpred.batch.ledger import FOLDER, Ledger, Record, output_of, stamp_of
 from quadpred.batch.targets import check_library_targets
 from quadpred.batch.workers import Workers
-from quadpred.files import as_unicode, check_target
+from quadpred.files import check_target, escape_name
 from quadpred.formats.rows import VALUE_COLUMNS
 
 __all__ = ["Engine", "Report", "RunProgress", "engine", "run", "scratch"]
@@ -29,12 +28,7 @@ class Engine(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
     def run(self, tasks: Iterable[Task]) -> Iterator[list[Outcome]]:
         """Yield outcomes in any order; those that arrive together form one list."""
@@ -110,6 +104,8 @@ def run(
     names = frozenset(recording.name for recording in found.recordings)
     progress = RunProgress(len(names) + len(found.errors), failed=len(found.errors))
     report = Report(progress, {each.name: reason for each, reason in found.errors.items()})
+    for note in found.notes:
+        on_message(note)
     for each, reason in found.errors.items():
         on_message(f"{each.path}: {reason}")
     with Ledger(settings.output, shard, names, len(VALUE_COLUMNS)) as ledger:
@@ -242,8 +238,8 @@ def _write_tables(
 
     def rows() -> Iterator[dict[str, Any]]:
         for recording, record in finished():
-            file = as_unicode(recording.path)
-            yield {"path": as_unicode(recording.name), **record.row, "file": file}
+            file = escape_name(recording.path)
+            yield {"path": escape_name(recording.name), **record.row, "file": file}
 
     def clips() -> Iterator[tuple[str, NDArray[np.float32]]]:
         for recording, record in finished():
@@ -251,10 +247,10 @@ def _write_tables(
             if seconds is None:
                 reason = "its per-second rows were damaged during the run; start the run again"
                 raise BatchError(f"{recording.path}: {reason}")
-            yield as_unicode(recording.name), seconds
+            yield escape_name(recording.name), seconds
 
     output, bom = settings.output, settings.bom
-    reasons = {as_unicode(name): reason for name, reason in errors.items()}
+    reasons = {escape_name(name): reason for name, reason in errors.items()}
     failures = (
         {"path": path, "reason": reasons[path]} for path in sorted(reasons, key=natural_key)
     )

@@ -1,7 +1,7 @@
-"""Worker processes that survive their files: one may be killed or hang, and the rest goes on.
+"""Worker processes: if a file kills or hangs one, it fails, and the others continue.
 
-A pool of the standard library is broken once one of its processes is killed; this one starts
-another and tells which file it was.
+A pool of the standard library breaks when one of its processes is killed. This one replaces the
+process and reports the file.
 """
 
 import os
@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from types import TracebackType
 from typing import Self, cast
 
 from quadpred.batch import BatchError
@@ -22,50 +21,50 @@ from quadpred.batch.clip import Failed, Outcome, Settings, Task, process
 
 __all__ = ["Workers"]
 
-_AHEAD = 2  # tasks a worker holds, so that it never waits for the next
-_ATTEMPTS = 2  # of a file whose worker is killed, perhaps for the memory that another took
-_STARTS = 3  # failures to start in a row after which starting is given up
-_PATIENCE = 600.0  # seconds that a file may take
-_PATIENCE_PER_BYTE = 6e-5  # seconds more, a minute a megabyte; a thousand times what it takes
-_LOOK = 1.0  # seconds between two looks at the clock, at most
-_GRACE = 5.0  # seconds until a process that was asked to end is killed
+_AHEAD = 2  # tasks per worker, so that it never waits for the next one
+_ATTEMPTS = 2  # per file whose worker is killed, perhaps because another one took the memory
+_STARTS = 3  # consecutive failures to start before the run ends
+_TIMEOUT = 600.0  # seconds that a file may take
+_TIMEOUT_PER_BYTE = 6e-5  # more seconds: one minute per megabyte, a thousand times the usual
+_POLL = 1.0  # seconds, at most, between two checks of the time
+_GRACE = 5.0  # seconds that a terminated process has before it is killed
 _ONE_THREAD = dict.fromkeys(
     ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 
 
 class _Worker:
-    """A process, the tasks it holds, and how long the first of them may still take."""
+    """A process, its tasks, and the time left for the first of them."""
 
     def __init__(self, settings: Settings):
-        context = get_context("spawn")  # a fork would copy the threads of none of the libraries
+        context = get_context("spawn")  # a forked process would lack the threads of libraries
         self.connection, theirs = context.Pipe()
         self.tasks: deque[Task] = deque()
         self.ready = False
-        self.patience = self.left = float("inf")  # seconds for the first task: in all, and left
+        self.timeout = self.left = float("inf")  # seconds for the first task: in all, and left
         self.process: SpawnProcess = context.Process(
             target=_serve, args=(theirs, settings), daemon=True
         )
         with _environment(_ONE_THREAD), _interrupts_blocked():
             self.process.start()
-        theirs.close()  # so that the death of the process ends the connection
+        theirs.close()  # so that the end of the process closes the connection
 
-    def give(self, task: Task, patience: float) -> None:
+    def give(self, task: Task, timeout: float) -> None:
         self.tasks.append(task)
         if len(self.tasks) == 1:
-            self.start_clock(patience)
-        with suppress(OSError):  # it died; its end of the connection will tell
+            self.start_clock(timeout)
+        with suppress(OSError):  # it has ended; `_receive` notices
             self.connection.send(task)
 
-    def start_clock(self, patience: float) -> None:
-        """Begin to wait for the first task, longer for a larger file."""
+    def start_clock(self, timeout: float) -> None:
+        """Start the time of the first task; larger files have more."""
         if self.tasks:
             with suppress(OSError):
-                patience += _PATIENCE_PER_BYTE * os.stat(self.tasks[0].recording.path).st_size
-            self.patience = self.left = patience
+                timeout += _TIMEOUT_PER_BYTE * os.stat(self.tasks[0].recording.path).st_size
+            self.timeout = self.left = timeout
 
     def end(self) -> int | None:
-        """Kill the process and return how it had ended, if it had."""
+        """Kill the process; return its exit code if it had ended before."""
         self.process.join(0.5)  # a connection ends a moment before its process
         code = self.process.exitcode
         self.process.kill()
@@ -75,35 +74,30 @@ class _Worker:
 
 
 class Workers:
-    """Processes with a model each.
+    """Processes with one model each.
 
     Args:
-        count: how many.
+        count: number of processes.
         settings: of the run.
-        patience: seconds that a small file may take before its worker is given up.
+        timeout: seconds that a small file may take before its worker is killed.
 
     Raises:
-        BatchError: processes cannot be started (when they are first needed).
+        BatchError: processes cannot start (raised by `run`).
     """
 
-    def __init__(self, count: int, settings: Settings, *, patience: float = _PATIENCE):
+    def __init__(self, count: int, settings: Settings, *, timeout: float = _TIMEOUT):
         self._count = count
         self._settings = settings
-        self._patience = patience
+        self._timeout = timeout
         self._workers: list[_Worker] = []
         self._failed_starts = 0
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.process.terminate()  # lets it remove the files that it was writing
+            worker.process.terminate()  # it removes the files that it was writing
         until = time.monotonic() + _GRACE
         for worker in self._workers:
             worker.process.join(max(0.0, until - time.monotonic()))
@@ -111,10 +105,10 @@ class Workers:
         self._workers.clear()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[list[Outcome]]:
-        """Process tasks, taken as they are needed.
+        """Process tasks, read as they are needed.
 
         Yields:
-            Outcomes in the order in which they come, together those that came at once.
+            Outcomes in the order of arrival; those that arrive together form one list.
         """
         waiting = iter(tasks)
         again: deque[Task] = deque()
@@ -126,23 +120,23 @@ class Workers:
                 return
             outcomes: list[Outcome] = []
             started = time.monotonic()
-            for connection in wait([*busy], _LOOK):
+            for connection in wait([*busy], _POLL):
                 worker = busy.pop(cast(Connection, connection))
                 outcomes += self._receive(worker, again, deaths)
             # If more time has passed, this process was suspended, and so were its workers.
-            passed = min(time.monotonic() - started, _LOOK)
+            passed = min(time.monotonic() - started, _POLL)
             for worker in busy.values():
                 worker.left -= passed
                 if worker.left <= 0:
                     task = worker.tasks.popleft()
                     self._drop(worker, again)
-                    reason = f"no result in {worker.patience:.0f} seconds, so it was given up"
+                    reason = f"no result in {worker.timeout:.0f} seconds; its process was killed"
                     outcomes.append(Failed(task.recording, reason))
             if outcomes:
                 yield outcomes
 
     def _supply(self, waiting: Iterator[Task], again: deque[Task]) -> None:
-        """Give tasks to the workers, one to each before any gets a second; start those missing."""
+        """Give every worker one task, then a second one; start workers that are missing."""
         for held in range(_AHEAD):
             for index in range(self._count):
                 if index < len(self._workers) and len(self._workers[index].tasks) > held:
@@ -152,14 +146,14 @@ class Workers:
                     return
                 if index == len(self._workers):
                     self._workers.append(_Worker(self._settings))
-                self._workers[index].give(task, self._patience)
+                self._workers[index].give(task, self._timeout)
 
     def _receive(
         self, worker: _Worker, again: deque[Task], deaths: dict[str, int]
     ) -> Iterator[Outcome]:
-        """Take what a worker says: that it is ready, or an outcome; or notice that it is dead."""
+        """Receive a worker's message: ready, an outcome, or the end of its process."""
         try:
-            said = worker.connection.recv()
+            message = worker.connection.recv()
         except (EOFError, OSError):
             task = worker.tasks.popleft()
             ready, code = worker.ready, self._drop(worker, again)
@@ -178,26 +172,26 @@ class Workers:
                 reason = f"the process that read it {_ended(code)}, {_ATTEMPTS} times"
                 yield Failed(task.recording, reason)
             return
-        if said is None:
+        if message is None:
             worker.ready, self._failed_starts = True, 0
-            worker.start_clock(self._patience)
+            worker.start_clock(self._timeout)
         else:
             worker.tasks.popleft()
-            worker.start_clock(self._patience)
-            yield said
+            worker.start_clock(self._timeout)
+            yield message
 
     def _drop(self, worker: _Worker, again: deque[Task]) -> int | None:
-        """Give a worker up, keep its tasks, and return how it ended, if by itself."""
+        """Remove a worker but keep its tasks; return its exit code if it had ended before."""
         again.extend(worker.tasks)
         self._workers.remove(worker)
         return worker.end()
 
 
 def _serve(connection: Connection, settings: Settings) -> None:
-    """Process tasks until the other end closes, as it does when its process is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # is for the process that started this one
+    """Process tasks until the connection closes, as it does when the parent is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     predictor = settings.predictor()
-    # Removes temporary files. Not earlier: an exception in the midst of an import becomes another.
+    # The exception removes temporary files. During an import, it would become another one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(EOFError, OSError):
         connection.send(None)
@@ -214,9 +208,9 @@ def _ended(code: int | None) -> str:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """Have the processes that are started meanwhile take no notice of Ctrl-C, from the first.
+    """Start processes that ignore Ctrl-C from the first moment: they inherit the blocked signal.
 
-    They inherit the block. Here, an interrupt that comes meanwhile takes effect afterwards.
+    In this process, an interrupt takes effect after the block.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -231,7 +225,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set variables for the processes that are started meanwhile."""
+    """Set environment variables for processes that the block starts."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

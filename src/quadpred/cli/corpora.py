@@ -133,6 +133,12 @@ def manifest(
         typer.Option(help="For MIDI files: a SoundFont. Default: one of the system's."),
     ] = None,
     cache: Cache = None,
+    title: Annotated[
+        str, typer.Option("--name", help="Name for model cards, instead of the corpus's.")
+    ] = "",
+    language: Annotated[
+        str, typer.Option(help="Language, for corpora of several: english, mandarin, …")
+    ] = "",
     teacher: Annotated[
         Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")
     ] = None,
@@ -162,9 +168,13 @@ def manifest(
         hours=hours,
         render=render,
     )
-    added = {"teacher": teacher, "dynamics": dynamics}
-    files = {name: str(path.resolve()) for name, path in added.items() if path}
-    made = replace(made, sheet=replace(made.sheet, **files))
+    added = {
+        "name": title,
+        "language": language,
+        "teacher": str(teacher.resolve()) if teacher else "",
+        "dynamics": str(dynamics.resolve()) if dynamics else "",
+    }
+    made = replace(made, sheet=replace(made.sheet, **{k: v for k, v in added.items() if v}))
     made.save(output)
     print_manifest(made, output)
 

@@ -37,8 +37,7 @@ _TABLE_WIDTH = 160  # characters, in a file or a pipe
 # Outcomes of tagging a file.
 _TAGGED, _UNCHANGED = "tagged", "already tagged"
 _UNCERTAIN = "left out: uncertain"
-_EXISTING = "left out: it has another mood"
-_REPLACED = "left out: its audio is not what was predicted"
+_REPLACED = "left out: its audio changed"
 _REMOVED, _NO_TAGS = "untagged", "no quadpred tags"
 _FAILURE = "failed"
 
@@ -323,8 +322,8 @@ def _write(
     fields = tag_fields(words, row.arousal, row.valence, layout, ranks)
     try:
         written = write_tags(Path(name), fields, replace=replace, dry_run=dry_run, touch=touch)
-    except ExistingTagError:
-        return _Outcome(_EXISTING, mood)
+    except ExistingTagError as error:
+        return _Outcome(f"left out: it has another {error.field}", mood)
     return _Outcome(_TAGGED if written else _UNCHANGED, mood)
 
 

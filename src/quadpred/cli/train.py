@@ -11,6 +11,7 @@ import typer
 from quadpred.cli.console import make_console, print_line, print_message
 
 if TYPE_CHECKING:
+    from quadpred.predictor import Predictor
     from quadpred.train.corpora import Manifest
     from quadpred.train.recipe import Recipe
 
@@ -277,14 +278,30 @@ def adapt(
             help="Speech encoder to start from: english, mandarin or mixed.",
         ),
     ] = "mixed",
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Train the whole network: better with many songs, and slow."),
+    ] = False,
     recipe: RecipeName = "adapt",
     cache: Cache = None,
 ) -> None:
-    """Train a model on your own labelled songs, and score it on artists not trained on."""
+    """Adapt a model to your own labelled songs, and score it on artists not trained on.
+
+    It fits new heads in seconds; with --full, it also trains the whole network.
+    """
     from quadpred import registry
+    from quadpred.predictor import Predictor
     from quadpred.train import report
     from quadpred.train.adapt import adapt as run
 
+    base = Predictor.load(speech=registry.encoder(speech).speech)
+    if base.has_embedding:
+        _adapt_heads(songs, output, base)
+        if not full:
+            print_line(f"Use it: quadpred predict --model {output} SONG")
+            return
+    elif not full:
+        print_message(f"{base.info.name} has no embeddings: training the whole network")
     progress = make_console(stderr=True)
     adapted = run(
         songs,
@@ -305,6 +322,22 @@ def adapt(
     print_line(f"{adapted.model}: {size:.1f} MB; card: {adapted.card}")
     print_line(f"Runs and scores: {adapted.folder}")
     print_line(f"Use it: quadpred predict --model {adapted.model} SONG")
+
+
+def _adapt_heads(songs: Path, output: Path, base: "Predictor") -> None:
+    """Fit new heads, and print their scores."""
+    from quadpred.train.heads import adapt_heads
+
+    scores = adapt_heads(
+        songs, output, base, on_warning=lambda text: print_message(f"warning: {text}")
+    )
+    interval = f"95 % CI [{scores.low:.3f}, {scores.high:.3f}]"
+    print_line(
+        f"New heads: macro F1 {scores.macro_f1:.3f}, {interval}, chance {scores.chance:.3f}, on "
+        f"{scores.clips} clips of {scores.groups} groups, each left out once"
+    )
+    if scores.uncertain:
+        print_line("The new heads are no better than chance.")
 
 
 def _recipe(name: str, seed: int | None) -> "Recipe":

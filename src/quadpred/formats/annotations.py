@@ -1,6 +1,5 @@
 """A `Prediction` for annotation tools and players: JAMS, Audacity, Praat, ELAN, and others."""
 
-import json
 import math
 import mimetypes
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from quadpred import __version__
-from quadpred.files import as_unicode
+from quadpred.files import escape_name
+from quadpred.formats.documents import dump
 from quadpred.formats.rows import DIGITS
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
@@ -55,7 +55,7 @@ def write_jams(prediction: Prediction, file: BinaryIO) -> None:
             "validation": "",
             "data_source": "program",
         },
-        "data": list(_observations(prediction)),
+        "data": [],  # follows in pieces
         "sandbox": {
             "quadrant": prediction.winner,
             "confidence": round(prediction.confidence, DIGITS),
@@ -67,7 +67,7 @@ def write_jams(prediction: Prediction, file: BinaryIO) -> None:
     content = {
         "annotations": [annotation],
         "file_metadata": {
-            "title": PurePath(as_unicode(prediction.source)).name,
+            "title": PurePath(escape_name(prediction.source)).name,
             "artist": "",
             "release": "",
             "duration": duration,
@@ -76,8 +76,12 @@ def write_jams(prediction: Prediction, file: BinaryIO) -> None:
         },
         "sandbox": {},
     }
-    text = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    file.write(f"{text}\n".encode())
+    data = '"data":['
+    before, _, after = dump(content).partition(data)
+    file.write(f"{before}{data}".encode())
+    for number, observation in enumerate(_observations(prediction)):
+        file.write(f"{',' if number else ''}{dump(observation)}".encode())
+    file.write(f"{after}\n".encode())
 
 
 def _observations(prediction: Prediction) -> Iterator[dict[str, Any]]:

@@ -2,15 +2,18 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from numpy.typing import NDArray
+
 from quadpred import __version__
-from quadpred.files import as_unicode
-from quadpred.formats.rows import DIGITS, rounded
+from quadpred.files import escape_name
+from quadpred.formats.rows import DIGITS, blocks, rounded
 from quadpred.labels import HEADS
 from quadpred.prediction import Prediction
 
-__all__ = ["SCHEMA", "json_line", "to_json", "write_json"]
+__all__ = ["SCHEMA", "dump", "json_line", "to_json", "write_json"]
 
 SCHEMA = 1
 """Version of the layout; it increases when older readers would misread the document."""
@@ -26,15 +29,27 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
     its `classes` and `rows`: one list of probabilities per second, in the order of the classes.
     `damage` is null, or one line on what of the recording is damaged or missing.
     """
+    return {
+        **_whole(prediction),
+        **{name: rounded(array) for name, array in _per_second(prediction).items()},
+        **{
+            head.name: {"classes": list(head.classes), "rows": rounded(prediction.head(head))}
+            for head in HEADS
+        },
+    }
+
+
+def _whole(prediction: Prediction) -> dict[str, Any]:
+    """Return what a document has once."""
     model = prediction.model
     return {
         "schema": SCHEMA,
         "quadpred": __version__,
-        "source": as_unicode(prediction.source),
+        "source": escape_name(prediction.source),
         "duration": round(prediction.duration, DIGITS),
         "damage": prediction.damage,
         "model": {
-            "name": as_unicode(model.name),
+            "name": escape_name(model.name),
             "sha256": model.sha256,
             "speech": model.speech,
             "music": model.music,
@@ -50,13 +65,14 @@ def to_json(prediction: Prediction) -> dict[str, Any]:
             head: {name: round(mean, DIGITS) for name, mean in means.items()}
             for head, means in prediction.means().items()
         },
-        "times": rounded(prediction.times),
-        "silent": prediction.silent.tolist(),
-        "uncertain_seconds": prediction.uncertain_seconds.tolist(),
-        **{
-            head.name: {"classes": list(head.classes), "rows": rounded(prediction.head(head))}
-            for head in HEADS
-        },
+    }
+
+
+def _per_second(prediction: Prediction) -> dict[str, NDArray[Any]]:
+    return {
+        "times": prediction.times,
+        "silent": prediction.silent,
+        "uncertain_seconds": prediction.uncertain_seconds,
     }
 
 
@@ -68,13 +84,39 @@ def json_line(prediction: Prediction) -> bytes:
     Raises:
         ValueError: a number is not finite, which JSON cannot hold.
     """
-    text = json.dumps(
-        to_json(prediction), allow_nan=False, ensure_ascii=False, separators=(",", ":")
-    )
-    text = _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return f"{text}\n".encode()
+    return "".join(_chunks(prediction)).encode()
 
 
 def write_json(prediction: Prediction, file: BinaryIO) -> None:
-    """Write `json_line` to an open file."""
-    file.write(json_line(prediction))
+    """Write `json_line` to an open file, in pieces: a whole day would take 60 MB of memory."""
+    for chunk in _chunks(prediction):
+        file.write(chunk.encode())
+
+
+def _chunks(prediction: Prediction) -> Iterator[str]:
+    yield dump(_whole(prediction))[:-1]
+    for name, array in _per_second(prediction).items():
+        yield f',"{name}":'
+        yield from _list(array)
+    for head in HEADS:
+        yield f',"{head.name}":{{"classes":{dump(head.classes)},"rows":'
+        yield from _list(prediction.head(head))
+        yield "}"
+    yield "}\n"
+
+
+def _list(array: NDArray[Any]) -> Iterator[str]:
+    yield "["
+    for number, block in enumerate(blocks(array)):
+        yield ("," if number else "") + dump(rounded(block))[1:-1]
+    yield "]"
+
+
+def dump(value: Any) -> str:
+    """Return a value as compact JSON without control characters.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot hold.
+    """
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

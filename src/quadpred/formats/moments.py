@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, BinaryIO
 
 from quadpred import __version__
-from quadpred.files import as_unicode
+from quadpred.files import escape_name
 from quadpred.formats.rows import DIGITS
 from quadpred.library.moments import Moment
 from quadpred.library.moods import Vocabulary
@@ -31,7 +31,7 @@ def moment_document(
     segments = [moment for moment in moments if moment.kind == "segment"]
     return {
         "quadpred": __version__,
-        "source": as_unicode(prediction.source),
+        "source": escape_name(prediction.source),
         "duration": round(prediction.duration, DIGITS),
         "model": prediction.model.name,
         "moments": [_record(moment, vocabulary) for moment in moments],

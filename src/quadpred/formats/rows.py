@@ -44,6 +44,7 @@ VALUE_COLUMNS = tuple(SECOND_COLUMNS)[1:]
 """The columns after `second`."""
 
 DIGITS = 6  # after the point: finer differences have no meaning
+_BLOCK = 4096  # rows
 
 
 def second_values(prediction: Prediction) -> NDArray[np.float32]:
@@ -61,7 +62,8 @@ def second_values(prediction: Prediction) -> NDArray[np.float32]:
 
 def second_records(values: NDArray[np.float32]) -> Iterator[dict[str, Any]]:
     """Yield one dict per second, by `SECOND_COLUMNS`, from what `second_values` returns."""
-    for second, row in enumerate(rounded(values)):
+    rows = (row for block in blocks(values) for row in rounded(block))
+    for second, row in enumerate(rows):
         cells = zip(SECOND_COLUMNS.items(), (second, *row), strict=True)
         yield {name: kind(value) for (name, kind), value in cells}
 
@@ -106,7 +108,16 @@ def write_npy(prediction: Prediction, file: BinaryIO) -> None:
     file.write(content.getbuffer())
 
 
-def rounded(array: NDArray[np.float32]) -> list[Any]:
-    """Return numbers as nested lists, rounded to `DIGITS`."""
+def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield an array in blocks of rows; as Python's numbers, it would take ten times the memory."""
+    for first in range(0, len(array), _BLOCK):
+        yield array[first : first + _BLOCK]
+
+
+def rounded(array: NDArray[Any]) -> list[Any]:
+    """Return numbers as nested lists, rounded to `DIGITS`; flags as they are."""
+    if array.dtype == np.bool_:
+        flags: list[Any] = array.tolist()
+        return flags
     numbers: list[Any] = array.astype(np.float64).round(DIGITS).tolist()
     return numbers

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from quadpred.files import as_unicode
+from quadpred.files import escape_name
 from quadpred.labels import QUADRANT, signs_of
 from quadpred.library.moods import Vocabulary
 from quadpred.library.summary import SummaryRow
@@ -36,7 +36,7 @@ def map_page(songs: Sequence[SummaryRow], vocabulary: Vocabulary) -> str:
         ["default-src 'none'", *(f"{k}-src{v}" for k, v in hashes.items()), "media-src file:"]
     )
     data = {
-        "names": [as_unicode(song.path) for song in songs],
+        "names": [escape_name(song.path) for song in songs],
         "files": [Path(song.file).as_uri() for song in songs],
         "quadrants": [QUADRANT.classes.index(song.quadrant) for song in songs],
         "arousal": [round(song.arousal, _DIGITS) for song in songs],

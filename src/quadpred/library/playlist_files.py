@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quadpred.errors import QuadpredError
-from quadpred.files import as_unicode
+from quadpred.files import escape_name
 from quadpred.library.scenes import Region
 from quadpred.library.summary import SummaryRow
 from quadpred.library.tags import AROUSAL, MOOD, VALENCE
@@ -57,7 +57,7 @@ def to_json(songs: Iterable[SummaryRow], options: Mapping[str, Any]) -> str:
     """Return a playlist as JSON: its options, and its songs with their places on the plane."""
     names = ("duration", "quadrant", "arousal", "valence", "confidence", "uncertain")
     entries = [
-        {"file": as_unicode(song.file), **{name: getattr(song, name) for name in names}}
+        {"file": escape_name(song.file), **{name: getattr(song, name) for name in names}}
         for song in songs
     ]
     document = {"quadpred": dict(options), "songs": entries}

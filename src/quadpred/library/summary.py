@@ -13,6 +13,7 @@ from typing import Any
 
 from quadpred import __version__
 from quadpred.errors import QuadpredError
+from quadpred.files import unescape_name
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 
@@ -192,7 +193,7 @@ def _row(values: Mapping[str, Any], number: int) -> SummaryRow:
     try:
         row = SummaryRow(
             path=str(values["path"]),
-            file=str(values["file"]),
+            file=unescape_name(str(values["file"])),
             duration=float(values["duration"]),
             quadrant=values["quadrant"],
             arousal=float(values["arousal"]),

@@ -30,14 +30,13 @@ _POINTS = "#c4426a"  # of magma, as the heat maps are
 
 
 def confusion_matrix(counts: NDArray[np.int64], head: Head, *, unit: str = "clip") -> Figure:
-    """Draw how often a class was taken for which.
+    """Draw a confusion matrix: one row per true class, one column per predicted class.
 
-    A row a true class, a column a guess. Colour and the upper number are the share of the row, the
-    lower number is the count.
+    Colour and the upper number are the share of the row, the lower number is the count.
 
     Args:
         counts: shape (classes, classes), in the order of the head's classes.
-        head: whose classes they are.
+        head: that the classes belong to.
         unit: what was counted, "clip" or "second".
     """
     classes = len(head.classes)
@@ -56,7 +55,7 @@ def confusion_matrix(counts: NDArray[np.int64], head: Head, *, unit: str = "clip
         axes.set_yticks(range(classes), [class_name(head, index) for index in range(classes)])
         axes.tick_params(length=0, labelcolor=INK)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel("guessed", labelpad=6)
+        axes.set_xlabel("predicted", labelpad=6)
         axes.set_ylabel("true", labelpad=6)
         title = f"{head.name.capitalize()} by {unit}"
         figure.text(MARGIN / width, 1 - 0.42 / height, title, weight="bold", fontsize=14)
@@ -71,28 +70,28 @@ def save_confusion_matrix(
     """Draw a confusion matrix and write it as PNG, to a path or an open file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     confusion_matrix(counts, head, unit=unit).savefig(file, format="png", dpi=DPI)
 
 
 def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
-    """Write a cell's share and count, in what can be read on its colour."""
+    """Write a cell's share and count, legible on its colour."""
     colour = "white" if share > 0.46 else INK
     weight = "bold" if row == column else "normal"
-    place: dict[str, Any] = {"ha": "center", "color": colour}
-    axes.text(column, row - 0.06, f"{share:.0%}", va="center", fontweight=weight, **place)
-    axes.text(column, row + 0.24, f"{count:,}", va="center", fontsize=8, **place)
+    alignment: dict[str, Any] = {"ha": "center", "color": colour}
+    axes.text(column, row - 0.06, f"{share:.0%}", va="center", fontweight=weight, **alignment)
+    axes.text(column, row + 0.24, f"{count:,}", va="center", fontsize=8, **alignment)
 
 
 Curve = tuple[float, Sequence[tuple[float, float, float]]]
-"""Calibration error, and (confidence, accuracy, share of the guesses) per bin."""
+"""Calibration error, and (confidence, accuracy, share of predictions) per bin."""
 
 
 def reliability(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
-    """Draw reliability diagrams: the share of right guesses against their probability.
+    """Draw reliability diagrams: accuracy against predicted probability.
 
-    On the diagonal, probabilities are calibrated. The larger a point, the more guesses.
+    On the diagonal, probabilities are calibrated. The area of a point is its share of predictions.
 
     Args:
         panels: curves by title, and by what was counted: "clip" or "second".
@@ -115,11 +114,11 @@ def reliability(panels: Mapping[str, Mapping[str, Curve]]) -> Figure:
                 axes.scatter(confidence, accuracy, sizes, color=colour, label=label, linewidth=0)
             axes.set(xlim=(0.2, 1.02), ylim=(0.2, 1.02), xticks=_TICKS, yticks=_TICKS)
             axes.spines[:].set_visible(False)
-            axes.set_xlabel("probability of the guess", labelpad=5)
+            axes.set_xlabel("predicted probability", labelpad=5)
             if number:
                 axes.set_yticklabels([])
             else:
-                axes.set_ylabel("share that is right")
+                axes.set_ylabel("accuracy")
             axes.tick_params(length=0, labelcolor=GREY)
             axes.legend(frameon=False, loc="upper left", markerscale=0.6, borderpad=0)
             axes.set_title(title.capitalize(), loc="left", weight="bold", pad=8)

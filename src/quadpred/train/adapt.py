@@ -31,7 +31,7 @@ from quadpred.train.report import save_reliability_of
 from quadpred.train.run import Run
 from quadpred.train.transfer import transfer
 
-__all__ = ["AdaptError", "Adapted", "adapt"]
+__all__ = ["FOLDS", "AdaptError", "Adapted", "adapt", "check_labels", "check_output"]
 
 Say = Callable[[str], None]
 
@@ -103,15 +103,15 @@ def adapt(
         ValueError: no encoder of this speech.
     """
     described = output.with_suffix(".md")
-    _check_output(output, described)
+    check_output(output)
     encoder = registry.encoder(speech)
     if hashlib.sha256(encoder.path.read_bytes()).hexdigest() != encoder.sha256:
         raise AdaptError(f"{encoder.path}: is not the encoder on record; install quadpred again")
     loaded = Recipe.load(recipe)
     manifest = read_labelled(source)
-    _check_labels(manifest, source)
+    check_labels(manifest, source)
     manifest = _readable(manifest, LogMels(loaded.features, cache), warn)
-    _check_labels(manifest, source)
+    check_labels(manifest, source)
     notes = list(_shortcomings(manifest))
     for note in notes:
         warn(note)
@@ -128,7 +128,14 @@ def adapt(
     return adapted
 
 
-def _check_output(output: Path, described: Path) -> None:
+def check_output(output: Path) -> None:
+    """Refuse an output that is not a model file's, or whose card would replace something else.
+
+    Raises:
+        AdaptError: see above.
+        OSError: the output cannot be written.
+    """
+    described = output.with_suffix(".md")
     if output.suffix != ".onnx":
         raise AdaptError(f"{output}: a model file's name ends in .onnx")
     check_target(output)
@@ -143,7 +150,7 @@ def _title(output: Path) -> str:
     return f"# {output.stem}\n"
 
 
-def _check_labels(manifest: Manifest, source: Path) -> None:
+def check_labels(manifest: Manifest, source: Path) -> None:
     """Refuse what nothing can be learned from, or what could not be judged."""
     clips = manifest.clips
     if len(clips) < LEAST_CLIPS:

@@ -42,7 +42,7 @@ def create_app(limits: Limits, workers: int, prefix: str = "") -> FastAPI:
         workers: how many predictions it computes at the same time.
         prefix: path under which clients reach the server, such as "/emotion".
     """
-    app = FastAPI(
+    app = _App(
         title="quadpred",
         version=__version__,
         summary="Second by second, the emotion perceived in music.",
@@ -61,8 +61,15 @@ def create_app(limits: Limits, workers: int, prefix: str = "") -> FastAPI:
     if STATIC.is_dir():
         app.mount("/static", StaticFiles(directory=STATIC))
     app.add_api_websocket_route("/v1/live", live_route(limits))
-    app.openapi_schema = openapi(app)
     return app
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        if self.openapi_schema is None:
+            self.openapi_schema = openapi(self)
+        return self.openapi_schema
 
 
 class _HeadMiddleware:

@@ -69,6 +69,19 @@ _JOB: dict[str, Any] = {
     "error": None,
     "result": _RESULT,
 }
+_MODELS: dict[str, Any] = {
+    "quadpred": "0.1.0",
+    "models": [{**_MODEL, "experimental": False, "sha256": 64 * "0", "scores": []}],
+    "heads": [
+        {
+            "name": "arousal",
+            "classes": ["negative", "positive"],
+            "titles": ["Negative arousal", "Positive arousal"],
+            "colours": ["#b8b8b8", "#555555"],
+        }
+    ],
+    "limits": {"bytes": 200_000_000, "seconds": 3600, "files": 16},
+}
 _DETAILS = {
     "bad-form": "the form is not complete",
     "token-needed": "token needed; send Authorization: Bearer TOKEN",
@@ -115,8 +128,10 @@ UPLOAD = {
 class Health(BaseModel):
     """That the server answers, and its version."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"status": "ok", "version": "0.1.0"}})
+
     status: Literal["ok"]
-    version: str = Field(examples=["0.1.0"])
+    version: str
 
 
 class Score(BaseModel):
@@ -162,7 +177,9 @@ class UploadLimits(BaseModel):
 class Models(BaseModel):
     """The models, their outputs, and the limits of the server."""
 
-    quadpred: str = Field(description="Version of the server.", examples=["0.1.0"])
+    model_config = ConfigDict(json_schema_extra={"example": _MODELS})
+
+    quadpred: str = Field(description="Version of the server.")
     models: list[Model]
     heads: list[Head]
     limits: UploadLimits
@@ -250,7 +267,7 @@ def problems(*kinds: str, token: bool = True) -> dict[int | str, dict[str, Any]]
             },
         )
         answer["content"][MEDIA_TYPE]["examples"][kind] = {"value": problem(kind, _DETAILS[kind])}
-        if known.status == 429:
+        if known.status in (429, 503):
             answer["headers"] = header("Retry-After", "Seconds after which to try again.", "5")
         if known.status == 401:
             answer["headers"] = header("WWW-Authenticate", "How to send the token.", "Bearer")

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError, TooLongError, probe
+from quadpred.audio import AudioError, AudioReader, TooLongError, at_most, probe
 from quadpred.formats.documents import json_line, to_json
 from quadpred.labels import HEADS
 from quadpred.prediction import Prediction, join
@@ -32,6 +32,7 @@ from quadpred.web.protocol import Message, pack, read
 from quadpred.web.sandbox import die_with_parent, limit_memory
 
 _AHEAD = 4  # messages read before they are needed; further live audio waits in the pipe
+_LOW_RATE = 8_000  # Hz, to find out the length of a recording
 
 Send = Callable[..., None]
 
@@ -108,8 +109,9 @@ class _Worker:
     ) -> None:
         length = probe(path)
         if length is not None and length > longest:
-            lasts = f"lasts {length / 60:.1f} minutes; the limit is {longest / 60:g} minutes"
-            raise TooLongError(path, lasts)
+            # The header may be wrong. To decode takes a fraction of the time of a prediction.
+            for _ in at_most(longest, AudioReader(path, _LOW_RATE), _LOW_RATE, path):
+                pass
         self._send("progress", seconds=0.0, duration=length)
         waveform = Waveform()
         stream = self._predictor(speech, music).stream(path, longest=longest, on_block=waveform.add)

@@ -14,9 +14,13 @@ export class Player extends EventTarget {
     super();
     this.state = state;
     this.#audio.preservesPitch = true;
-    for (const name of ["play", "pause", "ended", "seeked", "error"]) {
+    for (const name of ["play", "pause", "seeked", "error"]) {
       this.#audio.addEventListener(name, () => this.#tell());
     }
+    this.#audio.addEventListener("ended", () => {
+      if (this.#loop()) this.toggle();
+      this.#tell();
+    });
     this.#audio.addEventListener("loadedmetadata", () => {
       this.#audio.currentTime = this.#time;
     });
@@ -74,11 +78,16 @@ export class Player extends EventTarget {
     this.#audio.playbackRate = speed;
   }
 
-  #frame() {
+  /** Go back to the start of the selection, if it is looped and has come to its end. */
+  #loop() {
     const { loop, selection } = this.state;
-    if (loop && selection && (this.time >= selection.to || this.#audio.ended)) {
-      this.seek(selection.from);
-    }
+    const due = loop && selection && (this.time >= selection.to || this.#audio.ended);
+    if (due) this.seek(selection.from);
+    return due;
+  }
+
+  #frame() {
+    this.#loop();
     this.#tell();
     if (this.playing) requestAnimationFrame(() => this.#frame());
   }

@@ -39,7 +39,10 @@ export class Queue {
     this.storage = storage;
     this.client = client;
     this.events = new Events(client, {
-      jobs: (known) => this.#compare(new Set(known.map(({ id }) => id))),
+      jobs: (known) => {
+        this.#refresh();
+        this.#compare(new Set(known.map(({ id }) => id)));
+      },
       progress: (data) => {
         this.#with(data.job, ({ prediction }) => {
           prediction.progress = { seconds: data.seconds, duration: data.duration };
@@ -160,6 +163,7 @@ export class Queue {
   async #refused(task, error) {
     if (!(error instanceof api.Problem)) throw error;
     if (error.status === 0 && !(await readable(task.song.file))) {
+      task.song.release();
       task.song.file = null;
       return this.#fail(task, UNREADABLE);
     }
@@ -201,6 +205,14 @@ export class Queue {
     );
     if (status === 200) return; // the stream alone has ended, and opens again
     this.state.connection = status === 401 ? "sign-in" : "lost";
+    this.state.changed();
+  }
+
+  /** Take what the server offers now: it may be another one, with other model files. */
+  async #refresh() {
+    const offer = await api.offer().catch(() => null);
+    if (!offer) return;
+    this.state.take(offer);
     this.state.changed();
   }
 
@@ -246,6 +258,12 @@ export class Queue {
    */
   async #done({ song, prediction }, data) {
     if (!data.result) return;
+    const { sha256 } = data.result.model;
+    if (sha256 !== prediction.model.sha256) {
+      song.predictions.delete(modelKey(prediction.model));
+      prediction.model = { ...prediction.model, sha256 };
+      song.predictions.set(modelKey(prediction.model), prediction);
+    }
     prediction.finish(data.result);
     prediction.damage = data.damage ?? "";
     prediction.job = null;

@@ -38,7 +38,8 @@ export class Songs {
   async add(found) {
     const { state } = this;
     if (!found.length) return this.tell("There is no audio file in what you chose.");
-    const first = [];
+    /** @type {Song|null} */
+    let first = null;
     for (const { file, path } of found) {
       let print;
       try {
@@ -51,12 +52,12 @@ export class Songs {
         (song) => song.fingerprint === print && (song.path === path || song.name === file.name),
       );
       const song = known ?? new NewSong(randomName(), file.name, path, print, Date.now());
-      this.#give(song, file);
       if (!known) state.songs.push(song);
-      first.push(song);
+      this.#give(song, file);
+      if (!state.shown || (!first && !state.recording)) this.show(song);
+      first ??= song;
+      state.changed();
     }
-    if (first.length && !state.recording) this.show(first[0]);
-    state.changed();
   }
 
   /** Add the example that comes with the page. */
@@ -79,16 +80,18 @@ export class Songs {
       return this.tell(`${file.name} is another file than the one predicted as ${song.name}.`);
     }
     this.#give(song, file);
-    if (song === this.state.shown) this.player.load(song);
     this.state.changed();
   }
 
   /** @param {Song} song @param {File} file */
   #give(song, file) {
-    song.release();
-    song.file = file;
-    this.storage.save(song);
+    if (!song.file) {
+      song.file = file;
+      this.storage.save(song);
+      if (song === this.state.shown) this.player.load(song);
+    }
     this.predict(song);
+    this.retry([song]);
   }
 
   /** Predict a song with the chosen models. @param {Song} song */
@@ -208,7 +211,7 @@ export class Songs {
     const song = new NewSong(randomName(), `${name}.wav`, `${name}.wav`, "", Date.now());
     try {
       await record(song, state, async () => {
-        this.player.load(state.shown);
+        if (song === state.shown) this.player.load(song);
         if (song.file) song.fingerprint = await fingerprint(song.file);
         await storage.saveAll(song);
         if (state.other) queue.predict(song, state.other);

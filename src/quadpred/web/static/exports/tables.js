@@ -4,6 +4,8 @@
 /** @import { Song } from "../state/song.js" */
 
 const QUADRANTS = ["Q1", "Q2", "Q3", "Q4"];
+// What spreadsheets would run as a formula; summaries have an apostrophe before it.
+const FORMULA = /^'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]/;
 
 /**
  * The rows of a prediction as CSV, one per second, as the server writes them.
@@ -31,7 +33,7 @@ export function summaryTable(songs) {
   const head = ["path", "duration", "quadrant", ...QUADRANTS, "arousal", "valence", "confidence"];
   head.push("uncertain", "model", "version", "sha256", "file", "corrected");
   const rows = songs.map(({ song, result }) => [
-    song.path,
+    FORMULA.test(song.path) ? `'${song.path}` : song.path,
     result.duration,
     result.winner,
     ...QUADRANTS.map((name) => result.means.quadrant[name]),

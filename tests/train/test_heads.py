@@ -1,0 +1,90 @@
+import csv
+
+import numpy as np
+import onnx
+import pytest
+import soundfile
+
+from helpers.sounds import tone
+from helpers.tiny_model import write_model
+from quadpred.predictor import ModelError, Predictor
+
+pytest.importorskip("sklearn")
+pytest.importorskip("torch")
+
+from quadpred.train.adapt import AdaptError
+from quadpred.train.heads import adapt_heads
+
+RATE = 16_000
+HERTZ = {"Q1": 3000, "Q2": 1200, "Q3": 200, "Q4": 500}
+
+
+def songs(folder, quadrants=("Q1", "Q2", "Q3", "Q4"), shuffled=False):
+    """Four artists with a tone for each quadrant, whose labels may be wrong."""
+    random = np.random.default_rng(1)
+    with (folder / "songs.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "quadrant", "group"])
+        for artist in range(4):
+            for quadrant in quadrants:
+                name = f"{artist}{quadrant}.wav"
+                hertz = HERTZ[quadrant] * (1 + 0.02 * artist)
+                soundfile.write(folder / name, tone(3, RATE, hertz=hertz), RATE)
+                label = random.choice(quadrants) if shuffled else quadrant
+                writer.writerow([name, label, f"artist {artist}"])
+    return folder / "songs.csv"
+
+
+@pytest.fixture
+def base(tmp_path):
+    write_model(tmp_path / "base.onnx", embedding=True)
+    return Predictor(tmp_path / "base.onnx")
+
+
+def test_new_heads_learn_the_labels(base, tmp_path):
+    scores = adapt_heads(songs(tmp_path), tmp_path / "mine.onnx", base)
+    assert (scores.clips, scores.groups, scores.chance) == (16, 4, 0.25)
+    assert scores.macro_f1 == 1
+    assert not scores.uncertain
+    mine = Predictor(tmp_path / "mine.onnx")
+    assert (mine.info.name, mine.info.music, mine.info.caveat) == ("mine", "custom", "")
+    assert mine.info.min_margin_clip > 0
+    for quadrant in HERTZ:
+        prediction = mine.predict(tmp_path / f"2{quadrant}.wav", embeddings=True)
+        assert prediction.winner == quadrant
+        rows = prediction.quadrant
+        assert prediction.arousal[:, 1] == pytest.approx(rows[:, 0] + rows[:, 1], abs=1e-6)
+        assert prediction.valence[:, 1] == pytest.approx(rows[:, 0] + rows[:, 3], abs=1e-6)
+        assert (prediction.embedding == base.embed(tmp_path / f"2{quadrant}.wav")).all()
+    # What only the base's own heads needed is gone.
+    names = {tensor.name for tensor in onnx.load(tmp_path / "mine.onnx").graph.initializer}
+    assert not any(name.endswith("_weight") for name in names)
+
+
+def test_quadrants_without_songs_are_never_predicted(base, tmp_path):
+    scores = adapt_heads(songs(tmp_path, ("Q1", "Q3", "Q4")), tmp_path / "mine.onnx", base)
+    assert scores.chance == pytest.approx(1 / 3)
+    prediction = Predictor(tmp_path / "mine.onnx").predict(tmp_path / "0Q1.wav")
+    assert prediction.quadrant[:, 1].max() < 1e-6
+    assert prediction.winner == "Q1"
+
+
+def test_heads_that_are_no_better_than_chance_say_so(base, tmp_path):
+    scores = adapt_heads(songs(tmp_path, shuffled=True), tmp_path / "mine.onnx", base)
+    assert scores.uncertain
+    assert "no better than chance" in Predictor(tmp_path / "mine.onnx").info.caveat
+
+
+def test_what_cannot_be_adapted(base, tmp_path):
+    listed = songs(tmp_path)
+    with pytest.raises(AdaptError, match=r"ends in \.onnx"):
+        adapt_heads(listed, tmp_path / "mine.txt", base)
+    write_model(tmp_path / "without.onnx")
+    with pytest.raises(ModelError, match="has no output 'embedding'"):
+        adapt_heads(listed, tmp_path / "mine.onnx", Predictor(tmp_path / "without.onnx"))
+    warnings = []
+    for quadrant in HERTZ:
+        (tmp_path / f"0{quadrant}.wav").write_text("no music")
+    scores = adapt_heads(listed, tmp_path / "mine.onnx", base, on_warning=warnings.append)
+    assert (scores.clips, len(warnings)) == (12, 4)
+    assert all(text.endswith("; left out") for text in warnings)
