@@ -17,6 +17,7 @@ from quadpred.web.security import AccessPolicy
 SONG = Path(__file__).parent.parent / "examples" / "q1_ode_to_joy.ogg"
 SIZE = {"width": 1240, "height": 1000}
 SECOND = 12  # where the playhead is
+PATIENCE = 600_000  # milliseconds
 
 
 def main() -> None:
@@ -38,10 +39,11 @@ def take(address: str, picture: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         page = browser.new_page(viewport=SIZE)
+        page.set_default_timeout(PATIENCE)
         page.goto(address)
         page.locator("body.ready").wait_for()
         page.set_input_files("#files", SONG)
-        expect(page.locator("#downloads")).to_be_visible(timeout=60_000)
+        expect(page.locator("#downloads")).to_be_visible(timeout=PATIENCE)
         for _ in range(SECOND):
             page.locator("#seek").press("ArrowRight")
         page.locator("#song-name").focus()

@@ -250,3 +250,23 @@ def test_a_cover_of_another_kind_than_its_label(sound_file):
     block = b"\x06" + len(body).to_bytes(3, "big") + body
     path.write_bytes(data[:42] + block + data[42:])
     np.testing.assert_array_equal(read(path), whole)
+
+
+def test_opus_is_decoded_by_libopus(encode) -> None:
+    """FFmpeg's own decoder returns samples of several hundred for some intact files."""
+    import av
+
+    path = encode("song.opus", tone(2, 48_000), 48_000, "libopus")
+    with av.open(path) as container:
+        native = container.streams.audio[0].codec_context.name
+    assert native == "opus"  # which quadpred does not use
+    assert _decoder_name(path) == "libopus"
+
+
+def _decoder_name(path) -> str:
+    import av
+
+    from quadpred.audio.decode import decoder_of
+
+    with av.open(path) as container:
+        return decoder_of(container.streams.audio[0]).name

@@ -83,7 +83,8 @@ def test_all_streams_closed():
 
 def test_data_for_a_closed_stream_is_an_error():
     result = run(*SONG, "--json", "-", closed=">&-")
-    assert (result.returncode, result.stderr) == (2, "quadpred: standard output is closed\n")
+    assert result.returncode == 2
+    assert result.stderr.endswith("\nquadpred: standard output is closed\n")
     result = run("-", "--model", "tiny.onnx", "-o", "out", closed="<&-")
     assert (result.returncode, result.stderr) == (2, "quadpred: -: standard input is closed\n")
 

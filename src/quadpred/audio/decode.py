@@ -194,7 +194,7 @@ class Decoder:
         self, container: InputContainer, track: AudioStream
     ) -> Iterator[tuple[list[AudioFrame], Packet | None]]:
         """Yield the frames of each packet, or, with none, a packet that cannot be decoded."""
-        decoder, failures = _decoder(track), 0
+        decoder, failures = decoder_of(track), 0
         while failures < _ATTEMPTS:
             try:
                 for packet in container.demux(track):
@@ -276,7 +276,7 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
     return track
 
 
-def _decoder(track: AudioStream) -> AudioCodecContext:
+def decoder_of(track: AudioStream) -> AudioCodecContext:
     """Return what decodes a track, on one thread: other cores are left to other files."""
     decoder = track.codec_context
     if decoder.name == "pcm_f24le":
@@ -284,6 +284,11 @@ def _decoder(track: AudioStream) -> AudioCodecContext:
         layout, rate = decoder.layout, decoder.sample_rate
         decoder = AudioCodecContext.create("pcm_s32le", "r")
         decoder.layout, decoder.sample_rate = layout, rate
+    if decoder.name == "opus":
+        # FFmpeg's own decoder turns some intact packets into samples of several hundred.
+        header, layout = decoder.extradata, decoder.layout
+        decoder = AudioCodecContext.create("libopus", "r")
+        decoder.extradata, decoder.layout, decoder.sample_rate = header, layout, 48_000
     if decoder.name in _CHECKED:
         decoder.options = {"err_detect": "crccheck+explode"}
     decoder.thread_count = 1

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +99,7 @@ class LogMels:
         """Return the log-mel of a file; `None` if the file is damaged."""
         try:
             frames = np.load(path, mmap_mode="r")
-        except (EOFError, OSError, ValueError):
+        except (BadZipFile, EOFError, OSError, ValueError):
             return None
         if not isinstance(frames, np.memmap) or frames.dtype != np.float16:
             return None
