@@ -118,7 +118,7 @@ def quadrants(test_set: TestSet, clips: Sequence[Clip]) -> NDArray[np.int64]:
     centres = {
         split: np.median(ratings[splits != split], 0)
         if test_set.about_median
-        else np.full(2, test_set.scale.middle)
+        else np.full(2, test_set.scale.midpoint)
         for split in np.unique(splits)
     }
     found = []
