@@ -33,9 +33,9 @@ def print_report(
         baseline: the results of the model before any training, to be quoted.
     """
     table = Table("set", "measure", *HEAD_NAMES, title=f"Scores of {results['subject']}, 95 % CI")
-    for row in QUOTED:
-        _add(table, row)
-    for row in _score_rows(baseline or {}, " (before training)", ("spearman", "within")):
+    rows: list[Row] = [*QUOTED]
+    rows += _score_rows(baseline or {}, " (before training)", ("spearman", "within"))
+    for row in rows:
         _add(table, row)
     table.add_section()
     for row in _score_rows(results):

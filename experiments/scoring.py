@@ -153,7 +153,7 @@ def score_dynamics(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any
                 [
                     _delayed_correlations(
                         outputs.seconds[k][:, index],
-                        test_set.corpus.bars[outputs.clips[int(k)].path],
+                        test_set.corpus.bars[outputs.clips[k].path],
                         axis,
                     )
                     for k in chosen
@@ -188,9 +188,7 @@ def score_classes(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any]
         chosen = np.flatnonzero(quadrant >= 0)
         parts.append((outputs, chosen, class_truth(quadrant[chosen])))
     groups = [outputs.groups[chosen] for outputs, chosen, _ in parts]
-    scores: dict[str, Any] = {
-        "clips": len({parts[0][0].clips[k].path for k in parts[0][1].tolist()})
-    }
+    scores: dict[str, Any] = {"clips": len({parts[0][0].clips[int(k)].path for k in parts[0][1]})}
     measures: dict[str, Callable[[Array, Labels, Labels], float]] = {
         "macro_f1": macro_f1,
         "log_loss": log_loss,

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -274,7 +274,7 @@ def _members(path: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
         return
     with closing(_Headers(path)) as stream, closing(tarfile.TarFile(fileobj=stream)) as tar:
         while member := tar.next():
-            tar.members = []  # otherwise tarfile keeps all of them
+            vars(tar)["members"] = []  # otherwise tarfile keeps all of them
             stream.allowance = sys.maxsize
             if not member.isdir():
                 unpacked = tar.extractfile(member) if member.isreg() else None
@@ -299,7 +299,7 @@ class _Headers(io.RawIOBase):
     def __init__(self, path: Path):
         with path.open("rb") as file:
             start = file.read(6)
-        opener = next((opener for magic, opener in COMPRESSIONS if start.startswith(magic)), open)
+        opener: Any = next((o for magic, o in COMPRESSIONS if start.startswith(magic)), open)
         self._file: IO[bytes] = opener(path, "rb")
         self._path = path
         self.allowance = MAX_HEADER

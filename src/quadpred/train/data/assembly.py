@@ -144,4 +144,7 @@ class TrainingSet:
         below = np.minimum(times.astype(int), len(values) - 1)
         above = np.minimum(below + 1, len(values) - 1)
         share = (times - np.floor(times)).astype(np.float32)[:, None]
-        return self._scale * ((1 - share) * values[below] + share * values[above])
+        scaled: NDArray[np.float32] = np.float32(self._scale) * (
+            (1 - share) * values[below] + share * values[above]
+        )
+        return scaled
