@@ -11,15 +11,15 @@ from quadpred.labels import HEADS, QUADRANT
 
 __all__ = ["QUOTED", "markdown_scores", "print_report"]
 
+Row = tuple[str, str, Sequence[str]]
+
 HEAD_NAMES = tuple(head.name for head in HEADS)
-QUOTED = (
+QUOTED: tuple[Row, ...] = (
     ("4Q (quoted: one seed, old recipe)", "macro F1", ("0.713", "0.879", "0.794")),
     ("Emotify (quoted: one seed, old recipe)", "Spearman", ("", "0.73", "0.42")),
 )
 """Scores of the models before this evaluation existed, whose runs are gone."""
 SPLIT_HALF = ("", "0.29", "0.30")  # agreement of two halves of VGMIDI's listeners within a piece
-
-Row = tuple[str, str, Sequence[str]]
 
 
 def print_report(

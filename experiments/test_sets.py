@@ -31,7 +31,7 @@ class TestSet:
         corpus: its clips and labels.
         scale: the range of its ratings, or none where quadrants are the labels.
         about_median: whether the quadrants of its ratings are taken about medians, not about the
-            middle of the scale.
+            midpoint of the scale.
         remark: a limit that tables must state, or empty.
     """
 
