@@ -70,6 +70,7 @@ def export(
     music: str,
     caveat: str = "",
     calibration: Calibration | None = None,
+    trained_on: Sequence[str] = (),
 ) -> Exported:
     """Write a run's network as ONNX, with weights of 8 and 16 bits.
 
@@ -116,6 +117,7 @@ def export(
             "min_margin_clip": calibration.min_margin_clip if calibration else 0.0,
         },
         "recipe": recipe.name,
+        **({"trained_on": list(trained_on)} if trained_on else {}),
         "quadpred": __version__,
     }
     helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
