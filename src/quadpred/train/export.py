@@ -84,6 +84,7 @@ def export(
         speech: language of the speech it was pre-trained on.
         music: language of the music.
         caveat: one line on why the model is experimental, or empty.
+        trained_on: names of the test sets whose music was used in training.
         calibration: from the folds of the recipe. By default, probabilities are not calibrated, and
             nothing is flagged uncertain.
 
