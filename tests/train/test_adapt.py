@@ -78,7 +78,7 @@ def test_user_songs_in_two_commands(
     (tmp_path / "broken.mp3").write_bytes(b"no music")
     songs = table([*rows, [str(tmp_path / "broken.mp3"), "Q1", "nobody"]])
     model = tmp_path / "my-model.onnx"
-    asked = ("adapt", songs, "--speech", "english", "-o", model, "--recipe", brief)
+    asked = ("adapt", songs, "--full", "--speech", "english", "-o", model, "--recipe", brief)
     done = quadpred(*asked, "--cache", tmp_path / "cache")
     (warning,) = done.stderr.splitlines()
     assert "broken.mp3" in warning

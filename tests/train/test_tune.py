@@ -80,7 +80,7 @@ def test_interrupted_study_is_continued_and_its_best_is_a_recipe(
 
     assert tune(name, music, folder, trials=25) == tuned
     assert len(bowl) == 26
-    with pytest.raises(RunError, match="another run"):
+    with pytest.raises(RunError, match="a run with other"):
         tune(name, music, folder, trials=25, seed=7)
 
 

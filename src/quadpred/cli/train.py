@@ -55,7 +55,7 @@ def manifest(
     ] = 5,
     name: Annotated[str, typer.Option(help="Name of the corpus, for model cards.")] = "",
     language: Annotated[str, typer.Option(help="Language: english, mandarin, …")] = "",
-    licence: Annotated[str, typer.Option(help="Licence of the recordings.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the recordings.")] = "unknown",
     note: Annotated[str, typer.Option(help="Remark on the corpus, for model cards.")] = "",
     teacher: Annotated[
         Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")

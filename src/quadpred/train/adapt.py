@@ -140,16 +140,14 @@ def check_output(output: Path) -> None:
         raise AdaptError(f"{output}: the name of a model file must end in .onnx")
     check_target(output)
     check_target(card_path)
-    if card_path.is_file() and not card_path.read_text("utf-8", "replace").startswith(
-        _title(output)
-    ):
+    if card_path.is_file() and _title(output) not in card_path.read_text("utf-8", "replace"):
         raise AdaptError(
             f"{card_path}: exists and is not {output.stem}'s model card; choose another output"
         )
 
 
 def _title(output: Path) -> str:
-    return f"# {output.stem}\n"
+    return f"\n# {output.stem}\n"
 
 
 def check_labels(manifest: Manifest, source: Path) -> None:
