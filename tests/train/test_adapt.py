@@ -80,8 +80,7 @@ def test_user_songs_in_two_commands(
     model = tmp_path / "my-model.onnx"
     asked = ("adapt", songs, "--full", "--speech", "english", "-o", model, "--recipe", brief)
     done = quadpred(*asked, "--cache", tmp_path / "cache")
-    (warning,) = done.stderr.splitlines()
-    assert "broken.mp3" in warning
+    assert [line for line in done.stderr.splitlines() if "broken.mp3" in line]
     assert "24 clips of 12 groups" in done.stdout
 
     fast, slow = (corpora / "music" / f"{quadrant}_9.flac" for quadrant in ("Q1", "Q4"))
