@@ -40,6 +40,7 @@ _CHANNELS = 64  # as many can be mixed; an array with more has its axes exchange
 _LOUD = 64  # full scale is 1; neither mastering nor a gain in the header exceeds it so far
 _LOUDEST = 1e12  # floats that hold 32-bit integers reach 2e9, damage 3e38
 _SAMPLES = "samples"  # in place of a path
+_NOT_FINITE = "holds samples that are not finite numbers"
 _COHERENCE = 0.01  # power of the mix over its power if channels were independent
 
 _SCALES = (1 << 7, 1 << 15, 1 << 23, 1 << 31)  # of integers
@@ -214,7 +215,7 @@ class _Scale:
                 continue
             peak = float(max(block.max(), -block.min()))
             if not math.isfinite(peak):
-                raise AudioError(self._name, "holds samples that are not finite numbers")
+                raise AudioError(self._name, _NOT_FINITE)
             if peak > _LOUDEST:
                 raise AudioError(self._name, f"holds samples as large as {peak:.0e}")
             self._peak = max(self._peak, peak)
@@ -385,6 +386,8 @@ def _live(blocks: Iterable[Array], rate: int, sample_rate: int) -> Iterator[Arra
     graph: _Graph | None = None
     for block in blocks:
         if len(block):
+            if not np.isfinite(block).all():  # the resampler would hold it back
+                raise AudioError(_SAMPLES, _NOT_FINITE)
             frame = _frame(block[:, None], rate)
             graph = graph or _Graph(frame, None, sample_rate, 0)
             yield from graph.blocks([frame])

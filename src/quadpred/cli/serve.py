@@ -47,7 +47,7 @@ def serve(
         raise UsageError(f"--token: must be {_MIN_TOKEN} or more printable ASCII characters")
     if not _only_here(host) and token is None and not no_auth:
         raise UsageError(f"--host {host}: other machines can reach it; add --token or --no-auth")
-    prefix = prefix.rstrip("/")
+    prefix = prefix.removesuffix("/")
     if not _PREFIX.fullmatch(prefix):
         raise UsageError(f"--prefix {prefix}: must be a path such as /emotion")
     from quadpred.web.limits import MEGABYTE, Limits
