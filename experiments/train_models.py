@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.data import emotify, film, four_quadrants
+from experiments.data import Rating, emotify, film, four_quadrants
 from experiments.data.labelled import FOLDS, Corpus
 from quadpred import registry
 from quadpred.train.corpora import Clip, DataSheet, Manifest, in_folds, read_table
@@ -104,13 +104,14 @@ def memomusic(runs: Path) -> Manifest:
         # Titles are not quoted and may contain commas.
         for *_, address, kind, valence, arousal in csv.reader(file):
             number = address.strip().rsplit("/", 1)[-1].removesuffix(".mp3")
-            ratings[f"{kinds[kind.strip()]}_{number}"] = float(arousal), float(valence)
+            rated = Rating(float(arousal), float(valence))
+            ratings[f"{kinds[kind.strip()]}_{number}"] = rated
     clips = []
     for path in _recordings(runs, "memomusic"):
         piece = path.stem.removesuffix("_midi").split(" ")[0]
         if piece in ratings:
-            arousal, valence = ratings[piece]
-            clips.append(Clip(path, piece, "train", arousal=arousal, valence=valence))
+            rated = ratings[piece]
+            clips.append(Clip(path, piece, "train", arousal=rated.arousal, valence=rated.valence))
     sheet = DataSheet("MemoMusic", "", "none stated: research only", "180 piano pieces, rated")
     return Manifest(tuple(clips), _taught(sheet, runs, "memomusic"))
 

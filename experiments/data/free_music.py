@@ -39,8 +39,9 @@ def fetch(package: str, folder: Path) -> None:
         with tarfile.open(unpacked) as files:
             for member in files:
                 path = Path(member.name)
-                if member.isfile() and path.suffix.lower() in SUFFIXES:
-                    (place / "track").write_bytes(files.extractfile(member).read())
+                content = files.extractfile(member) if member.isfile() else None
+                if content and path.suffix.lower() in SUFFIXES:
+                    (place / "track").write_bytes(content.read())
                     # What libsndfile cannot read, or not to its end, is left out.
                     with suppress(soundfile.LibsndfileError):
                         keep(place / "track", folder, f"{package}--{path.stem.replace(' ', '_')}")

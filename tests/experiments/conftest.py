@@ -105,7 +105,7 @@ def rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Render "MIDI files" that hold the name of a quadrant, without FluidSynth."""
 
     def render(
-        paths: Iterable[Path], *, warn: object, soundfont: Path, cache: Path | None
+        paths: Iterable[Path], *, on_warning: object, soundfont: Path, cache: Path | None
     ) -> dict[Path, Path]:
         made = {}
         for path in paths:

@@ -48,7 +48,7 @@ def test_tables_are_written_between_their_markers(tmp_path: Path) -> None:
     assert "old" not in text
     for row in (
         "| 4Q: 628 clips | macro F1 | 0.750 [0.650, 0.850] |",
-        "| VGMIDI (tim) | r within a piece | half of the listeners | 0.29 | 0.30 |",
+        "| VGMIDI | r within a piece | half of the listeners | 0.29 | 0.30 |",
         "| 4Q | 628 | 0.040 [-0.060, 0.140] | 0.700 | 0.100 [0.000, 0.200] | 30 % |",
         "| 4Q | -12 dB | -0.010 | -0.010 | -0.010 | 0.60 | 0.4 % |",
         "| noise | 100 | 90 % | 80 % | 0.30 |",

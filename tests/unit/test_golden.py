@@ -1,6 +1,6 @@
 """Predictions of the eight examples by the default model, pinned.
 
-    python tests/unit/test_golden.py       # writes golden.json after a model was retrained
+python tests/unit/test_golden.py       # writes golden.json after a model was retrained
 """
 
 import json

@@ -10,7 +10,7 @@ import soundfile
 
 from helpers.sounds import music
 
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 120_000  # milliseconds
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ ANSWER = prediction(ROWS, silent=(2,), uncertain=(3,), duration=3.5)
 def predicted(page: Page, song: Path) -> Page:
     StubServer(page, {"song.wav": ANSWER})
     page.set_input_files("#files", song)
-    expect(page.locator(".verdict")).to_contain_text("Q2 tense")
+    expect(page.locator(".verdict")).to_contain_text("Q2 tense", use_inner_text=True)
     return page
 
 
@@ -84,7 +84,7 @@ def test_names_tell_compared_models_apart(page: Page, song: Path) -> None:
     StubServer(page, {"song.wav": ANSWER})
     page.set_input_files("#files", song)
     page.get_by_label("Compare with").select_option("mixed-to-english")
-    expect(page.locator(".verdict").nth(1)).to_contain_text("Q2 tense")
+    expect(page.locator(".verdict").nth(1)).to_contain_text("Q2 tense", use_inner_text=True)
     page.locator("#downloads summary").click()
     names = []
     for which in "AB":

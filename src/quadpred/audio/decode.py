@@ -192,7 +192,7 @@ class Decoder:
 
     def _packets(
         self, container: InputContainer, track: AudioStream
-    ) -> Iterator[tuple[list[AudioFrame], Packet | None]]:
+    ) -> Iterator["tuple[list[AudioFrame], Packet[AudioStream] | None]"]:
         """Yield the frames of each packet, or, with none, a packet that cannot be decoded."""
         decoder, failures = decoder_of(track), 0
         while failures < _ATTEMPTS:
@@ -210,8 +210,8 @@ class Decoder:
 
 
 def _frames_of(
-    decoder: AudioCodecContext, packet: Packet
-) -> tuple[list[AudioFrame], Packet | None]:
+    decoder: AudioCodecContext, packet: "Packet[AudioStream]"
+) -> "tuple[list[AudioFrame], Packet[AudioStream] | None]":
     try:
         return decoder.decode(packet), None
     except av.error.BlockingIOError:  # it still holds what followed an error
@@ -255,7 +255,7 @@ def _parts(file: BinaryIO) -> tuple[list[_Part], bool]:
 
 def _open(part: _Part, path: str) -> InputContainer:
     try:
-        return av.open(part, options=_options(), metadata_errors="replace")
+        return av.open(part, "r", options=_options(), metadata_errors="replace")
     except (av.FFmpegError, ValueError):
         raise AudioError(path, _UNREADABLE) from None
 
@@ -266,7 +266,7 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
     if not tracks:
         raise AudioError(path, "has no audio track")
     allowed = _options()["codec_whitelist"].split(",")
-    decodable = [t for t in tracks if t.codec_context and t.codec_context.name in allowed]
+    decodable = [t for t in tracks if _codec(t) in allowed]
     if not decodable:
         raise AudioError(path, "has audio of a codec that quadpred cannot decode")
     track = next((t for t in decodable if t.disposition & Disposition.default), decodable[0])
@@ -274,6 +274,12 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
         if other is not track:
             other.discard = Discard.all
     return track
+
+
+def _codec(track: AudioStream) -> str:
+    """Return the name of a track's codec, or nothing if FFmpeg does not know it."""
+    context: AudioCodecContext | None = track.codec_context
+    return context.name if context is not None else ""
 
 
 def decoder_of(track: AudioStream) -> AudioCodecContext:

@@ -87,9 +87,10 @@ class _Graph:
             self._source.push(frame)
         while True:
             try:
-                yield self._sink.pull().to_ndarray()[0]
+                block: Any = self._sink.pull()
             except (BlockingIOError, EOFError):
                 return
+            yield block.to_ndarray()[0]
 
 
 def _samples(frame: "AudioFrame", most: int | None = None) -> Array:

@@ -211,7 +211,10 @@ def _names(summary: Path | None, paths: Sequence[str]) -> Iterable[str]:
     if not any(map(is_collection, paths)):
         return dict.fromkeys(paths)
     found = discover(paths, _standard_input(paths))
-    return [*(recording.path for recording in found.recordings), *found.errors]
+    return [
+        *(recording.path for recording in found.recordings),
+        *(failed.path for failed in found.errors),
+    ]
 
 
 def _standard_input(paths: Sequence[str]) -> bytes:

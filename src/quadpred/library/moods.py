@@ -131,8 +131,8 @@ def read_vocabulary(path: Path) -> Vocabulary:
     words = {name: own.get(name, word) for name, word in WORDS.items()}
     renamed = {WORDS[name]: words[name] for name in WORDS}
     places = {name: own.get(name, renamed.get(name, name)) for name in PLACES}
-    for names in (*words.values(), *words), tuple(places.values()):
-        folded = [name.casefold() for name in names]
+    for group in (*words.values(), *words), tuple(places.values()):
+        folded = [name.casefold() for name in group]
         if twice := sorted({name for name in folded if folded.count(name) > 1}):
             raise MoodError(f"{path}: {twice[0]!r} is used twice")
     return Vocabulary(words, places)

@@ -172,7 +172,7 @@ def _held_out(
         head = _Head.fit(pooled[~inside], [c.quadrant for c in clips if c.split != fold])
         probabilities[inside] = head.predict(pooled[inside])
         for index in np.flatnonzero(inside):
-            margins.append(margin(head.predict(seconds[index])))
+            margins.append(margin(head.predict(seconds[int(index)])))
     return probabilities, np.concatenate(margins)
 
 

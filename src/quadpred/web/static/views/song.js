@@ -241,6 +241,7 @@ class Side {
       write(this.#meaning, SIGNS[winner]);
     } else {
       write(this.#name, summary ? "Silent: no emotion" : unknown(prediction, state));
+      write(this.#confidence, "");
       write(this.#meaning, "");
     }
     const values = known && summary ? [...summary.quadrant, summary.arousal, summary.valence] : [];
