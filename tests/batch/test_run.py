@@ -106,9 +106,9 @@ def test_a_row_a_second(library, out):
 
 def test_every_format_under_the_whole_name(library, out):
     pytest.importorskip("pyarrow")
-    formats = tuple(FORMATS)
+    formats = tuple(name for name in FORMATS if name != "embedding")  # the model has none
     predict([library], out, formats=formats)
-    suffixes = [each.suffix for each in FORMATS.values()]
+    suffixes = [FORMATS[name].suffix for name in formats]
     assert len(set(suffixes)) == len(suffixes)
     tables = {"errors.csv", "summary.csv", "summary.parquet"}
     results = {

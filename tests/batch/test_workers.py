@@ -51,7 +51,7 @@ def test_a_worker_that_hangs_costs_one_line(outcomes):
     started = time.monotonic()
     result = outcomes("clip_1", "hang", "clip_2", "clip_3", count=1, timeout=5.0)
     assert time.monotonic() - started < 60
-    assert result["hang"].reason == "no result in 7 seconds, its process was killed"
+    assert result["hang"].reason == "no result in 7 seconds; its process was killed"
     assert all(isinstance(result[f"clip_{number}"], Done) for number in (1, 2, 3))
 
 

@@ -113,7 +113,7 @@ def test_folders_are_predicted_and_tagged_in_one_step(folder, monkeypatch):
     contents = {path: path.read_bytes() for path in (folder / "album").rglob("*.flac")}
     arguments = ["tag", "album", "-o", "predictions", "--jobs", "1", "--percentiles"]
     result = run(*arguments, code=1)
-    assert said(result.stderr).startswith("three.flac: ")
+    assert "three.flac: " in said(result.stderr)
     assert result.stdout.splitlines()[-1] == "1 failed, 2 tagged"
     ranks = {
         read_tags(path, [f"{AROUSAL}_PERCENTILE"])[f"{AROUSAL}_PERCENTILE"][0]
@@ -210,7 +210,9 @@ def test_words_of_ones_own(summary):
     run("tag", "--from", summary, "--words", "words.toml", code=1)
     assert read_tags(Path("sad.flac"))[MOOD] == ["melancholisch"]
     Path("words.toml").write_text('Q7 = "odd"')
-    assert complaint("tag", "a.flac", "--words", "words.toml").startswith("words.toml: Q7")
+    assert complaint("tag", "a.flac", "--words", "words.toml").startswith(
+        "words.toml: unknown name 'Q7'"
+    )
 
 
 def test_moods_of_others(summary):
