@@ -21,7 +21,7 @@ EXAMPLE = ROOT / "examples" / "q4_lullaby.ogg"
 EXTRAS = ("parquet", "tags", "web")
 TESTS = ("tests/batch/test_ledger.py", "tests/batch/test_run.py", "tests/batch/test_workers.py",
          "tests/unit/test_formats.py", "tests/unit/test_predictor.py")  # fmt: skip
-TESTED_WITH = ("pytest", "onnx")
+TESTED_WITH = ("pytest", "onnx", "soundfile")
 LEFT_OUT = ("pip", "setuptools")  # not installed for us
 MEGABYTE = 1_000_000
 
