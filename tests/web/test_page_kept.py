@@ -173,4 +173,4 @@ def test_each_tab_needs_one_stream(page: Page, sound_file: Any) -> None:
     files = [sound_file(f"{n}.wav", music(2, 8000, n), 8000) for n in range(4)]
     page.set_input_files("#files", files)
     expect(page.locator("#map [role=button]")).to_have_count(4)
-    assert len([url for url in asked if "/events" in url]) == 1
+    assert len([url for url in asked if "/v1/events" in url]) == 1
