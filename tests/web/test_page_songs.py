@@ -149,7 +149,7 @@ def test_the_list_is_sorted_and_filtered(page: Page, moods: Any) -> None:
     expect(names).to_have_text(["gentle.wav", "merrier.wav", "merry.wav", "sad.wav"])
     page.get_by_label("Sort by").select_option("arousal")
     expect(names.last).to_have_text("gentle.wav")
-    page.get_by_label("Show").select_option("0")
+    page.get_by_label("Show", exact=True).select_option("0")
     expect(names).to_have_count(2)
     page.get_by_label("Find songs by name").fill("merrier")
     expect(names).to_have_text(["merrier.wav"])
