@@ -12,7 +12,7 @@ from audio import song
 
 from quadpred.audio import AudioReader
 
-SECONDS, RUNS, RATE, BLOCK = 60, 5, 16_000, 1 << 17
+SECONDS, RUNS, RATE, BLOCK, SMALL = 60, 5, 16_000, 1 << 17, 1 << 12
 FORMATS = {
     "mp3": ("a.mp3", {}),
     "wav 16 bit": ("a.wav", {}),
@@ -55,8 +55,8 @@ def main() -> None:
         for name, (file, options) in FORMATS.items():
             path = Path(folder) / file
             with soundfile.SoundFile(path, "w", rate, 2, **options) as out:
-                for start in range(0, len(samples), BLOCK):  # it cannot encode a minute at once
-                    out.write(samples[start : start + BLOCK])
+                for start in range(0, len(samples), SMALL):  # long blocks crash its encoders
+                    out.write(samples[start : start + SMALL])
             theirs, ours = cpu(by_libsndfile, path), cpu(by_quadpred, path)
             print(f"{name:12}{theirs:18.1f}{ours:10.1f}{ours / theirs:8.2f}")
 

@@ -3,6 +3,7 @@
     python -m experiments.evaluate english-to-english DATA
     python -m experiments.evaluate RUNS DATA --sets 4q --sets film --no-robustness
     python -m experiments.evaluate teachers DATA --teachers VALUES
+    python -m experiments.evaluate vibenet DATA
 
 Prints tables and writes JSON to experiments/results/. Predictions and rendered recordings stay in
 the cache folder, so a second evaluation is quick.
@@ -26,9 +27,8 @@ from experiments.scoring import outputs_of, score_set
 from experiments.subjects import Model, Runs, SubjectError, open_subject
 from experiments.teacher_regression import TeacherRegression
 from experiments.test_sets import SET_NAMES, TestSet, load_sets
-from quadpred.audio import AudioError
-from quadpred.predictor import ModelError
-from quadpred.train.corpora import ManifestError
+from experiments.vibenet import VibeNet
+from quadpred.errors import QuadpredError
 
 __all__ = ["evaluate", "main"]
 
@@ -36,9 +36,11 @@ NON_MUSIC = "non-music"
 ROBUSTNESS_SETS = ("4q", "film")
 BASELINE = storage.FOLDER / "baseline.json"
 
+Subject = Model | Runs | TeacherRegression | VibeNet
+
 
 def evaluate(
-    subject: Model | Runs | TeacherRegression,
+    subject: Subject,
     sets: Sequence[TestSet],
     *,
     data: Path,
@@ -62,14 +64,14 @@ def evaluate(
             found["sets"][test_set.name] = score_set(
                 test_set,
                 [
-                    subject.outputs(test_set)
-                    if isinstance(subject, TeacherRegression)
-                    else outputs_of(list(subject.cases(test_set, seed)))
+                    outputs_of(list(subject.cases(test_set, seed)))
+                    if isinstance(subject, Model | Runs)
+                    else subject.outputs(test_set)
                     for seed in subject.seeds
                 ],
             )
     found["criterion"] = criterion(found["sets"])
-    if isinstance(subject, TeacherRegression):
+    if not isinstance(subject, Model | Runs):
         return found
     if robustness:
         with console.status("robustness"):
@@ -84,7 +86,7 @@ def evaluate(
     return found
 
 
-def permitted(subject: Model | Runs | TeacherRegression, names: Sequence[str]) -> list[str]:
+def permitted(subject: Subject, names: Sequence[str]) -> list[str]:
     """Return the sets to score: those named, or all that the subject was not trained on.
 
     Raises:
@@ -101,9 +103,27 @@ def permitted(subject: Model | Runs | TeacherRegression, names: Sequence[str]) -
     return [name for name in names or (*SET_NAMES, NON_MUSIC) if name not in subject.trained_on]
 
 
+def _open(
+    name: str, data: Path, teachers: Path | None, store: PredictionStore, folder: Path
+) -> Subject:
+    def songs() -> TestSet:
+        return load_sets(["4q"], data, folder)[0]
+
+    if name == "vibenet":
+        return VibeNet(folder, songs())
+    if name != "teachers":
+        return open_subject(name, store, songs)
+    if teachers is None:
+        raise SubjectError("teachers: name the folder of their values with --teachers")
+    return TeacherRegression(teachers, data)
+
+
 def main(
     subject: Annotated[
-        str, typer.Argument(help="A shipped model, an ONNX file, a folder of runs, or 'teachers'.")
+        str,
+        typer.Argument(
+            help="A model's name, an ONNX file, a folder of runs, 'teachers' or 'vibenet'."
+        ),
     ],
     data: Annotated[Path, typer.Argument(help="The folder of corpora.", exists=True)],
     sets: Annotated[list[str] | None, typer.Option(help="Only these sets; repeatable.")] = None,
@@ -122,13 +142,7 @@ def main(
     folder = cache or user_cache_path("quadpred-experiments")
     try:
         with PredictionStore.open(folder) as store:
-            opened: Model | Runs | TeacherRegression
-            if subject == "teachers":
-                if teachers is None:
-                    raise SubjectError("teachers: name the folder of their values with --teachers")
-                opened = TeacherRegression(teachers, data)
-            else:
-                opened = open_subject(subject, store, lambda: load_sets(["4q"], data, folder)[0])
+            opened = _open(subject, data, teachers, store, folder)
             names = permitted(opened, sets or [])
             found = evaluate(
                 opened,
@@ -138,7 +152,7 @@ def main(
                 non_music=NON_MUSIC in names,
                 console=Console(stderr=True),
             )
-    except (AudioError, ManifestError, ModelError, SubjectError) as error:
+    except QuadpredError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     path = output or storage.FOLDER / f"{opened.name}.json"

@@ -1,10 +1,8 @@
 """Predictions of recordings, kept in a database so that none is computed twice."""
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,9 @@ from numpy.typing import NDArray
 
 from quadpred import Prediction, Predictor
 from quadpred.audio import read_blocks
+from quadpred.files import sha256_of
 
-__all__ = ["RATE", "Change", "PredictionStore", "sha256_of", "unchanged"]
+__all__ = ["RATE", "Change", "PredictionStore", "unchanged"]
 
 RATE = 16_000  # Hz: the rate at which recordings are changed
 
@@ -24,12 +23,6 @@ Change = Callable[[Samples], Samples]
 def unchanged(samples: Samples) -> Samples:
     """Return the samples: the recording as it is."""
     return samples
-
-
-@cache
-def sha256_of(path: Path) -> str:
-    """Hash a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class PredictionStore:

@@ -23,6 +23,7 @@ from quadpred.train.evaluate import evaluate
 from quadpred.train.export import export
 from quadpred.train.run import Run
 
+TRAINED_ON = ("4q", "film", "vgmidi", "emotify")
 LIMITS = (
     "Only VGMIDI, 128 rendered piano pieces, has labels within a piece. Elsewhere, changes within a"
     " recording are learned from labels of whole clips.",
@@ -44,7 +45,7 @@ def release(data: Path, runs: Path, speech: str) -> Path:
     run = folder / "all-seed-0"
     output = registry.WEIGHTS / f"{name}.onnx"
     about = {"name": name, "speech": speech, "music": "english"}
-    exported = export(run, output, **about, calibration=scores.calibration)
+    exported = export(run, output, **about, calibration=scores.calibration, trained_on=TRAINED_ON)
     text = card(
         Run.describe(run),
         exported,

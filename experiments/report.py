@@ -11,15 +11,15 @@ from quadpred.labels import HEADS, QUADRANT
 
 __all__ = ["QUOTED", "markdown_scores", "print_report"]
 
+Row = tuple[str, str, Sequence[str]]
+
 HEAD_NAMES = tuple(head.name for head in HEADS)
-QUOTED = (
+QUOTED: tuple[Row, ...] = (
     ("4Q (quoted: one seed, old recipe)", "macro F1", ("0.713", "0.879", "0.794")),
     ("Emotify (quoted: one seed, old recipe)", "Spearman", ("", "0.73", "0.42")),
 )
 """Scores of the models before this evaluation existed, whose runs are gone."""
 SPLIT_HALF = ("", "0.29", "0.30")  # agreement of two halves of VGMIDI's listeners within a piece
-
-Row = tuple[str, str, Sequence[str]]
 
 
 def print_report(
@@ -33,9 +33,9 @@ def print_report(
         baseline: the results of the model before any training, to be quoted.
     """
     table = Table("set", "measure", *HEAD_NAMES, title=f"Scores of {results['subject']}, 95 % CI")
-    for row in QUOTED:
-        _add(table, row)
-    for row in _score_rows(baseline or {}, " (before training)", ("spearman", "within")):
+    rows: list[Row] = [*QUOTED]
+    rows += _score_rows(baseline or {}, " (before training)", ("spearman", "within"))
+    for row in rows:
         _add(table, row)
     table.add_section()
     for row in _score_rows(results):

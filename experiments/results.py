@@ -16,7 +16,11 @@ PACKAGES = ("numpy", "scipy", "onnxruntime", "soundfile", "soxr")
 
 
 def provenance() -> dict[str, Any]:
-    """State the command, the git revision and the versions that made a result."""
+    """State the command, the git revision and the versions that made a result.
+
+    Of absolute paths, the last part is kept: folders of one machine are of no use elsewhere.
+    """
+    arguments = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
     revision = subprocess.run(
         ["git", "rev-parse", "HEAD"],
         cwd=FOLDER.parent,
@@ -25,7 +29,7 @@ def provenance() -> dict[str, Any]:
         check=False,  # without git, there is no revision to state
     )
     return {
-        "command": ["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *sys.argv[1:]],
+        "command": ["python", "-m", f"experiments.{Path(sys.argv[0]).stem}", *arguments],
         "revision": revision.stdout.strip(),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},

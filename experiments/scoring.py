@@ -188,7 +188,7 @@ def score_classes(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any]
         chosen = np.flatnonzero(quadrant >= 0)
         parts.append((outputs, chosen, class_truth(quadrant[chosen])))
     groups = [outputs.groups[chosen] for outputs, chosen, _ in parts]
-    scores: dict[str, Any] = {"clips": len({parts[0][0].clips[k].path for k in parts[0][1]})}
+    scores: dict[str, Any] = {"clips": len({parts[0][0].clips[int(k)].path for k in parts[0][1]})}
     measures: dict[str, Callable[[Array, Labels, Labels], float]] = {
         "macro_f1": macro_f1,
         "log_loss": log_loss,

@@ -20,7 +20,7 @@ from experiments.test_sets import TestSet, class_truth, quadrants
 from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
 from quadpred.train.corpora import Clip
 
-__all__ = ["TEACHERS", "TeacherRegression"]
+__all__ = ["TEACHERS", "TeacherRegression", "fit_classes", "splits"]
 
 Array = NDArray[np.float64]
 
@@ -63,32 +63,28 @@ class TeacherRegression:
         if test_set.scale is not None:
             ratings = np.array([test_set.corpus.ratings[clip.path] for clip in clips])
             estimates = np.zeros_like(ratings)
-            for train, test in _splits(clips):
+            for train, test in splits(clips):
                 estimates[test] = _ridge(features, ratings, train, test)
             seconds = self._dynamics(test_set) if test_set.corpus.bars else []
             return Outputs(clips, {}, estimates, seconds)
-        if test_set.in_folds:
-            labels = quadrants(test_set, clips)
-            folds = _splits(clips)
-        else:
-            train_clips, train_features = self._emopia_train()
-            features = {
-                key: np.concatenate([train_features[key], features[key]]) for key in TEACHERS
-            }
-            clips = (*train_clips, *clips)
-            labels = np.array([QUADRANT.classes.index(clip.quadrant) for clip in clips])
-            inside = np.arange(len(clips)) < len(train_clips)
-            folds = iter([(inside, ~inside)])
         probabilities = {head.name: np.zeros((len(clips), len(head.classes))) for head in HEADS}
-        scored = np.zeros(len(clips), bool)
-        for train, test in folds:
-            scored |= test
+        if test_set.in_folds:
+            truths = class_truth(quadrants(test_set, clips))
+            for train, test in splits(clips):
+                for head, truth in truths.items():
+                    probabilities[head][test] = fit_classes(
+                        [features[key][train] for key in TEACHERS],
+                        truth[train],
+                        [features[key][test] for key in TEACHERS],
+                    )
+        else:
+            known, labels = self._emopia_train()
             for head, truth in class_truth(labels).items():
-                probabilities[head][test] = _logistic(features, truth, train, test)
-        probabilities = {head: rows[scored] for head, rows in probabilities.items()}
+                probabilities[head] = fit_classes(
+                    [known[key] for key in TEACHERS], truth, [features[key] for key in TEACHERS]
+                )
         estimates = np.stack([probabilities[axis.name][:, 1] for axis in (AROUSAL, VALENCE)], -1)
-        chosen = [clip for clip, is_scored in zip(clips, scored, strict=True) if is_scored]
-        return Outputs(chosen, probabilities, estimates)
+        return Outputs(clips, probabilities, estimates)
 
     def _read(self, folder: str, name: str, teacher: str) -> Array:
         path = self._folder / folder / f"{name}.npz"
@@ -109,22 +105,23 @@ class TeacherRegression:
             for teacher in TEACHERS
         }
 
-    def _emopia_train(self) -> tuple[list[Clip], dict[str, Array]]:
-        """EMOPIA's `train` split, each clip with the soundfonts of which there are values."""
-        clips, parts = [], []
+    def _emopia_train(self) -> tuple[dict[str, Array], NDArray[np.int64]]:
+        """Values and quadrants of EMOPIA's `train` split, with each soundfont that has values."""
+        quadrant, parts = [], []
         for soundfont in SOUNDFONTS:
-            folder = f"emopia-{soundfont}"
-            listed = [
+            folder = self._folder / f"emopia-{soundfont}"
+            clips = [
                 clip
                 for clip in emopia_scores(self._data, "train")
-                if (self._folder / folder / f"{clip.path.stem}.npz").is_file()
+                if (folder / f"{clip.path.stem}.npz").is_file()
             ]
-            if listed:
-                clips += listed
-                parts.append(self._features(folder, [clip.path.stem for clip in listed]))
-        if not clips:
+            if clips:
+                quadrant += [QUADRANT.classes.index(clip.quadrant) for clip in clips]
+                parts.append(self._features(folder.name, [clip.path.stem for clip in clips]))
+        if not parts:
             raise SubjectError(f"{self._folder}: no values of EMOPIA's train split")
-        return clips, {key: np.concatenate([part[key] for part in parts]) for key in TEACHERS}
+        values = {key: np.concatenate([part[key] for part in parts]) for key in TEACHERS}
+        return values, np.array(quadrant)
 
     def _dynamics(self, test_set: TestSet) -> list[Array]:
         """Arousal and valence per second from musicnn's patches, fitted within other pieces."""
@@ -138,7 +135,7 @@ class TeacherRegression:
             for clip, piece in zip(clips, pieces, strict=True)
         ]
         predicted: list[Array] = [np.empty(0)] * len(clips)
-        for train, test in _splits(clips):
+        for train, test in splits(clips):
             model = make_pipeline(StandardScaler(), Ridge(DYNAMICS_ALPHA))
             chosen = np.flatnonzero(train)
             model.fit(
@@ -150,7 +147,7 @@ class TeacherRegression:
         return predicted
 
 
-def _splits(clips: Sequence[Clip]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+def splits(clips: Sequence[Clip]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     """Masks of training and test clips for each fold."""
     folds = np.array([clip.split for clip in clips])
     for fold in np.unique(folds):
@@ -173,18 +170,19 @@ def _ridge(
     return total / len(features)
 
 
-def _logistic(
-    features: dict[str, Array],
-    truth: NDArray[np.int64],
-    train: NDArray[np.bool_],
-    test: NDArray[np.bool_],
-) -> Array:
-    """Average of the teachers' probabilities."""
+def fit_classes(train: Sequence[Array], truth: NDArray[np.int64], test: Sequence[Array]) -> Array:
+    """Average the probabilities of logistic regressions, one per kind of features.
+
+    Args:
+        train: features of the training clips, each of shape (clips, features).
+        truth: index of each training clip's class.
+        test: features of the test clips, in the same order.
+    """
     parts = []
-    for values in features.values():
+    for known, values in zip(train, test, strict=True):
         model = make_pipeline(StandardScaler(), LogisticRegression(C=LOGISTIC_C, max_iter=2000))
-        parts.append(model.fit(values[train], truth[train]).predict_proba(values[test]))
-    return np.mean(parts, 0)
+        parts.append(model.fit(known, truth).predict_proba(values))
+    return np.asarray(np.mean(parts, 0))
 
 
 def _per_second(patches: Array) -> Array:

@@ -31,7 +31,7 @@ class TestSet:
         corpus: its clips and labels.
         scale: the range of its ratings, or none where quadrants are the labels.
         about_median: whether the quadrants of its ratings are taken about medians, not about the
-            middle of the scale.
+            midpoint of the scale.
         remark: a limit that tables must state, or empty.
     """
 
@@ -118,7 +118,7 @@ def quadrants(test_set: TestSet, clips: Sequence[Clip]) -> NDArray[np.int64]:
     centres = {
         split: np.median(ratings[splits != split], 0)
         if test_set.about_median
-        else np.full(2, test_set.scale.middle)
+        else np.full(2, test_set.scale.midpoint)
         for split in np.unique(splits)
     }
     found = []

@@ -7,11 +7,12 @@ are kept, so an interrupted command continues.
 """
 
 import argparse
+import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.data import emotify, film, four_quadrants
+from experiments.data import Rating, emotify, film, four_quadrants
 from experiments.data.labelled import FOLDS, Corpus
 from quadpred import registry
 from quadpred.train.corpora import Clip, DataSheet, Manifest, in_folds, read_table
@@ -21,7 +22,7 @@ from quadpred.train.recipe import Recipe
 from quadpred.train.transfer import transfer
 
 FINETUNE = Path(__file__).with_name("finetune.toml")
-UNLABELLED = ("mirex", "n2m", "gems", "asap", "free")
+UNLABELLED = ("mirex", "noise2music", "clustering", "asap", "free")
 SPEECH = ("english", "mandarin", "mixed")
 AUDIO = {".flac", ".mp3", ".ogg", ".wav"}
 
@@ -31,10 +32,10 @@ def labelled(data: Path, runs: Path) -> list[Manifest]:
     return [
         _with_ratings(four_quadrants(data), runs, "4q"),
         _with_ratings(film(data), runs, "film"),
-        _with_ratings(emotify(data), runs, "emotify20"),
+        _with_ratings(emotify(data), runs, "emotify"),
         emopia(data, runs),
         *(vgmidi(data, runs, soundfont) for soundfont in ("tim", "fluid")),
-        *memomusic(runs),
+        memomusic(runs),
     ]
 
 
@@ -95,28 +96,24 @@ def vgmidi(data: Path, runs: Path, soundfont: str) -> Manifest:
     return Manifest(rendered, _taught(sheet, runs, f"vgmidi_{soundfont}"))
 
 
-def memomusic(runs: Path) -> list[Manifest]:
+def memomusic(runs: Path) -> Manifest:
     """Piano pieces with one rating of arousal and valence each; never scored."""
-    rows = read_table(runs / "audio/memomusic.csv")
     kinds = {"1": "Classic", "2": "Pop", "3": "Yanni"}
     ratings = {}
-    for row in rows:
-        number = row["url"].rsplit("/", 1)[-1].removesuffix(".mp3")
-        ratings[f"{kinds[row['type'].strip()]}_{number}"] = (
-            float(row["arousal"]),
-            float(row["valence"]),
-        )
-    manifests = []
-    for name in ("memo", "memomp3"):
-        clips = []
-        for path in _recordings(runs, name):
-            key = path.stem.split(" ")[0]
-            if key in ratings:
-                arousal, valence = ratings[key]
-                clips.append(Clip(path, key, "train", arousal=arousal, valence=valence))
-        sheet = DataSheet("MemoMusic", "", "none stated: research only", "180 piano pieces, rated")
-        manifests.append(Manifest(tuple(clips), _taught(sheet, runs, name)))
-    return manifests
+    with (runs / "audio/memomusic.csv").open(newline="", encoding="utf-8-sig") as file:
+        # Titles are not quoted and may contain commas.
+        for *_, address, kind, valence, arousal in csv.reader(file):
+            number = address.strip().rsplit("/", 1)[-1].removesuffix(".mp3")
+            rated = Rating(float(arousal), float(valence))
+            ratings[f"{kinds[kind.strip()]}_{number}"] = rated
+    clips = []
+    for path in _recordings(runs, "memomusic"):
+        piece = path.stem.removesuffix("_midi").split(" ")[0]
+        if piece in ratings:
+            rated = ratings[piece]
+            clips.append(Clip(path, piece, "train", arousal=rated.arousal, valence=rated.valence))
+    sheet = DataSheet("MemoMusic", "", "none stated: research only", "180 piano pieces, rated")
+    return Manifest(tuple(clips), _taught(sheet, runs, "memomusic"))
 
 
 def unlabelled(runs: Path) -> list[Manifest]:

@@ -16,9 +16,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PACKAGES = 'pip install -e ".[beets,parquet,tags,train,web]" --group dev'
 REMEDIES = {
+    "axe-core": "apt-get install npm && npm ci",
     "chromium": "apt-get install chromium",
     "ffmpeg": "apt-get install ffmpeg",
-    "firefox": "apt-get install firefox-esr",
+    "firefox": "apt-get install nodejs npm firefox-esr && npm ci",
     "fluidsynth": "apt-get install fluidsynth fluid-soundfont-gm",
     "could not import": PACKAGES,
     "not installed": PACKAGES,

@@ -118,13 +118,12 @@ def make_base(folder: Path, prefix: Path) -> None:
 # What `docker` does in the README
 
 
-def docker(folder: Path, arguments: list[str]) -> None:
-    """Do with buildah what a `docker build` or `docker run` says."""
+def docker(folder: Path, arguments: list[str]) -> int:
+    """Do with buildah what a `docker build` or `docker run` says; return the exit code."""
     verb, *rest = arguments
     if verb == "build":
         options = ["--isolation=chroot", "--pull-never", *rest]
-        subprocess.run([*buildah(folder), "build", *options], check=True)
-        return
+        return subprocess.run([*buildah(folder), "build", *options]).returncode
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs what is in `finally`
     options = []
     while rest[0].startswith("-"):
@@ -142,10 +141,9 @@ def docker(folder: Path, arguments: list[str]) -> None:
         config = described["OCIv1"]["config"]
         command = [*config["Entrypoint"], *(rest or config["Cmd"])]
         run = [*buildah(folder), "run", "--isolation=chroot", *options, container, "--", *command]
-        code = subprocess.run(run).returncode
+        return subprocess.run(run).returncode
     finally:
         subprocess.run([*buildah(folder), "rm", container], check=True, stdout=subprocess.DEVNULL)
-    sys.exit(code)
 
 
 def readme_commands() -> list[str]:
@@ -252,7 +250,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.folder.absolute()
     if options.docker:
-        docker(folder, options.docker)
+        sys.exit(docker(folder, options.docker))
     folder.mkdir(parents=True, exist_ok=True)
     if BASE not in output(*buildah(folder), "images", "--format", "{{.Name}}:{{.Tag}}").split():
         if options.python is None:

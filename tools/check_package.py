@@ -21,7 +21,7 @@ EXAMPLE = ROOT / "examples" / "q4_lullaby.ogg"
 EXTRAS = ("parquet", "tags", "web")
 TESTS = ("tests/batch/test_ledger.py", "tests/batch/test_run.py", "tests/batch/test_workers.py",
          "tests/unit/test_formats.py", "tests/unit/test_predictor.py")  # fmt: skip
-TESTED_WITH = ("pytest", "onnx")
+TESTED_WITH = ("pytest", "onnx", "soundfile")
 LEFT_OUT = ("pip", "setuptools")  # not installed for us
 MEGABYTE = 1_000_000
 
@@ -42,7 +42,7 @@ def predict(programs: Path, folder: Path) -> str:
     """Predict the example with an installation; return what it says of it."""
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [str(programs / "quadpred"), "predict", str(EXAMPLE), "-o", "out", "--json", "-"]
-    done = subprocess.run(command, check=True, capture_output=True, cwd=folder, env=variables)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=folder, env=variables)
     names = {path.suffix for path in (folder / "out").iterdir()}
     assert names == {".json", ".npy", ".png"}, names
     prediction = json.loads(done.stdout)

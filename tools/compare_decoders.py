@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     warnings.simplefilter("ignore")
-    predictor, counts = Predictor.of_languages(), [0, 0]
+    predictor, counts = Predictor.load(), [0, 0]
     for path in sorted(parser.parse_args().folder.rglob("*")):
         if path.is_file():
             found = difference(predictor, path)

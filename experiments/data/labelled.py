@@ -243,7 +243,7 @@ def render_one(midi: Path, soundfont: str, cache: Path | None = None) -> Path:
     def warn(line: str) -> None:
         print(line, file=sys.stderr)
 
-    recordings = render([midi], warn=warn, soundfont=SOUNDFONTS[soundfont], cache=cache)
+    recordings = render([midi], on_warning=warn, soundfont=SOUNDFONTS[soundfont], cache=cache)
     if midi not in recordings:
         raise ManifestError(f"{midi}: cannot be rendered")
     return recordings[midi]

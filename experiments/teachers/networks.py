@@ -6,6 +6,7 @@ All take mono samples at 16 kHz.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import librosa
 import numpy as np
@@ -28,7 +29,7 @@ def open_network(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def power_spectrogram(samples: Array, padding: str) -> Array:
+def power_spectrogram(samples: Array, padding: Literal["constant", "reflect"]) -> Array:
     """Power spectrogram of shape (frames, 257): window of 512 samples, hop of 256, centred."""
     spectrum = librosa.stft(samples, n_fft=512, hop_length=256, pad_mode=padding)
     power: Array = (np.abs(spectrum) ** 2).T.astype(np.float32)
@@ -132,7 +133,8 @@ class FcnTagger:
 def _htk_bands(bins: int, highest: float, bands: int, low: float, high: float) -> Array:
     """Triangular filters that are linear on the HTK mel scale, shape (bins, bands); no constant."""
     mels = librosa.hz_to_mel(np.linspace(0, highest, bins), htk=True)[:, None]
-    edges = np.linspace(*librosa.hz_to_mel(np.array([low, high]), htk=True), bands + 2)
+    first, last = librosa.hz_to_mel(np.array([low, high]), htk=True)
+    edges = np.linspace(first, last, bands + 2)
     rising = (mels - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - mels) / (edges[2:] - edges[1:-1])
     filters: Array = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)

@@ -46,7 +46,8 @@ class ModelInfo:
     def __post_init__(self) -> None:
         # A model file, which may come from anywhere, holds these values.
         for text in self.name, self.speech, self.music, self.caveat:
-            if not isinstance(text, str) or len(text) > _MAX_TEXT or not text.isprintable():
+            is_text: bool = isinstance(text, str)
+            if not is_text or len(text) > _MAX_TEXT or not text.isprintable():
                 raise ValueError(f"its description must be one line of {_MAX_TEXT} characters")
         for name in "min_margin_second", "min_margin_clip":
             value = getattr(self, name)

@@ -193,13 +193,15 @@ def test_a_playlist_that_is_not_text(folder, content):
     (folder / "p.m3u8").write_bytes(content)
     found = discover(["p.m3u8"])
     assert found.recordings == []
-    assert found.errors == {"p.m3u8": "not a text file; save it as UTF-8"}
+    playlist = Recording("p.m3u8", os.path.abspath("p.m3u8"))
+    assert found.errors == {playlist: "not a text file; save it as UTF-8"}
 
 
 def test_a_stream_of_parts_is_not_a_playlist(folder):
     touch("a.ts")
     (folder / "p.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\na.ts\n")
-    assert "HLS" in discover(["p.m3u8"]).errors["p.m3u8"]
+    (reason,) = discover(["p.m3u8"]).errors.values()
+    assert reason == "a stream of parts (HLS), not a list of recordings"
 
 
 def test_a_list_in_utf_16():
@@ -211,7 +213,7 @@ def test_a_list_in_utf_16_without_its_mark_never_gives_folders():
     touch("wanted.mp3", "other.mp3")
     found = discover(["-"], "./wanted.mp3\n/\n".encode("utf-16-le"))
     assert found.recordings == []
-    assert found.errors == {"-": "not a text file; save it as UTF-8"}
+    assert found.errors == {Recording("-", "-"): "not a text file; save it as UTF-8"}
 
 
 def test_what_is_skipped_is_counted_in_one_line():
@@ -228,7 +230,8 @@ def test_a_pipe_in_a_folder_is_an_error():
     os.mkfifo("m/pipe.mp3")
     found = discover(["m"])
     assert [each.name for each in found.recordings] == ["a.mp3"]
-    assert found.errors == {"m/pipe.mp3": "is a pipe, a socket or a device, not a file"}
+    pipe = Recording("pipe.mp3", os.path.abspath("m/pipe.mp3"))
+    assert found.errors == {pipe: "is a pipe, a socket or a device, not a file"}
 
 
 def test_a_folder_that_cannot_be_read_is_an_error(monkeypatch):
@@ -258,5 +261,5 @@ def test_shards_share_everything_out_by_name_alone(tmp_path):
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
 def test_shards_that_are_none(text):
-    with pytest.raises(BatchError, match="must be I/N"):
+    with pytest.raises(BatchError, match="must be i/n, from 1/n to n/n"):
         Shard.parse(text)

@@ -51,7 +51,7 @@ def test_a_worker_that_hangs_costs_one_line(outcomes):
     started = time.monotonic()
     result = outcomes("clip_1", "hang", "clip_2", "clip_3", count=1, timeout=5.0)
     assert time.monotonic() - started < 60
-    assert result["hang"].reason == "no result in 7 seconds, its process was killed"
+    assert result["hang"].reason == "no result in 7 seconds; its process was killed"
     assert all(isinstance(result[f"clip_{number}"], Done) for number in (1, 2, 3))
 
 
@@ -66,7 +66,7 @@ from quadpred.batch.workers import Workers
 
 folder = Path(sys.argv[1])
 tasks = [Task(Recording(name, str(record(folder / f"{name}.wav")))) for name in ("slow", "slower")]
-with Workers(1, settings_of(folder / "out", kind=Unreliable), timeout=3.0) as workers:
+with Workers(1, settings_of(folder / "out", kind=Unreliable), timeout=8.0) as workers:
     for group in workers.run(tasks):
         for outcome in group:
             print(type(outcome).__name__, flush=True)
@@ -83,9 +83,9 @@ def test_suspended_time_is_no_timeout(tmp_path):
     )
     assert process.stdout.readline() == "Done\n"
     os.killpg(process.pid, signal.SIGSTOP)  # as Ctrl-Z does
-    time.sleep(6)
+    time.sleep(10)
     os.killpg(process.pid, signal.SIGCONT)
-    assert process.communicate(timeout=60)[0] == "Done\n"
+    assert process.communicate(timeout=120)[0] == "Done\n"
 
 
 def test_a_fault_of_ours_costs_one_line_and_blas_has_one_thread(outcomes):

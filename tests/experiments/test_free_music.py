@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from free_music import RATE, SECONDS, keep
+from experiments.data.free_music import RATE, SECONDS, keep
 
 from helpers.corpora import music
 

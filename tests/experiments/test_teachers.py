@@ -1,62 +1,87 @@
-"""The shapes of the teachers' networks, and of what they say."""
+"""The teachers' front ends and archives, with networks that return means of their input."""
 
 from pathlib import Path
 
 import numpy as np
+import onnx
+import pytest
 import soundfile
-import torch
-from teachers import FRONT_END, PATCH, Musicnn, said
+from onnx import TensorProto, helper, numpy_helper
 
-from helpers.corpora import music
+pytest.importorskip("librosa")
+pytest.importorskip("sklearn")
 
-RATE = FRONT_END.sample_rate
-
-
-def test_teachers_say_something_of_every_patch(tmp_path: Path) -> None:
-    path = tmp_path / "a.ogg"
-    samples = music("Q1", 10, np.random.default_rng(0))
-    soundfile.write(path, samples, RATE, format="OGG", subtype="OPUS")
-    first, second = Musicnn(untrained(0)), Musicnn(untrained(1))
-
-    values = said(path, [first, second], None)
-
-    assert values.shape == (10 * RATE // FRONT_END.hop // PATCH, 500)
-    assert np.isfinite(values).all()
-    for each in (values[:, :250], values[:, 250:]):
-        assert (np.ptp(each, axis=0) > 0).any()
-        assert ((each[:, 200:] >= 0) & (each[:, 200:] <= 1)).all()
-    # What is known of the first teacher is taken as it is, as far as the other has heard.
-    known = np.ones((5, 250), np.float16)
-    again = said(path, [first, second], known)
-    np.testing.assert_array_equal(again[:, :250], known[: len(values)])
-    np.testing.assert_array_equal(again[:, 250:], values[:, 250:])
+from experiments.data import Excerpt
+from experiments.scoring import score_set
+from experiments.teacher_regression import TeacherRegression
+from experiments.teachers.__main__ import Teachers, extract, listings
+from experiments.teachers.networks import RATE
+from experiments.test_sets import load_sets
 
 
-def untrained(seed: int) -> dict[str, torch.Tensor]:
-    """Random variables, named and shaped as in the published checkpoint."""
-    shapes = {
-        "conv2d": (7, 38, 1, 204),
-        "conv2d_1": (7, 67, 1, 204),
-        "conv2d_2": (128, 1, 1, 51),
-        "conv2d_3": (64, 1, 1, 51),
-        "conv2d_4": (32, 1, 1, 51),
-        "conv2d_5": (7, 561, 1, 64),
-        "conv2d_6": (7, 64, 1, 64),
-        "conv2d_7": (7, 64, 1, 64),
-        "dense": (1506, 200),
-        "dense_1": (200, 50),
-    }
-    generator = torch.Generator().manual_seed(seed)
-    variables = {}
-    for name, shape in shapes.items():
-        fan_in = int(np.prod(shape[:-1]))
-        variables[f"{name}/kernel"] = torch.randn(shape, generator=generator) / fan_in**0.5
-        variables[f"{name}/bias"] = torch.zeros(shape[-1])
-    widths = [1, 204, 204, 51, 51, 51, 64, 64, 64, 1506, 200]
-    for number, width in enumerate(widths):
-        name = f"batch_normalization_{number}" if number else "batch_normalization"
-        for part in ("gamma", "moving_variance"):
-            variables[f"{name}/{part}"] = torch.ones(width)
-        for part in ("beta", "moving_mean"):
-            variables[f"{name}/{part}"] = torch.zeros(width)
-    return variables
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("networks")
+    write_network(folder / "yamnet.onnx", "p", [96, 64], {"emb": 1024})
+    write_network(folder / "MSD_musicnn.onnx", "p", [187, 96], {"hidden": 200, "logits": 50})
+    for name in ("jamendo_fcn", "msd_fcn"):
+        write_network(folder / f"{name}.onnx", "mel", [96, 1813], {"hidden": 64, "tags": 50})
+    return folder
+
+
+def write_network(path: Path, name: str, shape: list[int], widths: dict[str, int]) -> None:
+    """Every output is the mean of the input, as often as the output is wide."""
+    nodes = [helper.make_node("ReduceMean", [name], ["mean"], axes=[1, 2], keepdims=0)]
+    nodes.append(helper.make_node("Unsqueeze", ["mean", "one"], ["column"]))
+    constants = [numpy_helper.from_array(np.array([1], np.int64), "one")]
+    outputs = []
+    for output, width in widths.items():
+        constants.append(numpy_helper.from_array(np.ones((1, width), np.float32), f"{output}_row"))
+        nodes.append(helper.make_node("Mul", ["column", f"{output}_row"], [output]))
+        info = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", width])
+        outputs.append(info)
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])]
+    graph = helper.make_graph(nodes, "means", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, path)
+
+
+def test_values_follow_the_music_in_time(networks: Path) -> None:
+    rng = np.random.default_rng(0)
+    silence, noise = np.zeros(6 * RATE), 0.1 * rng.standard_normal(6 * RATE)
+    values = Teachers(networks)(np.concatenate([silence, noise]).astype(np.float32))
+    assert values["mel"].shape[1] == 128
+    assert values["yam"].shape == (12, 1024)
+    assert values["mus"].shape == (4, 250)
+    assert values["fcn"].shape == (1, 228)
+    assert all(np.isfinite(part).all() for part in values.values())
+    # Second 5 is the last silent one, and the third patch of 2.992 s the first with sound.
+    assert (values["yam"][:6, 0] < values["yam"][6:, 0].min()).all()
+    assert (values["mus"][:2, 0] < values["mus"][2:, 0].min()).all()
+
+
+def test_an_archive_is_written_once_and_short_sounds_are_left_out(
+    networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teachers = Teachers(networks)
+    for name, seconds in (("long", 4), ("short", 2)):
+        soundfile.write(tmp_path / f"{name}.flac", np.zeros(seconds * RATE), RATE)
+        extract(teachers, Excerpt(tmp_path / f"{name}.flac", name), tmp_path / f"{name}.npz", None)
+    assert not (tmp_path / "short.npz").exists()
+    assert "short.flac: shorter than 3 s" in capsys.readouterr().err
+    before = (tmp_path / "long.npz").stat().st_mtime_ns
+    extract(teachers, Excerpt(tmp_path / "none.flac", "long"), tmp_path / "long.npz", None)
+    assert (tmp_path / "long.npz").stat().st_mtime_ns == before
+
+
+def test_regressions_are_scored_on_every_set(data: Path, networks: Path, tmp_path: Path) -> None:
+    teachers = Teachers(networks)
+    for name, listing in listings(data, None, None).items():
+        for excerpt in listing():
+            extract(teachers, excerpt, tmp_path / name / f"{excerpt.name}.npz", None)
+    subject = TeacherRegression(tmp_path, data)
+    for test_set in load_sets(["4q", "film", "vgmidi", "emopia"], data, None):
+        scores = score_set(test_set, [subject.outputs(test_set)])
+        assert ("ratings" in scores) == (test_set.scale is not None)
+        assert ("classes" in scores) == (test_set.scale is None)
+        assert ("within_piece" in scores) == test_set.name.startswith("vgmidi")

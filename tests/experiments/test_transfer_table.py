@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from transfer_table import (
+from experiments.transfer_table import (
     HEADS,
     MUSIC,
     PRETRAININGS,
@@ -34,7 +34,7 @@ def grid(path: Path, *, folds: int = 3, seeds: int = 2) -> Path:
     lines = []
     for cell in map(Cell._make, ways):
         f1 = 0.5 + 0.05 * cell.fold - 0.02 * cell.seed + 0.1 * (cell.pretraining == "cpc-mixed")
-        heads = {head: {"window": f1, "clip": f1} for head in HEADS}
+        heads = {head: {"second": f1, "clip": f1} for head in HEADS}
         lines.append(json.dumps(cell._asdict() | heads))
     path.write_text("\n".join(lines) + "\n")
     return path

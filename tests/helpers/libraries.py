@@ -29,7 +29,7 @@ def settings_of(output: Path, shard: Shard = WHOLE, kind: type[Settings] = Setti
     """Settings with a tiny model beside the output folder, of which a seed makes another."""
     model = output.parent / f"tiny-{options.pop('seed', 0)}.onnx"
     seed = int(model.stem.partition("-")[2])
-    checksum = write_model(model, seed=seed)
+    checksum = write_model(model, seed=seed, embedding=True)
     return kind(str(model), checksum, "cpu", output, runs.scratch(output, shard), **options)
 
 

@@ -116,7 +116,7 @@ def four_q_annotated(root: Path) -> None:
     table(base / f"{PANDA}_annotations.csv", [["Song", "Quadrant"], *SONGS.items()])
 
 
-# (arousal, valence) a quadrant, as shares of a scale from -1 to 1
+# (arousal, valence) per quadrant, as shares of a scale from -1 to 1
 POINTS = {"Q1": (0.5, 0.4), "Q2": (0.3, -0.6), "Q3": (-0.4, -0.3), "Q4": (-0.6, 0.7)}
 
 
@@ -233,7 +233,7 @@ def jamendo(root: Path) -> None:
         table(other, [header], "\t")
 
 
-def own(root: Path) -> None:
+def custom(root: Path) -> None:
     for name in ("Q1", "angry", "Sad", "q4"):
         for artist in ("one", "two", "three"):
             sound(root / name / f"{name} {artist}" / "song.wav")
@@ -256,7 +256,7 @@ TREES: dict[str, tuple[str, Callable[[Path], None]]] = {
         ("emopia", emopia),
         ("merge", merge),
         ("jamendo", jamendo),
-        ("own", own),
+        ("custom", custom),
     )
 }
 
@@ -344,7 +344,7 @@ def test_every_adapter_has_a_tree() -> None:
         ("pmemo", 12, 4, set("0123")),
         ("emopia", 12, 3, set("012")),
         ("jamendo", 12, 6, {"train", "validation", "test"}),
-        ("own", 24, 12, set("01234")),
+        ("custom", 24, 12, set("01234")),
     ],
 )
 def test_clips_groups_and_splits(
@@ -382,12 +382,12 @@ def test_emotions_and_words_name_quadrants(root: Path) -> None:
     }  # fmt: skip
 
 
-def test_published_splits_that_tear_artists_apart_are_kept_and_named(root: Path) -> None:
+def test_published_splits_that_share_artists_are_kept_with_a_warning(root: Path) -> None:
     merge(root)
     made, warnings = make("merge", root)
     assert warnings == (
-        "quadpred: warning: merge: the published splits put 2 of 4 groups on both sides;"
-        " --folds splits whole groups instead\n"
+        "quadpred: warning: merge: 2 of 4 groups are in several published splits;"
+        " use --folds to split by group\n"
     )
     assert [clip.split for clip in made.clips].count("train") == 8
     made, warnings = make("merge", root, "--folds", 2)
@@ -407,7 +407,7 @@ def test_splits_of_emopia_are_used_where_they_are(root: Path) -> None:
     }  # fmt: skip
 
 
-def test_band_and_median(root: Path) -> None:
+def test_dead_zone_and_median(root: Path) -> None:
     pmemo(root)
     made, _ = make("pmemo", root, "--dead-zone", 0.35)
     assert {clip.quadrant for clip in made.clips} == {"Q1", "Q4"}
@@ -422,12 +422,12 @@ def test_band_and_median(root: Path) -> None:
     assert "the corpus's medians" in made.sheet.note
 
 
-def test_rating_at_the_centre_has_no_quadrant() -> None:
+def test_rating_at_the_threshold_has_no_quadrant() -> None:
     assert from_ratings([(5, 9), (9, 5), (5.1, 4.9)], Scale(1, 9)) == ["", "", "Q2"]
-    assert from_ratings([], Scale(1, 9), about="median") == []
+    assert from_ratings([], Scale(1, 9), threshold="median") == []
 
 
-def test_each_word_speaks_for_one_quadrant() -> None:
+def test_each_word_stands_for_one_quadrant() -> None:
     assert set(QUADRANT_OF_WORD.values()) == set(QUADRANTS)
 
 
@@ -436,11 +436,11 @@ def test_each_word_speaks_for_one_quadrant() -> None:
     [
         ("librispeech", lambda root: sound(root / "LibriSpeech/x/y/z/hello.flac"), "hello.flac"),
         ("aishell", lambda root: sound(root / "data_aishell/wav/a/b/BAC009S0002W0001.wav"), "a/b"),
-        ("aishell", lambda root: (root / "S0009.tar.gz").write_bytes(b"x"), "still packed"),
+        ("aishell", lambda root: (root / "S0009.tar.gz").write_bytes(b"x"), "not unpacked"),
         ("ravdess", lambda root: sound(root / "Actor_01/03-01-09-01-01-01-01.wav"), "09-01"),
-        ("own", lambda root: sound(root / "somewhere/song.wav"), "somewhere"),
-        ("own", lambda root: (root / "Q1/empty.wav").touch(), "empty.wav: is empty"),
-        ("own", lambda root: (root / "Q1/text.wav").write_text("no sound"), "text.wav: "),
+        ("custom", lambda root: sound(root / "somewhere/song.wav"), "somewhere"),
+        ("custom", lambda root: (root / "Q1/empty.wav").touch(), "empty.wav: empty file"),
+        ("custom", lambda root: (root / "Q1/text.wav").write_text("no sound"), "text.wav: "),
         (
             "common_voice",
             lambda root: next(root.rglob("*_00.mp3")).unlink(),
@@ -454,12 +454,12 @@ def test_each_word_speaks_for_one_quadrant() -> None:
         (
             "four_q",
             lambda root: next(root.rglob("*_metadata.csv")).unlink(),
-            "panda_dataset_taffc_metadata.csv: no such file: each song is a group of its own",
+            "panda_dataset_taffc_metadata.csv: no such file: each song becomes its own group",
         ),
         (
             "four_q_annotated",
             lambda root: next(root.rglob("MT0000000003.mp3")).unlink(),
-            "MT0000000003: no recording of that name",
+            "MT0000000003: no recording with this name",
         ),
         (
             "pmemo",
@@ -470,23 +470,23 @@ def test_each_word_speaks_for_one_quadrant() -> None:
                     *([2, "0.9", "n/a"], [3, 0.1, 17], [4, 0.9, 0.9], [5, 0.1, 0.1]),
                 ],
             ),
-            "static_annotations.csv: 3: arousal and valence are not from 0 to 1",
+            "static_annotations.csv: 3: arousal and valence must be from 0 to 1",
         ),
         (
             "merge",
             lambda root: table(
                 root / "MERGE_Audio_Complete" / "merge_audio_complete_metadata.csv", []
             ),
-            "merge_audio_complete_metadata.csv: is left out",
+            "merge_audio_complete_metadata.csv: left out",
         ),
         (
             "emopia",
             lambda root: (root / "EMOPIA_2.2/midis/Q1_abcdefghijk_0.mid").write_bytes(b"no MIDI"),
-            "Q1_abcdefghijk_0.mid: FluidSynth made no sound of it",
+            "Q1_abcdefghijk_0.mid: FluidSynth cannot render it",
         ),
     ],
 )
-def test_file_that_does_not_fit_names_itself_and_the_rest_goes_on(
+def test_unusable_file_gives_a_warning_and_the_rest_is_used(
     tree: str, spoil: Callable[[Path], object], named: str, root: Path
 ) -> None:
     name, build = TREES[tree]
@@ -523,7 +523,7 @@ def test_rendering_by_fluidsynth(
     monkeypatch.undo()
     from quadpred.train.corpora.render import render
 
-    made = render([root / "Q1" / "note.mid"], warn=pytest.fail, cache=root)
+    made = render([root / "Q1" / "note.mid"], on_warning=pytest.fail, cache=root)
     samples, rate = soundfile.read(made[root / "Q1" / "note.mid"])
     assert rate == RATE
     assert samples.ndim == 1
@@ -531,7 +531,7 @@ def test_rendering_by_fluidsynth(
     assert np.abs(samples).max() > 0.001
 
 
-def test_hours_are_drawn(root: Path) -> None:
+def test_hours_give_a_random_sample(root: Path) -> None:
     librispeech(root)
     made, _ = make("librispeech", root, "--hours", 3 / 3600)
     assert len(made.clips) == 2
@@ -539,7 +539,7 @@ def test_hours_are_drawn(root: Path) -> None:
     assert again == made
 
 
-def test_options_replace_what_the_data_sheet_says(root: Path) -> None:
+def test_options_replace_values_of_the_data_sheet(root: Path) -> None:
     common_voice(root)
     made, _ = make("common-voice", root, "--language", "mandarin", "--name", "CV")
     assert (made.sheet.name, made.sheet.language) == ("CV", "mandarin")
@@ -547,26 +547,26 @@ def test_options_replace_what_the_data_sheet_says(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["deam", "."], ".: no clips of DEAM can be used; expected MEMD_audio"),
+        (["deam", "."], ".: no usable clips of DEAM; expected MEMD_audio"),
         (["deam", "nowhere"], "nowhere: is not a folder"),
         (["nothing", "."], "nothing: unknown corpus; choose from librispeech"),
     ],
 )
-def test_what_cannot_be_made_is_one_line(
-    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_failure_is_one_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "corpus").mkdir()
     result = run("corpora", "manifest", *arguments, "-o", tmp_path / "made.csv")
     assert result.exit_code == 2
-    assert said in result.stderr.splitlines()[-1]
+    assert message in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "made.csv").exists()
 
 
-def test_list_says_what_there_is_and_what_is_found(
+def test_list_shows_all_corpora_and_their_folders(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     librispeech(root)
@@ -577,19 +577,19 @@ def test_list_says_what_there_is_and_what_is_found(
         assert corpus.name in result.output
         assert corpus.title in result.output
     monkeypatch.setenv("QUADPRED_CORPORA", str(root))
-    said = run("corpora").output
-    found = [line.split()[-2] for line in said.splitlines() if line.endswith("│")]
+    output = run("corpora").output
+    found = [line.split()[-2] for line in output.splitlines() if line.endswith("│")]
     assert (found.count("LibriSpeech"), found.count("emopia")) == (1, 1)
     assert found.count("no") == len(CORPORA) - 2
-    assert "To see which are there" not in said
+    assert "To see which are there" not in output
 
 
-def test_own_folder_and_labels_are_read_as_before(root: Path, tmp_path: Path) -> None:
+def test_folder_and_labels_become_a_manifest(root: Path, tmp_path: Path) -> None:
     sound(root / "a.wav")
     sound(root / "b.wav")
     labels = tmp_path / "labels.csv"
     table(labels, [["file", "quadrant", "artist"], ["a.wav", "Q1", "x"], ["b.wav", "Q3", "y"]])
-    output = tmp_path / "elsewhere" / "own.csv"
+    output = tmp_path / "elsewhere" / "custom.csv"
     result = run("train", "manifest", root, "--labels", labels, "--group", "artist", "-o", output)
     assert result.exit_code == 0, result.output
     assert [clip.quadrant for clip in Manifest.load(output).clips] == ["Q1", "Q3"]

@@ -33,7 +33,7 @@ def test_the_interface_of_hear(model):
     embeddings, times = hear.get_timestamp_embeddings(audio, loaded)
     assert embeddings.shape == (2, 3, loaded.timestamp_embedding_size)
     assert times.tolist() == [[500, 1500, 2500]] * 2
-    expected = Predictor(model).predict_samples(sounds[1], RATE)
+    expected = Predictor(model).predict_samples(sounds[1], RATE, embeddings=True)
     assert torch.equal(embeddings[1], torch.from_numpy(expected.embedding))
     assert torch.equal(scenes[1], torch.from_numpy(expected.pooled_embedding()))
 

@@ -1,5 +1,6 @@
-"""Fetching from a server of this test that drops connections, and archives of ill will."""
+"""Downloads from a local server that drops connections, and malicious archives."""
 
+import gc
 import gzip
 import hashlib
 import io
@@ -34,7 +35,7 @@ class Server(ThreadingHTTPServer):
     headers: dict[str, str]
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing of clients that hang up."""
+        """Ignore clients that close the connection."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -101,16 +102,16 @@ NOISE = os.urandom(100_000)
 def test_dropped_connections_are_resumed(server: Server, tmp_path: Path) -> None:
     server.patience = 30_000
     archive = serve(server, NOISE)
-    told: list[tuple[str, int, int]] = []
-    download(archive, tmp_path / "file", lambda *step: told.append(step))
+    steps: list[tuple[str, int, int]] = []
+    download(archive, tmp_path / "file", lambda *step: steps.append(step))
     assert (tmp_path / "file").read_bytes() == NOISE
     assert server.asked == ["", "bytes=30000-", "bytes=60000-", "bytes=90000-"]
-    assert told[-1] == ("check part", len(NOISE), len(NOISE))
-    assert {total for _, _, total in told} == {len(NOISE)}
+    assert steps[-1] == ("check part", len(NOISE), len(NOISE))
+    assert {total for _, _, total in steps} == {len(NOISE)}
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_download_goes_on_in_another_process(server: Server, tmp_path: Path) -> None:
+def test_download_is_resumed_in_another_process(server: Server, tmp_path: Path) -> None:
     archive = serve(server, NOISE)
     (tmp_path / "file.part").write_bytes(NOISE[:99_999])
     download(archive, tmp_path / "file")
@@ -136,28 +137,32 @@ def test_part_larger_than_the_file_starts_again(server: Server, tmp_path: Path) 
     assert (tmp_path / "file").read_bytes() == NOISE
 
 
-def test_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
+def test_busy_server_is_tried_again(server: Server, tmp_path: Path) -> None:
     server.errors = [503, 429]
     download(serve(server, NOISE), tmp_path / "file")
     assert (tmp_path / "file").exists()
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said", "kept"),
+    ("spoil", "message", "kept"),
     [
         (lambda server: server.files.clear(), "404 Not Found", False),
-        (lambda server: setattr(server, "patience", 0), "the connection was lost; what", True),
+        (
+            lambda server: setattr(server, "patience", 0),
+            "the connection was lost",
+            True,
+        ),
         (lambda server: server.errors.extend([500] * 9), "500 Internal Server Error", False),
-        (lambda server: server.files.update({"/a.zip": NOISE[::-1]}), "its md5 is", False),
+        (lambda server: server.files.update({"/a.zip": NOISE[::-1]}), "md5 is", False),
         (lambda server: server.files.update({"/a.zip": bytes(80_000_000)}), "larger than", True),
     ],
 )
-def test_what_cannot_be_had_is_one_line(
-    spoil: Callable[[Server], object], said: str, kept: bool, server: Server, tmp_path: Path
+def test_failed_download_is_one_line(
+    spoil: Callable[[Server], object], message: str, kept: bool, server: Server, tmp_path: Path
 ) -> None:
     archive = serve(server, NOISE)
     spoil(server)
-    with pytest.raises(FetchError, match=said) as caught:
+    with pytest.raises(FetchError, match=message) as caught:
         download(archive, tmp_path / "file")
     assert archive.url in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -165,13 +170,15 @@ def test_what_cannot_be_had_is_one_line(
     assert (tmp_path / "file.part").exists() == kept
 
 
+# After a redirection to an invalid address, urllib leaves the socket to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("Content-Length", "abc", "the server sent Content-Length: 'abc'"),
         ("Content-Length", "-5", "the server sent Content-Length: '-5'"),
         ("Content-Length", "9" * 5000, "the server sent Content-Length: '9999"),
-        ("Status", "206", "the server sent another part than asked for"),
+        ("Status", "206", "the server sent another range than requested"),
         ("Status", "416", "the file has changed since"),
         ("Location", "/a.zip", "302"),
         ("Location", "http://[::1", "the server redirects to an invalid address"),
@@ -179,15 +186,17 @@ def test_what_cannot_be_had_is_one_line(
         ("Location", "file:///etc/passwd", "302"),
     ],
 )
-def test_strange_headers_are_one_line(
-    name: str, value: str, said: str, server: Server, tmp_path: Path
+def test_invalid_headers_are_one_line(
+    name: str, value: str, message: str, server: Server, tmp_path: Path
 ) -> None:
     archive = serve(server, NOISE)
     server.headers[name] = value
-    with pytest.raises(FetchError, match=said) as caught:
+    with pytest.raises(FetchError, match=message) as caught:
         download(archive, tmp_path / "file")
     assert archive.url in str(caught.value)
     assert str(caught.value).isprintable()
+    del caught
+    gc.collect()
 
 
 def test_an_archive_that_was_altered_since_is_downloaded_again(
@@ -251,7 +260,7 @@ def bomb(kind: bytes) -> bytes:
 
 
 def sparse_bomb() -> bytes:
-    """A small tar archive with a file that is said to have a hundred million holes."""
+    """A small tar archive with a file that claims a hundred million holes."""
     marks = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a.wav"}
     info = tarfile.TarInfo("sparse")
     info.pax_headers = {**marks, "GNU.sparse.realsize": "1"}
@@ -261,18 +270,18 @@ def sparse_bomb() -> bytes:
     return gzip.compress(info.tobuf(tarfile.PAX_FORMAT) + content)
 
 
-def lying(content: bytes) -> bytes:
-    """A zip whose directory says that its file is smaller than it is."""
+def understated(content: bytes) -> bytes:
+    """A zip whose directory gives too small a size for its file."""
     return content.replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        (tar({"../out.wav": b"x"}), "leads out"),
-        (tar({"/tmp/out.wav": b"x"}), "leads out"),
-        (tar({"a/../../out.wav": b"x"}), "leads out"),
-        (tar({"C:\\out.wav": b"x"}), "some systems"),
+        (tar({"../out.wav": b"x"}), "outside the folder"),
+        (tar({"/tmp/out.wav": b"x"}), "outside the folder"),
+        (tar({"a/../../out.wav": b"x"}), "outside the folder"),
+        (tar({"C:\\out.wav": b"x"}), "not a portable file name"),
         (tar(special("link", tarfile.SYMTYPE, "/etc")), "link or a device"),
         (tar(special("link", tarfile.SYMTYPE, "inside")), "link or a device"),
         (tar(special("link", tarfile.LNKTYPE, "/etc/passwd")), "link or a device"),
@@ -281,13 +290,13 @@ def lying(content: bytes) -> bytes:
         (tar({"a.wav": NOISE})[:-9_000], "damaged"),
         (tar({"a.wav": NOISE}, "w")[:-90_000], "damaged"),
         (tar({"a.wav": bytes(80_000_000)}), "unpacks to more than"),
-        (zipped({"../out.wav": b"x"}), "leads out"),
-        (zipped({"/tmp/out.wav": b"x"}), "leads out"),
-        (zipped({"a\\..\\..\\out.wav": b"x"}), "leads out|some systems"),
+        (zipped({"../out.wav": b"x"}), "outside the folder"),
+        (zipped({"/tmp/out.wav": b"x"}), "outside the folder"),
+        (zipped({"a\\..\\..\\out.wav": b"x"}), "outside the folder|not a portable"),
         (zipped({"link": b"/etc"}, stat.S_IFLNK | 0o777), "link or a device"),
         (zipped({"device": b""}, stat.S_IFCHR), "link or a device"),
         (zipped({"a.wav": bytes(80_000_000)}), "unpacks to more than"),
-        (lying(zipped({"a.wav": NOISE})), "damaged"),
+        (understated(zipped({"a.wav": NOISE})), "damaged"),
         (spoilt(zipped({"a.wav": b"sound" * 9_999})), "damaged"),
         (spoilt(tar({"a.wav": b"sound" * 9_999})), "damaged"),
         (spoilt(tar({"a.wav": NOISE}, "w:xz")), "damaged"),
@@ -301,11 +310,11 @@ def lying(content: bytes) -> bytes:
         (b"", "damaged"),
     ],
 )
-def test_archive_of_ill_will_is_refused(content: bytes, said: str, tmp_path: Path) -> None:
+def test_malicious_archive_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "archive").write_bytes(content)
     folder = tmp_path / "deep" / "folder"
     folder.mkdir(parents=True)
-    with pytest.raises(FetchError, match=said) as caught:
+    with pytest.raises(FetchError, match=message) as caught:
         unpack(tmp_path / "archive", folder)
     assert str(tmp_path / "archive") in str(caught.value)
     assert os.listdir(tmp_path / "deep") == ["folder"]
@@ -358,7 +367,7 @@ def test_fetch(aishell: None, server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["aishell"], "aishell: add --yes to agree to its licence"),
         (["aishell", "--yes", "--part", "x"], "aishell: unknown part x; choose from data, more"),
@@ -367,12 +376,12 @@ def test_fetch(aishell: None, server: Server, tmp_path: Path) -> None:
     ],
 )
 def test_fetch_refuses_in_one_line(
-    arguments: list[str], said: str, aishell: None, server: Server, tmp_path: Path
+    arguments: list[str], message: str, aishell: None, server: Server, tmp_path: Path
 ) -> None:
     result = run("corpora", "fetch", *arguments, "-o", tmp_path)
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
-    assert said in result.stderr
+    assert message in result.stderr
     assert not server.asked
     assert os.listdir(tmp_path) == []
 
@@ -384,7 +393,7 @@ def test_archive_refused_leaves_nothing(
     monkeypatch.setitem(CORPORA, "aishell", replace(CORPORA["aishell"], archives=(bad,)))
     result = run("corpora", "fetch", "aishell", "-o", tmp_path, "--yes")
     assert result.exit_code == 2
-    assert "leads out of the folder" in result.stderr
+    assert "is outside the folder" in result.stderr
     assert os.listdir(tmp_path) == [".archives"]
 
 
@@ -412,7 +421,7 @@ def test_an_archive_that_stays_damaged_is_removed(
     result = fetch_one(archive, tmp_path, monkeypatch)
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
-    assert "is damaged" in result.stderr
+    assert "damaged (" in result.stderr
     assert len(server.asked) == 2
     assert os.listdir(tmp_path / ".archives") == []
 

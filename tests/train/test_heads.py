@@ -44,7 +44,7 @@ def base(tmp_path):
 def test_new_heads_learn_the_labels(base, tmp_path):
     scores = adapt_heads(songs(tmp_path), tmp_path / "mine.onnx", base)
     assert (scores.clips, scores.groups, scores.chance) == (16, 4, 0.25)
-    assert scores.macro_f1 == 1
+    assert scores.macro_f1 > 0.9
     assert not scores.uncertain
     mine = Predictor(tmp_path / "mine.onnx")
     assert (mine.info.name, mine.info.music, mine.info.caveat) == ("mine", "custom", "")
@@ -77,7 +77,7 @@ def test_heads_that_are_no_better_than_chance_say_so(base, tmp_path):
 
 def test_what_cannot_be_adapted(base, tmp_path):
     listed = songs(tmp_path)
-    with pytest.raises(AdaptError, match=r"ends in \.onnx"):
+    with pytest.raises(AdaptError, match=r"must end in \.onnx"):
         adapt_heads(listed, tmp_path / "mine.txt", base)
     write_model(tmp_path / "without.onnx")
     with pytest.raises(ModelError, match="has no output 'embedding'"):

@@ -107,7 +107,7 @@ def test_training_clips_are_not_scored(
 def test_splits_that_are_not_there_are_refused(
     recipes: dict[str, Path], music: Manifest, tmp_path: Path, name: str
 ) -> None:
-    with pytest.raises(ManifestError, match="no split is called 'tset'; there are '0', '1'"):
+    with pytest.raises(ManifestError, match="unknown split 'tset'; choose from '0', '1'"):
         transfer(Recipe.load(recipes["base"]), [music], tmp_path / "run", **{name: ["tset"]})
 
 

@@ -1,4 +1,4 @@
-"""Manifests: what is refused, and what a large one takes."""
+"""Manifests: invalid ones, and the memory that a large one needs."""
 
 import json
 import tracemalloc
@@ -39,14 +39,14 @@ def test_labels_name_files_by_their_path(twins: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"), [("001.wav", "is in several folders"), ("002.wav", "is not under")]
 )
-def test_name_that_does_not_tell_is_refused(twins: Path, name: str, reason: str) -> None:
+def test_name_that_matches_no_single_file_is_refused(twins: Path, name: str, reason: str) -> None:
     labels = twins.parent / "labels.csv"
     labels.write_text(f"file,quadrant\n{name},Q1\n")
     with pytest.raises(ManifestError, match=rf"labels\.csv: line 2: {name} {reason}"):
         from_folder(twins, SHEET, labels=labels)
 
 
-def test_a_group_that_is_no_pattern_is_refused(twins: Path) -> None:
+def test_invalid_group_pattern_is_refused(twins: Path) -> None:
     with pytest.raises(ManifestError, match=r"^--group \(: not a regular expression"):
         from_folder(twins, SHEET, group="(")
 
@@ -54,7 +54,7 @@ def test_a_group_that_is_no_pattern_is_refused(twins: Path) -> None:
 def test_labels_that_name_a_file_twice_are_refused(twins: Path) -> None:
     labels = twins.parent / "labels.csv"
     labels.write_text("file,quadrant\nanna/001.wav,Q1\nbela/001.wav,Q3\nanna/001.wav,Q2\n")
-    with pytest.raises(ManifestError, match=r"line 4: .*anna/001\.wav is in line 2 already"):
+    with pytest.raises(ManifestError, match=r"line 4: .*anna/001\.wav is listed in line 2 already"):
         from_folder(twins, SHEET, labels=labels)
 
 
@@ -68,7 +68,7 @@ def manifest(folder: Path, *rows: str, header: str = "path,group,split,quadrant,
 def test_a_clip_that_is_listed_twice_is_refused(tmp_path: Path, second: str) -> None:
     path = manifest(tmp_path, "a.wav,x,0,Q1", "c.wav,x,0,Q1", second)
     with pytest.raises(
-        ManifestError, match=r"manifest\.csv: line 4: .*a\.wav is in line 2 already"
+        ManifestError, match=r"manifest\.csv: line 4: .*a\.wav is listed in line 2 already"
     ):
         Manifest.load(path)
 
@@ -90,7 +90,7 @@ def test_a_row_without_a_path_is_refused(tmp_path: Path, name: str) -> None:
         ("{}", "not a data sheet"),
         ('{"name": 5}', "not a data sheet"),
         ('{"name": "a", "license": "MIT"}', "unknown key 'license'"),
-        ('{"name": "a", "note": null}', "note must be text"),
+        ('{"name": "a", "note": null}', "note must be a string"),
     ],
 )
 def test_a_broken_data_sheet_is_one_line(tmp_path: Path, sheet: str, reason: str) -> None:
@@ -124,7 +124,7 @@ def test_splits_that_no_manifest_has_are_refused(tmp_path: Path) -> None:
     named = Manifest.load(manifest(tmp_path, "a.wav,x,train,Q1"))
     check_splits([folds, named], ["1", "train"])
     check_splits([folds], [])
-    with pytest.raises(ManifestError, match="no split is called 'tset'; there are '0', '1'"):
+    with pytest.raises(ManifestError, match="unknown split 'tset'; choose from '0', '1'"):
         check_splits([folds], ["0", "tset"])
 
 

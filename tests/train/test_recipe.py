@@ -14,7 +14,7 @@ from quadpred.train.recipe import Recipe, RecipeError
         ({"a": 'base = "b"', "b": 'base = "a"'}, "base 'a' leads back to this recipe"),
         ({"a": 'base = "b"', "b": 'base = "c"', "c": 'base = "b"'}, "base 'b' leads back"),
         ({"a": "base = 5"}, "base must be the name of a recipe, found 5"),
-        ({"a": 'base = "none"'}, "none: No such file or directory; on board are: "),
+        ({"a": 'base = "none"'}, "none: No such file or directory; packaged recipes: "),
         ({"a": "["}, "not TOML"),
         ({"a": f"a = {'[' * 50_000}"}, "not TOML"),
     ],

@@ -23,7 +23,7 @@ def music(corpora: Path) -> Manifest:
 
 @pytest.fixture
 def bowl(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
-    """Replace training by a loss that is least at known rates; returns what was tried."""
+    """Replace training by a loss with a known minimum; return the recipes that were tried."""
     tried: list[Recipe] = []
 
     def train(recipe, manifests, folder, **options):  # type: ignore[no-untyped-def]
@@ -31,14 +31,14 @@ def bowl(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
         first, second = (stage.learning_rate for stage in recipe.transfer.stages)
         loss = abs(first / 1e-3 - 1) + abs(second / 1e-4 - 1) + recipe.transfer.weight_decay
         run = Run(folder, {"recipe": "of " + folder.name})
-        run.log({"validation_loss": 0.0})  # of an early epoch, whose weights are not kept
+        run.log({"validation_loss": 0.0})  # of an early epoch; its weights are not kept
         run.log({"validation_loss": loss})
 
     monkeypatch.setattr(module, "transfer", train)
     return tried
 
 
-def test_interrupted_study_goes_on_and_its_best_is_a_recipe(
+def test_interrupted_study_is_continued_and_its_best_is_a_recipe(
     bowl: list[Recipe],
     recipes: dict[str, Path],
     music: Manifest,
@@ -59,14 +59,14 @@ def test_interrupted_study_goes_on_and_its_best_is_a_recipe(
     with pytest.raises(KeyboardInterrupt):
         tune(name, music, folder, trials=25)
     assert (folder / "best.toml").is_file()
-    told: list[str] = []
-    tuned = tune(name, music, folder, trials=25, tell=told.append)
+    messages: list[str] = []
+    tuned = tune(name, music, folder, trials=25, on_progress=messages.append)
     assert bowl[0] == own  # the recipe as it is comes first
-    assert bowl[7] == bowl[6]  # what was interrupted is taken up again
+    assert bowl[7] == bowl[6]  # the interrupted trial is repeated
     assert len(bowl) == 26
     assert len({recipe.transfer.stages for recipe in bowl}) == 25
     assert tuned.trials == 25
-    assert len(told) == 19
+    assert len(messages) == 19
     assert tuned.first is not None
     assert tuned.loss < tuned.first / 2
 
@@ -80,11 +80,11 @@ def test_interrupted_study_goes_on_and_its_best_is_a_recipe(
 
     assert tune(name, music, folder, trials=25) == tuned
     assert len(bowl) == 26
-    with pytest.raises(RunError, match="another run"):
+    with pytest.raises(RunError, match="a run with other"):
         tune(name, music, folder, trials=25, seed=7)
 
 
-def test_trials_that_diverge_do_not_stop_it(
+def test_diverging_trials_do_not_stop_the_study(
     bowl: list[Recipe],
     recipes: dict[str, Path],
     music: Manifest,
@@ -96,7 +96,7 @@ def test_trials_that_diverge_do_not_stop_it(
     def diverging(recipe, manifests, run, **options):  # type: ignore[no-untyped-def]
         if len(bowl) in (0, 2):
             bowl.append(recipe)
-            raise DivergedError("no finite number")
+            raise DivergedError("loss became NaN")
         train(recipe, manifests, run, **options)
 
     monkeypatch.setattr(module, "transfer", diverging)
@@ -107,7 +107,7 @@ def test_trials_that_diverge_do_not_stop_it(
     assert (tuned.trials, tuned.first) == (4, None)
 
 
-def test_real_trials_validate_on_one_split_and_never_hear_the_test(
+def test_real_trials_validate_on_one_split_and_leave_out_the_test_split(
     recipes: dict[str, Path], music: Manifest, tmp_path: Path
 ) -> None:
     folder = tmp_path / "study"
@@ -136,12 +136,12 @@ def test_no_split_to_validate_on(recipes: dict[str, Path], music: Manifest, tmp_
     name = str(recipes["base"])
     with pytest.raises(ManifestError, match="no labelled clips in split 'x'"):
         tune(name, music, tmp_path / "study", validation="x")
-    with pytest.raises(ManifestError, match="needs two splits"):
+    with pytest.raises(ManifestError, match="needs two labelled splits"):
         tune(name, music, tmp_path / "study", test=("0", "1", "2", "3"))
     assert not (tmp_path / "study").exists()
 
 
-def test_command_says_one_line_and_its_recipe_is_accepted(
+def test_command_prints_one_line_and_its_recipe_is_valid(
     recipes: dict[str, Path], music: Manifest, tmp_path: Path
 ) -> None:
     music.save(tmp_path / "music.csv")

@@ -15,6 +15,7 @@ from quadpred import registry
 def clip(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "WEIGHTS", write_weights(tmp_path / "weights"))
     registry.models.cache_clear()
+    quadpred._predictor.cache_clear()
     samples = np.random.default_rng(0).normal(0, 0.1, 40_000)
     soundfile.write(tmp_path / "a.wav", samples, 16_000)
     yield tmp_path / "a.wav"
@@ -64,7 +65,7 @@ def test_importing_costs_nothing():
 
 def test_onnx_runtime_gathers_nothing_for_its_makers(tmp_path):
     """It would leave an identifier in the folder for temporary files."""
-    code = "import quadpred; quadpred.Predictor.of_languages()"
+    code = "import quadpred; quadpred.Predictor.load()"
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     environment["TMPDIR"] = str(tmp_path)
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)

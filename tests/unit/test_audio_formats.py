@@ -144,15 +144,15 @@ def test_channels_that_cancel_give_one_of_them(sound_file, subtype):
 
 
 def test_channels_that_cancel_for_a_while(sound_file):
-    left, right = music(6, 44_100), music(6, 44_100, 1)
+    left, right = music(6, 44_100), music(6, 44_100, 1) / 2
     left[:44_100] = 0
     right[2 * 44_100 : 4 * 44_100] = -left[2 * 44_100 : 4 * 44_100]
     samples = read(sound_file("a.wav", np.stack([left, right], 1), 44_100))
+    # Where the mix changes, the resampler starts anew and may give one sample more.
     assert len(samples) == pytest.approx(6 * RATE, abs=4)
-    levels = samples.reshape(6, -1).std(axis=1) if len(samples) == 6 * RATE else None
-    assert levels is None or levels.min() > 0.02
+    assert samples[: len(samples) // 6 * 6].reshape(6, -1).std(axis=1).min() > 0.01
     mean = read(sound_file("b.wav", (left + right) / 2, 44_100))
-    np.testing.assert_allclose(samples[5 * RATE :], mean[5 * RATE : len(samples)], atol=2e-2)
+    assert samples[5 * RATE :].std() == pytest.approx(mean[5 * RATE :].std(), rel=0.02)
 
 
 def test_one_loud_channel_of_many_is_not_silent(sound_file):
@@ -250,3 +250,23 @@ def test_a_cover_of_another_kind_than_its_label(sound_file):
     block = b"\x06" + len(body).to_bytes(3, "big") + body
     path.write_bytes(data[:42] + block + data[42:])
     np.testing.assert_array_equal(read(path), whole)
+
+
+def test_opus_is_decoded_by_libopus(encode) -> None:
+    """FFmpeg's own decoder returns samples of several hundred for some intact files."""
+    import av
+
+    path = encode("song.opus", tone(2, 48_000), 48_000, "libopus")
+    with av.open(path) as container:
+        native = container.streams.audio[0].codec_context.name
+    assert native == "opus"  # which quadpred does not use
+    assert _decoder_name(path) == "libopus"
+
+
+def _decoder_name(path) -> str:
+    import av
+
+    from quadpred.audio.decode import decoder_of
+
+    with av.open(path) as container:
+        return decoder_of(container.streams.audio[0]).name

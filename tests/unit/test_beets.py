@@ -119,7 +119,7 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_rest(library, album):
     (one,) = (library.home / "library").rglob("*One.flac")
     one.write_bytes(b"no music")
     run = library.beet("quadpred")
-    assert f"{one}: not audio" in run.stderr
+    assert f"{one}: holds no samples" in run.stderr
     assert library.moods()["Two"][0] in QUADRANT.classes
     assert library.moods()["One"][0] not in QUADRANT.classes
 

@@ -56,7 +56,7 @@ def test_files_are_embedded_second_by_second():
 
 def test_models_without_embeddings_say_so():
     song = record("song.wav", music(2, RATE))
-    assert Predictor("without.onnx").predict(song, embeddings=True).embedding is None
+    assert Predictor("without.onnx").predict(song).embedding is None
     with pytest.raises(ModelError, match=r"without\.onnx: has no output 'embedding'"):
         Predictor("without.onnx").embed(song)
     record("music/a.wav", music(2, RATE))

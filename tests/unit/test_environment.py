@@ -83,7 +83,8 @@ def test_all_streams_closed():
 
 def test_data_for_a_closed_stream_is_an_error():
     result = run(*SONG, "--json", "-", closed=">&-")
-    assert (result.returncode, result.stderr) == (2, "quadpred: standard output is closed\n")
+    assert result.returncode == 2
+    assert result.stderr.endswith("\nquadpred: standard output is closed\n")
     result = run("-", "--model", "tiny.onnx", "-o", "out", closed="<&-")
     assert (result.returncode, result.stderr) == (2, "quadpred: -: standard input is closed\n")
 
@@ -94,7 +95,7 @@ WARN = "import warnings; warnings.warn('old', DeprecationWarning)"
 
 
 def test_warnings_of_packages_are_no_errors():
-    result = run(*LIBRARY, on_import=("soxr", WARN), PYTHONWARNINGS="error")
+    result = run(*LIBRARY, on_import=("av", WARN), PYTHONWARNINGS="error")
     assert (result.returncode, result.stderr) == (0, "")
 
 

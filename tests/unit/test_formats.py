@@ -70,7 +70,12 @@ def test_json_holds_everything(prediction):
 def test_json_gives_the_prediction_back(prediction):
     document = json.loads(json_line(prediction))
     again = Prediction.from_dict(document)
-    assert to_json(again) == document
+    other = to_json(again)
+    for means, rounded in zip(
+        other.pop("means").values(), document.pop("means").values(), strict=True
+    ):
+        assert means == pytest.approx(rounded, abs=2e-6)  # of rows with six digits
+    assert other == document
     assert again.model == prediction.model
     assert again.damage == prediction.damage
     with pytest.raises(KeyError, match="silent"):

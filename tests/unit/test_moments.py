@@ -198,7 +198,7 @@ def test_intervals_are_read(tmp_path, name, content):
         ("a.srt", b"00:00 --> x\n", "not a valid .srt"),
         ("a.vtt", b"WEBVTT\n", "has no intervals"),
         ("a.TextGrid", b"nonsense", "not a valid .TextGrid"),
-        ("a.TextGrid", LONG.encode()[:-60], "not a valid .TextGrid"),
+        ("a.TextGrid", LONG.encode()[: len(LONG) // 2], "not a valid .TextGrid"),
     ],
 )
 def test_files_without_intervals(tmp_path, name, content, reason):

@@ -113,7 +113,7 @@ def test_folders_are_predicted_and_tagged_in_one_step(folder, monkeypatch):
     contents = {path: path.read_bytes() for path in (folder / "album").rglob("*.flac")}
     arguments = ["tag", "album", "-o", "predictions", "--jobs", "1", "--percentiles"]
     result = run(*arguments, code=1)
-    assert said(result.stderr).startswith("three.flac: ")
+    assert "three.flac: " in said(result.stderr)
     assert result.stdout.splitlines()[-1] == "1 failed, 2 tagged"
     ranks = {
         read_tags(path, [f"{AROUSAL}_PERCENTILE"])[f"{AROUSAL}_PERCENTILE"][0]
@@ -135,7 +135,7 @@ def test_songs_that_were_replaced_are_left_out(summary):
     record("sad.flac", gain=0.3)
     content = song.read_bytes()
     result = run("tag", "--from", summary, code=1)
-    assert f"{song.absolute()}: left out: its audio is not what was predicted" in result.stdout
+    assert f"{song.absolute()}: left out: its audio changed" in result.stdout
     assert song.read_bytes() == content
 
 
@@ -173,7 +173,7 @@ def test_uncertain_files_are_tagged_when_asked():
     assert "left out: uncertain" in result.stdout
     assert read_tags(silent)[MOOD] == []
     assert "1 tagged" in run("tag", "--uncertain", silent).stdout
-    assert len(read_tags(silent)[MOOD]) == 1
+    assert read_tags(silent)[MOOD]
 
 
 @pytest.mark.parametrize("name", ["summary.csv", "summary.parquet"])
@@ -200,7 +200,7 @@ def test_a_dry_run_shows_a_table_and_changes_nothing(summary):
     table = {Path(cell[0].strip()).name: [text.strip() for text in cell[1:]] for cell in cells}
     assert table["sad.flac"] == ["sad", "0.12", "0.25", "0.80", "tagged"]
     assert table["unsure.flac"][-1] == "left out: uncertain"
-    totals = "2 tagged, 1 left out: uncertain, 1 left out: its audio is not what was predicted"
+    totals = "2 tagged, 1 left out: uncertain, 1 left out: its audio changed"
     assert lines[-1] == f"Nothing was changed. It would be: {totals}"
     assert {path: path.read_bytes() for path in Path().glob("*.flac")} == before
 
@@ -210,7 +210,9 @@ def test_words_of_ones_own(summary):
     run("tag", "--from", summary, "--words", "words.toml", code=1)
     assert read_tags(Path("sad.flac"))[MOOD] == ["melancholisch"]
     Path("words.toml").write_text('Q7 = "odd"')
-    assert complaint("tag", "a.flac", "--words", "words.toml").startswith("words.toml: Q7")
+    assert complaint("tag", "a.flac", "--words", "words.toml").startswith(
+        "words.toml: unknown name 'Q7'"
+    )
 
 
 def test_moods_of_others(summary):

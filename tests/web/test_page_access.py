@@ -13,6 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from helpers.page import StubServer, prediction, visit
 
+pytestmark = pytest.mark.slow
+
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 ANSWER = prediction(
     [[0.4, 0.3, 0.2, 0.1]] * 80 + [[0.1, 0.1, 0.7, 0.1]] * 20,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("firefox.mjs")
 PUPPETEER = SCRIPT.parents[2] / "node_modules" / "puppeteer-core"
 

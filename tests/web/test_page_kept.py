@@ -13,6 +13,8 @@ from playwright.sync_api import Page, expect
 from helpers.page import StubServer, download, prediction, visit
 from helpers.sounds import music
 
+pytestmark = pytest.mark.slow
+
 SAD = [[0.0, 0.1, 0.7, 0.2]] * 6
 
 

@@ -15,6 +15,8 @@ from playwright.sync_api import Page, expect
 from helpers.page import StubServer, download, prediction
 from helpers.sounds import music
 
+pytestmark = pytest.mark.slow
+
 ROWS = [[0.1, 0.6, 0.2, 0.1], [0.1, 0.5, 0.3, 0.1], [0.2, 0.2, 0.3, 0.3], [0.4, 0.1, 0.2, 0.3]]
 ANSWER = prediction(ROWS, silent=(2,), uncertain=(3,), duration=3.5)
 

@@ -19,6 +19,8 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from helpers.page import StubServer, download, prediction, visit
 from helpers.sounds import music
 
+pytestmark = pytest.mark.slow
+
 READY = re.compile(r"Q\d \w+")
 
 

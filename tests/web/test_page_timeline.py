@@ -12,6 +12,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from helpers.page import StubServer, prediction
 
+pytestmark = pytest.mark.slow
+
 HOUR = prediction(
     [[0.7, 0.1, 0.1, 0.1]] * 1800 + [[0.1, 0.1, 0.2, 0.6]] * 1799 + [[0.05, 0.05, 0.05, 0.85]]
 )

@@ -16,6 +16,8 @@ from helpers.page import StubServer, prediction, visit
 from helpers.sounds import music
 from quadpred.labels import QUADRANT
 
+pytestmark = pytest.mark.slow
+
 HAPPY = [[0.9, 0.1, 0.0, 0.0]] * 6
 TENSE = [[0.1, 0.8, 0.1, 0.0]] * 6
 SAD = [[0.0, 0.1, 0.7, 0.2]] * 6

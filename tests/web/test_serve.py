@@ -139,7 +139,7 @@ def test_other_addresses_can_be_asked_for(start: Start) -> None:
 
 @pytest.mark.parametrize("prefix", ["emotion", "/a b", "/../x?", "//", "http://a/"])
 def test_prefix_that_is_not_a_path(prefix: str) -> None:
-    assert refusal("--prefix", prefix).startswith(f"--prefix {prefix.rstrip('/')}: must be a path")
+    assert refusal("--prefix", prefix).startswith(f"--prefix {prefix}: must be a path")
 
 
 def test_serves_below_a_prefix(start: Start) -> None:

@@ -133,7 +133,7 @@ def test_events_hold_the_rows_from_the_first_to_the_last(client: httpx.Client, s
     job = client.get(answer.headers["location"]).json()
     assert sent[-1] == ("done", {"job": job["id"], **job})
     rows = [data for event, data in sent if event == "rows"]
-    assert [part["from"] for part in rows] == [0, 60]
+    assert [part["from"] for part in rows] == [0]
     whole = job["result"]
     for head in HEADS:
         assert [row for part in rows for row in part[head.name]] == whole[head.name]["rows"]
@@ -158,7 +158,7 @@ def test_downloads(client: httpx.Client, song: Path) -> None:
     assert client.get(f"{where}/prediction.json").json() == result
     table = client.get(f"{where}/rows.csv").text.splitlines()
     assert table[0] == "second,Q1,Q2,Q3,Q4,arousal,valence,uncertain,silent"
-    numbers = [float(value) for value in table[70].split(",")]
+    numbers = [float(value) for value in table[70].split(",")[:7]]
     assert numbers[:5] == [69, *result["quadrant"]["rows"][69]]
     assert numbers[5] == result["arousal"]["rows"][69][1]
     written = io.BytesIO()
@@ -189,7 +189,7 @@ def test_a_failed_prediction_is_a_job_everywhere(client: httpx.Client, temporary
 
 
 def test_samples_that_no_recorder_writes(client: httpx.Client, tmp_path: Path) -> None:
-    """Found by scripts/fuzz_audio.py: a header that calls integers floats gave rows of NaN."""
+    """Found by tools/fuzz_audio.py: a header that calls integers floats gave rows of NaN."""
     soundfile.write(tmp_path / "a.wav", np.full(RATE, 3e38, np.float32), RATE, subtype="FLOAT")
     answer = post(client, (tmp_path / "a.wav").read_bytes(), headers=WAIT)
     assert failure(answer) == "holds samples as large as 3e+38"

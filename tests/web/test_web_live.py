@@ -71,7 +71,7 @@ def test_rows_arrive_during_playback(client: httpx.Client) -> None:
         assert connection.close_code == 1000
     rows += more
     assert [row["from"] for row in rows] == [0, 1, 2, 3, 4]
-    predictor = Predictor.of_languages("mandarin", "english")
+    predictor = Predictor.load(speech="mandarin", music="english")
     expected = [to_json(part) for part in predictor.listen([samples], RATE)]
     for row, part in zip(rows, expected, strict=True):
         assert row["quadrant"] == part["quadrant"]["rows"]

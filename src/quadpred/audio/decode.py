@@ -69,6 +69,9 @@ _GAP = 0.05  # seconds between the times of two packets that are not a loss
 _BARE = {"aac", "ac3", "dts", "eac3", "loas", "mlp", "mp3", "truehd"}
 _TAGS = (b"3DI", b"APETAGEX", b"ID3", b"LYRICSBEGIN", b"TAG", b"Xing")
 
+# Codecs with a checksum per frame. Unless it is checked, a damaged frame is decoded to noise.
+_CHECKED = {"flac", "tta", "wavpack"}
+
 _ATTEMPTS = 100  # errors of a container in a row, after which its end is given up
 _HEAD = 1 << 16  # bytes in which an mp3 has its Xing header
 
@@ -189,9 +192,9 @@ class Decoder:
 
     def _packets(
         self, container: InputContainer, track: AudioStream
-    ) -> Iterator[tuple[list[AudioFrame], Packet | None]]:
+    ) -> Iterator["tuple[list[AudioFrame], Packet[AudioStream] | None]"]:
         """Yield the frames of each packet, or, with none, a packet that cannot be decoded."""
-        decoder, failures = _decoder(track), 0
+        decoder, failures = decoder_of(track), 0
         while failures < _ATTEMPTS:
             try:
                 for packet in container.demux(track):
@@ -207,8 +210,8 @@ class Decoder:
 
 
 def _frames_of(
-    decoder: AudioCodecContext, packet: Packet
-) -> tuple[list[AudioFrame], Packet | None]:
+    decoder: AudioCodecContext, packet: "Packet[AudioStream]"
+) -> "tuple[list[AudioFrame], Packet[AudioStream] | None]":
     try:
         return decoder.decode(packet), None
     except av.error.BlockingIOError:  # it still holds what followed an error
@@ -252,7 +255,7 @@ def _parts(file: BinaryIO) -> tuple[list[_Part], bool]:
 
 def _open(part: _Part, path: str) -> InputContainer:
     try:
-        return av.open(part, options=_options(), metadata_errors="replace")
+        return av.open(part, "r", options=_options(), metadata_errors="replace")
     except (av.FFmpegError, ValueError):
         raise AudioError(path, _UNREADABLE) from None
 
@@ -263,7 +266,7 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
     if not tracks:
         raise AudioError(path, "has no audio track")
     allowed = _options()["codec_whitelist"].split(",")
-    decodable = [t for t in tracks if t.codec_context and t.codec_context.name in allowed]
+    decodable = [t for t in tracks if _codec(t) in allowed]
     if not decodable:
         raise AudioError(path, "has audio of a codec that quadpred cannot decode")
     track = next((t for t in decodable if t.disposition & Disposition.default), decodable[0])
@@ -273,7 +276,13 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
     return track
 
 
-def _decoder(track: AudioStream) -> AudioCodecContext:
+def _codec(track: AudioStream) -> str:
+    """Return the name of a track's codec, or nothing if FFmpeg does not know it."""
+    context: AudioCodecContext | None = track.codec_context
+    return context.name if context is not None else ""
+
+
+def decoder_of(track: AudioStream) -> AudioCodecContext:
     """Return what decodes a track, on one thread: other cores are left to other files."""
     decoder = track.codec_context
     if decoder.name == "pcm_f24le":
@@ -281,6 +290,13 @@ def _decoder(track: AudioStream) -> AudioCodecContext:
         layout, rate = decoder.layout, decoder.sample_rate
         decoder = AudioCodecContext.create("pcm_s32le", "r")
         decoder.layout, decoder.sample_rate = layout, rate
+    if decoder.name == "opus":
+        # FFmpeg's own decoder turns some intact packets into samples of several hundred.
+        header, layout = decoder.extradata, decoder.layout
+        decoder = AudioCodecContext.create("libopus", "r")
+        decoder.extradata, decoder.layout, decoder.sample_rate = header, layout, 48_000
+    if decoder.name in _CHECKED:
+        decoder.options = {"err_detect": "crccheck+explode"}
     decoder.thread_count = 1
     return decoder
 

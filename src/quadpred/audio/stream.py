@@ -40,11 +40,13 @@ _CHANNELS = 64  # as many can be mixed; an array with more has its axes exchange
 _LOUD = 64  # full scale is 1; neither mastering nor a gain in the header exceeds it so far
 _LOUDEST = 1e12  # floats that hold 32-bit integers reach 2e9, damage 3e38
 _SAMPLES = "samples"  # in place of a path
+_NOT_FINITE = "holds samples that are not finite numbers"
 _COHERENCE = 0.01  # power of the mix over its power if channels were independent
 
 _SCALES = (1 << 7, 1 << 15, 1 << 23, 1 << 31)  # of integers
 
-# The quality of swresample's resampler: closer than 2e-4 to soxr's, on average.
+# Below 85 % of the lower Nyquist frequency, the result differs from soxr's by less than 2e-4 of its
+# RMS amplitude.
 _RESAMPLER = "filter_size=32:phase_shift=10:cutoff=0.97"
 
 
@@ -86,9 +88,10 @@ class _Graph:
             self._source.push(frame)
         while True:
             try:
-                yield self._sink.pull().to_ndarray()[0]
+                block: Any = self._sink.pull()
             except (BlockingIOError, EOFError):
                 return
+            yield block.to_ndarray()[0]
 
 
 def _samples(frame: "AudioFrame", most: int | None = None) -> Array:
@@ -99,15 +102,15 @@ def _samples(frame: "AudioFrame", most: int | None = None) -> Array:
     return _scaled(data[:, :most]).astype(np.float32, copy=False)
 
 
+@np.errstate(invalid="ignore", over="ignore")  # samples that are not finite are refused later
 def _power(pieces: Iterable[Array]) -> NDArray[np.float64]:
     """Return the mean power, less that of the offset, of the mix and of each channel."""
     sums = squares = np.zeros(1)
     count = 0
     for piece in pieces:
         rows = np.concatenate([piece.mean(axis=0, keepdims=True), piece]).astype(np.float64)
-        with np.errstate(invalid="ignore", over="ignore"):
-            sums = sums + rows.sum(axis=1)
-            squares = squares + np.einsum("cn,cn->c", rows, rows)
+        sums = sums + rows.sum(axis=1)
+        squares = squares + np.einsum("cn,cn->c", rows, rows)
         count += rows.shape[1]
     return squares / max(count, 1) - (sums / max(count, 1)) ** 2
 
@@ -212,7 +215,7 @@ class _Scale:
                 continue
             peak = float(max(block.max(), -block.min()))
             if not math.isfinite(peak):
-                raise AudioError(self._name, "holds samples that are not finite numbers")
+                raise AudioError(self._name, _NOT_FINITE)
             if peak > _LOUDEST:
                 raise AudioError(self._name, f"holds samples as large as {peak:.0e}")
             self._peak = max(self._peak, peak)
@@ -383,6 +386,8 @@ def _live(blocks: Iterable[Array], rate: int, sample_rate: int) -> Iterator[Arra
     graph: _Graph | None = None
     for block in blocks:
         if len(block):
+            if not np.isfinite(block).all():  # the resampler would hold it back
+                raise AudioError(_SAMPLES, _NOT_FINITE)
             frame = _frame(block[:, None], rate)
             graph = graph or _Graph(frame, None, sample_rate, 0)
             yield from graph.blocks([frame])

@@ -163,7 +163,7 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
             key=lambda recording: natural_key(escape_name(recording.name)),
         ),
         {
-            Recording(name, os.path.abspath(path)): reason
+            Recording(name, path if path == LIST else os.path.abspath(path)): reason
             for path, reason in search.errors.items()
             if shard.holds(name := name_of(path))
         },

@@ -99,7 +99,7 @@ def fetch(
             raise UsageError(f"{name}: add --yes to agree to its licence")
         typer.confirm("Do you agree to the licence?", abort=True)
     with download_progress() as progress:
-        folder = run(corpus, output, parts=parts, progress=progress, keep=keep)
+        folder = run(corpus, output, parts=parts, on_progress=progress, keep=keep)
     print_line(f"{folder}: quadpred corpora manifest {name} {folder} -o {name}.csv")
 
 
@@ -157,13 +157,13 @@ def manifest(
         from quadpred.train.corpora.render import render as run
 
         with step_progress("Rendering", len(paths)) as progress:
-            return run(paths, warn=warn, soundfont=soundfont, cache=cache, progress=progress)
+            return run(paths, on_warning=warn, soundfont=soundfont, cache=cache, progress=progress)
 
     made = _corpus(name).manifest(
         folder,
-        warn=warn,
-        about="middle" if threshold == "midpoint" else "median",
-        neutral=dead_zone,
+        on_warning=warn,
+        threshold=threshold,
+        dead_zone=dead_zone,
         folds=folds,
         hours=hours,
         render=render,

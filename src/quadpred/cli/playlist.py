@@ -1,10 +1,11 @@
 """`quadpred playlist`: songs of one mood, for a scene, or on a path from one mood to another."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -168,19 +169,20 @@ def _choose(options: _Options, vocabulary: "Vocabulary") -> "list[SummaryRow]":
     minutes = options.minutes
     if minutes is None:
         minutes = float("inf") if options.mood else _MINUTES
-    given = {"seconds": minutes * 60, "uncertain": options.uncertain}
+    choose: Callable[..., list[SummaryRow]]
     if options.mood is not None:
-        choose = partial(mood_playlist, mood=options.mood, vocabulary=vocabulary, **given)
+        choose = partial(mood_playlist, mood=options.mood, vocabulary=vocabulary)
     elif options.scene is not None:
-        choose = partial(scene_playlist, name=options.scene, **given)
+        choose = partial(scene_playlist, name=options.scene)
     else:
         ends = [vocabulary.quadrant(word) for word in (options.start, options.end) if word]
-        choose = partial(path_playlist, start=ends[0], end=ends[1], **given)
+        choose = partial(path_playlist, start=ends[0], end=ends[1])
+    limits: dict[str, Any] = {"seconds": minutes * 60, "uncertain": options.uncertain}
     if options.per_artist is None:
-        return choose(rows)
+        return choose(rows, **limits)
     from quadpred.library.artists import limit_per_artist
 
-    return limit_per_artist(choose, rows, options.per_artist)
+    return limit_per_artist(partial(choose, **limits), rows, options.per_artist)
 
 
 def _smart_playlist(options: _Options, vocabulary: "Vocabulary", output: Path | None) -> str:

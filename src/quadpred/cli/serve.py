@@ -47,8 +47,8 @@ def serve(
         raise UsageError(f"--token: must be {_MIN_TOKEN} or more printable ASCII characters")
     if not _only_here(host) and token is None and not no_auth:
         raise UsageError(f"--host {host}: other machines can reach it; add --token or --no-auth")
-    prefix = prefix.rstrip("/")
-    if not _PREFIX.fullmatch(prefix):
+    path = prefix.removesuffix("/")
+    if not _PREFIX.fullmatch(path):
         raise UsageError(f"--prefix {prefix}: must be a path such as /emotion")
     from quadpred.web.limits import MEGABYTE, Limits
     from quadpred.web.run import run
@@ -60,7 +60,7 @@ def serve(
         limits,
         workers,
         port=port,
-        prefix=prefix,
+        prefix=path,
         open_page=open_page,
     )
 

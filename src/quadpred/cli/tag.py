@@ -37,7 +37,7 @@ _TABLE_WIDTH = 160  # characters, in a file or a pipe
 # Outcomes of tagging a file.
 _TAGGED, _UNCHANGED = "tagged", "already tagged"
 _UNCERTAIN = "left out: uncertain"
-_REPLACED = "left out: its audio is not what was predicted"
+_REPLACED = "left out: its audio changed"
 _REMOVED, _NO_TAGS = "untagged", "no quadpred tags"
 _FAILURE = "failed"
 
@@ -211,7 +211,10 @@ def _names(summary: Path | None, paths: Sequence[str]) -> Iterable[str]:
     if not any(map(is_collection, paths)):
         return dict.fromkeys(paths)
     found = discover(paths, _standard_input(paths))
-    return [*(recording.path for recording in found.recordings), *found.errors]
+    return [
+        *(recording.path for recording in found.recordings),
+        *(failed.path for failed in found.errors),
+    ]
 
 
 def _standard_input(paths: Sequence[str]) -> bytes:

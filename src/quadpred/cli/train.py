@@ -55,7 +55,7 @@ def manifest(
     ] = 5,
     name: Annotated[str, typer.Option(help="Name of the corpus, for model cards.")] = "",
     language: Annotated[str, typer.Option(help="Language: english, mandarin, …")] = "",
-    licence: Annotated[str, typer.Option(help="Licence of the recordings.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the recordings.")] = "unknown",
     note: Annotated[str, typer.Option(help="Remark on the corpus, for model cards.")] = "",
     teacher: Annotated[
         Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")
@@ -203,7 +203,7 @@ def tune(
         test=tuple(test or ()),
         seed=seed,
         cache=cache,
-        tell=lambda text: typer.echo(text, err=True) if sys.stderr.isatty() else None,
+        on_progress=lambda text: typer.echo(text, err=True) if sys.stderr.isatty() else None,
     )
     before = "" if tuned.first is None else f" (before tuning: {tuned.first:.4f})"
     print_line(f"{tuned.recipe}: validation loss {tuned.loss:.4f}{before}; {tuned.trials} trials")
@@ -309,8 +309,8 @@ def adapt(
         speech=registry.encoder(speech).speech,
         recipe=recipe,
         cache=cache,
-        warn=lambda text: print_message(f"warning: {text}"),
-        tell=lambda text: progress.print(text) if progress.is_terminal else None,
+        on_warning=lambda text: print_message(f"warning: {text}"),
+        on_progress=lambda text: progress.print(text) if progress.is_terminal else None,
     )
     scores = adapted.scores
     size = adapted.model.stat().st_size / 1e6

@@ -27,7 +27,7 @@ def audio_sha256(path: str | os.PathLike[str]) -> str:
         # FFmpeg gets bytes alone, so that a playlist in disguise cannot open anything else.
         with (
             open(path, "rb") as file,
-            av.open(file, options=_OPTIONS, metadata_errors="ignore") as container,
+            av.open(file, "r", options=_OPTIONS, metadata_errors="ignore") as container,
         ):
             stream = container.streams.audio[0]
             digest.update(stream.codec_context.name.encode())

@@ -111,6 +111,8 @@ class Vocabulary:
 def read_vocabulary(path: Path) -> Vocabulary:
     """Read words from a TOML file, such as `Q2 = "angry"`; other words keep their defaults.
 
+    A quadrant's new word is also that of the place with the quadrant's default word.
+
     Raises:
         MoodError: not TOML, an unknown name, or a word that is empty or used twice.
         OSError: the file cannot be read.
@@ -127,9 +129,10 @@ def read_vocabulary(path: Path) -> Vocabulary:
             raise MoodError(f"{path}: {name}: must be a non-empty string of one line")
     own = {name: word.strip() for name, word in given.items()}
     words = {name: own.get(name, word) for name, word in WORDS.items()}
-    places = {name: own.get(name, name) for name in PLACES}
-    for names in (*words.values(), *words), tuple(places.values()):
-        folded = [name.casefold() for name in names]
+    renamed = {WORDS[name]: words[name] for name in WORDS}
+    places = {name: own.get(name, renamed.get(name, name)) for name in PLACES}
+    for group in (*words.values(), *words), tuple(places.values()):
+        folded = [name.casefold() for name in group]
         if twice := sorted({name for name in folded if folded.count(name) > 1}):
             raise MoodError(f"{path}: {twice[0]!r} is used twice")
     return Vocabulary(words, places)

@@ -187,13 +187,6 @@ class _Tags:
         self._path = path
         self._container = container
         self._record = self._read_record()
-        self._mine = {UNDO}
-        if self._record:
-            self._mine |= {
-                name
-                for name, texts in self._record.wrote.items()
-                if name.startswith(_OWN) or list(self.texts(name)) == texts
-            }
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the values of a field."""
@@ -206,10 +199,10 @@ class _Tags:
         container, record = self._container, self._record
         ours = {name: container.make(name, texts) for name, texts in fields.items()}
         wrote = {name: [text for item in ours[name] for text in item.texts] for name in ours}
-        if record and record.wrote == wrote and self._mine >= set(wrote):
+        if record and record.wrote == wrote and wrote == {n: list(self.texts(n)) for n in wrote}:
             return []
         others = self._others()
-        self._check_existing(others, fields, replace=replace)
+        self._check_existing(fields, replace=replace)
         before = [
             (at, item.name, base64.b64encode(item.raw).decode(), list(item.texts))
             for at, item in enumerate(others)
@@ -243,25 +236,37 @@ class _Tags:
     def _others(self) -> list[Item]:
         """Return the items that there would be without ours."""
         container, record = self._container, self._record
-        others = [item for item in container.items if item.name not in self._mine]
-        for at, name, raw, texts in sorted(record.before) if record else ():
-            if name in self._mine:
-                if record and record.kind == container.kind:
+        others = [item for item in container.items if not self._is_ours(item)]
+        if record is None:
+            return others
+        present = {item.name for item in others}
+        for at, name, raw, texts in sorted(record.before):
+            if name not in present:  # else another program has written it since
+                if record.kind == container.kind:
                     restored = [Item(base64.b64decode(raw), name, tuple(texts))]
                 else:
                     restored = container.make(name, texts)
                 others[at:at] = restored
         return others
 
-    def _check_existing(
-        self, others: Sequence[Item], fields: Mapping[str, Sequence[str]], *, replace: bool
-    ) -> None:
+    def _is_ours(self, item: Item) -> bool:
+        """Tell whether quadpred wrote an item, and no other program has changed it since."""
+        if self._record is None:
+            return False
+        wrote = self._record.wrote.get(item.name)
+        unchanged = wrote is not None and set(item.texts) <= set(wrote)
+        return unchanged or item.name.startswith(_OWN)
+
+    def _check_existing(self, fields: Mapping[str, Sequence[str]], *, replace: bool) -> None:
         if MOOD in fields and any(self._container.fixed):
             note = " (in APEv2 or other tags that --replace does not change)"
             raise ExistingTagError(self._path, MOOD, self._container.fixed, note)
+        if replace:
+            return
+        theirs = [item for item in self._container.items if not self._is_ours(item)]
         for name in fields:
-            texts = [text for item in others if item.name == name for text in item.texts]
-            if any(texts) and not (replace or name in self._mine or name.startswith(_OWN)):
+            texts = [text for item in theirs if item.name == name for text in item.texts]
+            if any(texts) and not name.startswith(_OWN):
                 raise ExistingTagError(self._path, name, texts)
 
     def _read_record(self) -> _Record | None:

@@ -1,7 +1,7 @@
-"""A model of one's own songs: from a speech encoder on board to a model file with its scores.
+"""Train a model on a user's labelled songs: from a packaged speech encoder to a scored model file.
 
-The groups (artists) are dealt to folds. A network a fold is trained without it and scored on it;
-the one that goes into the model file is trained on everything.
+The groups (artists) are assigned to folds. For each fold, one network is trained on the other folds
+and scored on this one. The network in the model file is trained on all groups.
 """
 
 import hashlib
@@ -33,27 +33,27 @@ from quadpred.train.transfer import transfer
 
 __all__ = ["FOLDS", "AdaptError", "Adapted", "adapt", "check_labels", "check_output"]
 
-Say = Callable[[str], None]
+Message = Callable[[str], None]
 
-LEAST_CLIPS = 10
+MIN_CLIPS = 10
 FOLDS = 3
 _UNCERTAIN = "on groups that it was not trained on, its quadrants are no better than chance"
 
 
 class AdaptError(QuadpredError):
-    """What cannot be adapted to, or written. One line: the file and the reason."""
+    """Songs or an output cannot be used. The message is one line: the file and the reason."""
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """What `adapt` made.
+    """Result of `adapt`.
 
     Attributes:
         model: the ONNX file.
         card: its model card.
-        folder: of the runs and scores.
-        scores: as `evaluate` returns them, on groups not heard.
-        chance: macro F1 of guessing among the quadrants that there are.
+        folder: holds the runs and scores.
+        scores: as `evaluate` returns them; each group is scored by a network not trained on it.
+        chance: macro F1 of uniform guesses among the quadrants of the songs.
     """
 
     model: Path
@@ -64,7 +64,7 @@ class Adapted:
 
     @property
     def uncertain(self) -> bool:
-        """Whether chance is within the interval of the quadrants' macro F1 by clip."""
+        """Whether the 95 % interval of the quadrants' macro F1 by clip includes chance."""
         return bool(self.scores.heads["quadrant"].clip.macro_f1.low <= self.chance)
 
 
@@ -75,13 +75,13 @@ def adapt(
     speech: str = "mixed",
     recipe: str = "adapt",
     cache: Path | None = None,
-    warn: Say = lambda text: None,
-    tell: Say = lambda text: None,
+    on_warning: Message = lambda text: None,
+    on_progress: Message = lambda text: None,
 ) -> Adapted:
-    """Train, score and export a model; continues where it was stopped.
+    """Train, score and export a model; an interrupted call is continued.
 
-    Runs and scores are kept in a folder beside the output, named after it and, within it, after
-    what they were made of: other songs, labels, speech or recipe start anew.
+    Runs and scores are kept in `NAME.adapt` beside the output, in one folder per set of songs,
+    labels, speech and recipe.
 
     Args:
         source: labelled songs, in any form that `read_labelled` reads.
@@ -89,149 +89,161 @@ def adapt(
         speech: language of the speech encoder to start from.
         recipe: name or file.
         cache: folder of computed log-mels.
-        warn: takes a line on what is not as it should be.
-        tell: takes a line on what is done now.
+        on_warning: called with one line per problem.
+        on_progress: called with one line per step.
 
     Raises:
-        AdaptError: too little to learn from, a damaged encoder, or an output that would destroy
-            something.
-        ManifestError: the songs' list cannot be read.
+        AdaptError: too few songs, quadrants or groups, a damaged encoder, or an output that would
+            overwrite another file.
+        LanguageError: the package has no encoder of this speech.
+        ManifestError: the list of songs cannot be read.
         OSError: the output cannot be written.
         RecipeError: no such recipe.
-        RunError: the loss is no finite number any more, or the recipe's network is not the
-            encoder's.
-        ValueError: no encoder of this speech.
+        RunError: the loss became NaN or infinite, or the recipe's network does not match the
+            encoder.
     """
-    described = output.with_suffix(".md")
+    card_path = output.with_suffix(".md")
     check_output(output)
     encoder = registry.encoder(speech)
     if hashlib.sha256(encoder.path.read_bytes()).hexdigest() != encoder.sha256:
-        raise AdaptError(f"{encoder.path}: is not the encoder on record; install quadpred again")
+        raise AdaptError(f"{encoder.path}: damaged (wrong checksum); reinstall quadpred")
     loaded = Recipe.load(recipe)
     manifest = read_labelled(source)
     check_labels(manifest, source)
-    manifest = _readable(manifest, LogMels(loaded.features, cache), warn)
+    manifest = _readable(manifest, LogMels(loaded.features, cache), on_warning)
     check_labels(manifest, source)
-    notes = list(_shortcomings(manifest))
+    notes = list(_limitations(manifest))
     for note in notes:
-        warn(note)
+        on_warning(note)
     groups = len({clip.group for clip in manifest.clips})
     manifest = replace(manifest, clips=in_folds(manifest.clips, min(FOLDS, groups), loaded.seed))
     folder = output.with_suffix(".adapt") / _digest(manifest, loaded, encoder.sha256)
-    runs = _train(loaded, manifest, folder, encoder.path, cache, tell)
-    tell("scores")
+    runs = _train(loaded, manifest, folder, encoder.path, cache, on_progress)
+    on_progress("scoring")
     scores = evaluate(runs, manifest, cache=cache)
     scores.save(folder / "scores.json")
     quadrants = {clip.quadrant for clip in manifest.clips}
-    adapted = Adapted(output, described, folder, scores, 1 / len(quadrants))
+    adapted = Adapted(output, card_path, folder, scores, 1 / len(quadrants))
     _export(adapted, folder / "all", encoder.speech, manifest, notes)
     return adapted
 
 
 def check_output(output: Path) -> None:
-    """Refuse an output that is not a model file's, or whose card would replace something else.
+    """Check that the model file and its card can be written.
 
     Raises:
-        AdaptError: see above.
+        AdaptError: the name does not end in `.onnx`, or the card would replace another file.
         OSError: the output cannot be written.
     """
-    described = output.with_suffix(".md")
+    card_path = output.with_suffix(".md")
     if output.suffix != ".onnx":
-        raise AdaptError(f"{output}: a model file's name ends in .onnx")
+        raise AdaptError(f"{output}: the name of a model file must end in .onnx")
     check_target(output)
-    check_target(described)
-    if described.is_file() and not described.read_text("utf-8", "replace").startswith(
-        _title(output)
-    ):
-        raise AdaptError(f"{described}: is no model card of {output.stem}, and would be replaced")
+    check_target(card_path)
+    if card_path.is_file() and _title(output) not in card_path.read_text("utf-8", "replace"):
+        raise AdaptError(
+            f"{card_path}: exists and is not {output.stem}'s model card; choose another output"
+        )
 
 
 def _title(output: Path) -> str:
-    return f"# {output.stem}\n"
+    return f"\n# {output.stem}\n"
 
 
 def check_labels(manifest: Manifest, source: Path) -> None:
-    """Refuse what nothing can be learned from, or what could not be judged."""
+    """Check that the songs suffice to train and to score a model.
+
+    Raises:
+        AdaptError: too few clips, quadrants or groups.
+    """
     clips = manifest.clips
-    if len(clips) < LEAST_CLIPS:
+    if len(clips) < MIN_CLIPS:
         raise AdaptError(
-            f"{source}: {len(clips)} labelled clips that can be read; {LEAST_CLIPS} are the least,"
-            " and a hundred make sense"
+            f"{source}: {len(clips)} labelled clips that can be read; at least {MIN_CLIPS} are"
+            " needed, and 100 or more advised"
         )
     groups = _groups(clips)
     if len(groups) < 2:
         raise AdaptError(
-            f"{source}: every clip is {clips[0].quadrant}; a model needs two quadrants"
+            f"{source}: every clip is {clips[0].quadrant}; at least two quadrants are needed"
         )
     if len({clip.group for clip in clips}) < 2:
         raise AdaptError(
-            f"{source}: every clip is of one group, {clips[0].group!r}; none is left to test on"
+            f"{source}: only one group ({clips[0].group!r}); need two, so that one can be held out"
         )
     if sum(len(names) > 1 for names in groups.values()) < 2:
         raise AdaptError(
-            f"{source}: two quadrants need clips of two groups each, one to learn from and one to"
+            f"{source}: two quadrants need clips of two groups each, one to train on and one to"
             " test on"
         )
 
 
 def _groups(clips: Sequence[Clip]) -> dict[str, set[str]]:
-    """Names of the groups that each quadrant has clips of."""
+    """Return the groups with clips of each quadrant."""
     groups = defaultdict(set)
     for clip in clips:
         groups[clip.quadrant].add(clip.group)
     return groups
 
 
-def _shortcomings(manifest: Manifest) -> Iterator[str]:
-    """Say what a model of these clips cannot be good at."""
+def _limitations(manifest: Manifest) -> Iterator[str]:
+    """Yield one line per limitation of a model trained on these clips."""
     groups = _groups(manifest.clips)
     if missing := [name for name in QUADRANT.classes if name not in groups]:
-        yield f"no clip is {' or '.join(missing)}: the model has not heard any"
-    for name, heard in sorted(groups.items()):
-        if len(heard) == 1:
-            yield f"all clips of {name} are of one group, so their scores say nothing"
+        yield f"no clip is {' or '.join(missing)}: the model cannot learn this"
+    for name, names in sorted(groups.items()):
+        if len(names) == 1:
+            yield f"all clips of {name} are of one group, so its scores are meaningless"
 
 
-def _readable(manifest: Manifest, log_mels: LogMels, warn: Say) -> Manifest:
-    """Compute the log-mels, and drop clips that cannot be read, each with a warning."""
+def _readable(manifest: Manifest, log_mels: LogMels, on_warning: Message) -> Manifest:
+    """Compute the log-mels, and leave out clips that cannot be read, each with a warning."""
     with progress_bar() as bar, ThreadPoolExecutor(os.cpu_count()) as pool:
         task = bar.add_task("reading", total=len(manifest.clips), note="")
 
-        def complaint(clip: Clip) -> str:
+        def compute(clip: Clip) -> str:
+            """Return the error message, or an empty string."""
             try:
                 log_mels.load([clip], lambda: bar.advance(task))
             except AudioError as error:
                 return str(error)
             return ""
 
-        complaints = list(pool.map(complaint, manifest.clips))
-    for text in filter(None, complaints):
-        warn(f"{text}; left out")
-    kept = zip(manifest.clips, complaints, strict=True)
-    return replace(manifest, clips=tuple(clip for clip, text in kept if not text))
+        errors = list(pool.map(compute, manifest.clips))
+    for message in filter(None, errors):
+        on_warning(f"{message}; left out")
+    pairs = zip(manifest.clips, errors, strict=True)
+    return replace(manifest, clips=tuple(clip for clip, message in pairs if not message))
 
 
 def _digest(manifest: Manifest, recipe: Recipe, encoder: str) -> str:
-    """Name what the runs are made of; recordings count by size and time of change."""
+    """Return a short hash of the inputs of the runs; recordings count by size and mtime."""
     songs = []
     for clip in manifest.clips:
         stat = clip.path.stat()
         path = os.fsencode(clip.path.resolve()).decode(errors="backslashreplace")
         songs.append([path, stat.st_size, stat.st_mtime_ns, clip.group, clip.split, clip.quadrant])
-    told = json.dumps([songs, asdict(manifest.sheet), asdict(recipe), encoder])
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    inputs = json.dumps([songs, asdict(manifest.sheet), asdict(recipe), encoder])
+    return hashlib.sha256(inputs.encode()).hexdigest()[:12]
 
 
 def _train(
-    recipe: Recipe, manifest: Manifest, folder: Path, start: Path, cache: Path | None, tell: Say
+    recipe: Recipe,
+    manifest: Manifest,
+    folder: Path,
+    start: Path,
+    cache: Path | None,
+    on_progress: Message,
 ) -> list[Path]:
-    """Train a network without each fold, and one on all, `all`; return the former's folders."""
+    """Train one network per fold, without it, and one on all folds; return the former's folders."""
     folds = sorted({clip.split for clip in manifest.clips})
     runs = [folder / f"fold-{fold}" for fold in folds]
     for fold, run in zip(folds, runs, strict=True):
-        tell(f"training {int(fold) + 1} of {len(folds) + 1}, without some groups, for the scores")
+        on_progress(
+            f"training {int(fold) + 1} of {len(folds) + 1}: without fold {fold}, for the scores"
+        )
         transfer(recipe, [manifest], run, start=start, test=[fold], cache=cache)
-    tell(f"training {len(folds) + 1} of {len(folds) + 1}, on all groups, for the model")
+    on_progress(f"training {len(folds) + 1} of {len(folds) + 1}: on all groups, for the model")
     transfer(recipe, [manifest], folder / "all", start=start, cache=cache)
     return runs
 
@@ -240,26 +252,28 @@ def _export(
     adapted: Adapted, run: Path, speech: str, manifest: Manifest, notes: Sequence[str]
 ) -> None:
     """Write the model file and its card."""
-    known = manifest.sheet.language in registry.LANGUAGES.values()
-    about: dict[str, Any] = {
+    has_name = manifest.sheet.language in registry.LANGUAGES.values()
+    options: dict[str, Any] = {
         "name": adapted.model.stem,
         "speech": speech,
-        "music": manifest.sheet.language if known else "custom",
+        "music": manifest.sheet.language if has_name else "custom",
         "caveat": _UNCERTAIN if adapted.uncertain else "",
         "calibration": adapted.scores.calibration,
     }
-    exported = export(run, adapted.model, **about)
-    save_reliability_of(about["calibration"], adapted.model)
+    exported = export(run, adapted.model, **options)
+    save_reliability_of(options["calibration"], adapted.model)
     folds = len(adapted.scores.runs)
     text = card(
         Run.describe(run),
         exported,
-        **about,
+        **options,
         sha256=hashlib.sha256(adapted.model.read_bytes()).hexdigest(),
-        scores=[(f"{folds} networks of the same recipe, each without a fold", adapted.scores)],
+        scores=[
+            (f"{folds} networks of the same recipe, each trained without one fold", adapted.scores)
+        ],
         notes=[
             f"The scores are not of the weights in this file, which were trained on all"
-            f" {adapted.scores.clips} clips, but of {folds} networks trained like it.",
+            f" {adapted.scores.clips} clips, but of {folds} networks trained with the same recipe.",
             *(f"{note[0].upper()}{note[1:]}." for note in notes),
         ],
     )

@@ -1,7 +1,7 @@
 """Speech encoders as safetensors files, and the initial weights of a training run.
 
 The header of the file holds the description of the encoder's run under `quadpred`, as JSON.
-Convolutions are stored in half precision, vectors in full.
+Convolutions are stored in half precision, vectors in single precision.
 """
 
 import json
@@ -26,8 +26,8 @@ def pack(run: Path, output: Path) -> None:
     """Write the encoder of a finished pre-training as one file.
 
     Args:
-        run: its folder.
-        output: the file, which must end in `.safetensors`.
+        run: folder of the pre-training.
+        output: the file; its name must end in `.safetensors`.
 
     Raises:
         OSError: the file cannot be written.
@@ -35,7 +35,7 @@ def pack(run: Path, output: Path) -> None:
     """
     described = Run.describe(run)
     if described["kind"] != "pretrain":
-        raise RunError(f"{run}: holds no speech encoder")
+        raise RunError(f"{run}: not a pre-training run")
     weights = {name: _stored(weight) for name, weight in Run.result(run)["encoder"].items()}
     with atomic_write(output) as (file,):
         file.write(save(weights, {_DESCRIPTION: json.dumps(described)}))
@@ -48,7 +48,7 @@ def describe(start: Path) -> dict[str, Any]:
         start: a run's folder, or a file of `pack`.
 
     Raises:
-        RunError: neither.
+        RunError: `start` is neither.
     """
     if start.suffix != SUFFIX:
         return Run.describe(start)
@@ -62,7 +62,7 @@ def start_weights(start: Path) -> Mapping[str, Any]:
         start: the folder of a finished run, or a file of `pack`.
 
     Raises:
-        RunError: neither.
+        RunError: `start` is neither.
     """
     if start.suffix != SUFFIX:
         return Run.result(start)

@@ -1,4 +1,4 @@
-"""A finished run to one ONNX file that says everything needed to use it."""
+"""Export a finished run to one ONNX file, with all metadata that prediction needs."""
 
 import json
 import logging
@@ -26,26 +26,26 @@ from quadpred.train.network import Classifier, marginals
 
 __all__ = ["ExportError", "Exported", "export"]
 
-TOLERANCE = 1e-5  # between ONNX Runtime and PyTorch, both in float32
-SMALL = 64  # constants of fewer numbers are stored as they are
-LARGE = 2**16  # matrices of as many numbers are stored as int8
-ROWS = 60  # of the log-mels that both are compared on: more than any context
+TOLERANCE = 1e-5  # largest difference in probability between ONNX Runtime and PyTorch, in float32
+SMALL = 64  # constants with fewer values stay float32
+LARGE = 2**16  # matrices with at least this many values are stored as int8
+ROWS = 60  # length of the comparison in rows: more than any receptive field
 
 
 class ExportError(QuadpredError):
-    """An exported network that does not compute what the trained one does."""
+    """The exported network gives other results than the trained one."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Largest differences in probability from PyTorch: in float32, and as weights are stored."""
+    """Largest differences in probability from PyTorch: in float32, and with the stored weights."""
 
     float32: float
     stored: float
 
 
 class _Probabilities(nn.Module):
-    """The classifier as it is shipped: calibrated probabilities, and the embedding of each row."""
+    """The exported module: calibrated probabilities, and the embedding of each row."""
 
     def __init__(self, classifier: Classifier, temperatures: Sequence[float]):
         super().__init__()
@@ -70,11 +70,12 @@ def export(
     music: str,
     caveat: str = "",
     calibration: Calibration | None = None,
+    trained_on: Sequence[str] = (),
 ) -> Exported:
-    """Write a run's network as ONNX, its weights in fewer bits.
+    """Write a run's network as ONNX, with weights of 8 and 16 bits.
 
-    Weights are stored as float16 or int8 and widened when the model is loaded, so every sum is
-    float32.
+    Weights are stored as float16 or int8 and converted to float32 when the model is loaded, so all
+    computation is in float32.
 
     Args:
         run: folder of a finished transfer.
@@ -83,8 +84,9 @@ def export(
         speech: language of the speech it was pre-trained on.
         music: language of the music.
         caveat: one line on why the model is experimental, or empty.
-        calibration: of the recipe's folds; without one, probabilities are as trained, and nothing
-            is flagged uncertain.
+        trained_on: names of the test sets whose music was used in training.
+        calibration: from the folds of the recipe. By default, probabilities are not calibrated, and
+            nothing is flagged uncertain.
 
     Raises:
         RunError: the folder holds no finished transfer.
@@ -97,13 +99,13 @@ def export(
     network = _Probabilities(classifier, temperatures).eval()
     features = recipe.features
     size = features.frames_per_row
-    # A network with context reads one stretch of any length, one without a batch of single rows.
+    # A network with context takes one sequence of any length, one without a batch of single rows.
     torch.manual_seed(0)
     noise = torch.randn(ROWS, size, features.mels) * 2 - 5
     log_mel = noise.reshape(1, -1, features.mels) if classifier.context else noise
     rows = torch.export.Dim("rows", min=2, max=2**16)
     model = _to_onnx(network, log_mel, {1: size * rows} if classifier.context else {0: rows})
-    described = {
+    metadata = {
         "features": features.as_dict(),
         "context": classifier.context,
         "labels": {head.name: head.classes for head in HEADS},
@@ -116,12 +118,15 @@ def export(
             "min_margin_clip": calibration.min_margin_clip if calibration else 0.0,
         },
         "recipe": recipe.name,
+        **({"trained_on": list(trained_on)} if trained_on else {}),
         "quadpred": __version__,
     }
-    helper.set_model_props(model, {METADATA_KEY: json.dumps(described)})
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(metadata)})
     full = _difference(network, model, log_mel)
     if full > TOLERANCE:
-        raise ExportError(f"{output}: differs from PyTorch by {full:.1e}, more than {TOLERANCE}")
+        raise ExportError(
+            f"{output}: probabilities differ from PyTorch's by {full:.1e}, more than {TOLERANCE}"
+        )
     _shrink_weights(model)
     part = output.with_name(output.name + ".part")
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +136,7 @@ def export(
 
 
 def _to_onnx(network: nn.Module, log_mel: Tensor, dynamic: dict[int, object]) -> onnx.ModelProto:
-    # The exporter speaks of its own internals, and of packages that are not needed here.
+    # The exporter logs its internals, and packages that are not needed here.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -146,7 +151,7 @@ def _to_onnx(network: nn.Module, log_mel: Tensor, dynamic: dict[int, object]) ->
         )
     assert program is not None
     model: onnx.ModelProto = program.model_proto
-    # Names of modules and lines of code: half a megabyte that no one needs to predict.
+    # Module names and lines of code: half a megabyte that prediction does not need.
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -154,18 +159,18 @@ def _to_onnx(network: nn.Module, log_mel: Tensor, dynamic: dict[int, object]) ->
 
 
 def _shrink_weights(model: onnx.ModelProto) -> None:
-    """Store large float32 constants in fewer bits, behind nodes that loading folds away.
+    """Store large float32 constants in fewer bits, followed by nodes that restore float32.
 
-    The matrices of dense layers, which hold most of a network, become int8 with a scale an output,
-    all others float16.
+    The matrices of dense layers, which hold most weights, become int8 with one scale per output;
+    all others become float16.
     """
     graph = model.graph
-    widened: list[onnx.NodeProto] = []
+    restoring: list[onnx.NodeProto] = []
 
     def store(tensor: TensorProto, values: NDArray[Any], result: str) -> None:
         tensor.CopyFrom(numpy_helper.from_array(values, f"{result}.stored"))
         cast = helper.make_node("Cast", [tensor.name], [result], to=TensorProto.FLOAT)
-        widened.append(cast)
+        restoring.append(cast)
 
     for tensor in list(graph.initializer):
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALL:
@@ -175,10 +180,10 @@ def _shrink_weights(model: onnx.ModelProto) -> None:
             scale = np.maximum(np.abs(values).max(0, keepdims=True), 1e-12) / 127
             store(tensor, np.rint(values / scale).astype(np.int8), f"{name}.steps")
             graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
-            widened.append(helper.make_node("Mul", [f"{name}.steps", f"{name}.scale"], [name]))
+            restoring.append(helper.make_node("Mul", [f"{name}.steps", f"{name}.scale"], [name]))
         else:
             store(tensor, values.astype(np.float16), name)
-    nodes = [*widened, *graph.node]
+    nodes = [*restoring, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
-from sklearn.preprocessing import StandardScaler
 
 from quadpred.audio import AudioError
 from quadpred.files import atomic_write
@@ -33,6 +32,7 @@ Array = NDArray[np.float32]
 _STRENGTH = 0.1  # C of the regression: few songs, many values
 _RESAMPLES = 1000  # of groups, for the interval
 _SHARE = 0.3  # of held-out songs and seconds that count as uncertain
+_FLOOR = 0.01  # smallest deviation of a value, as a share of the largest
 _ABSENT = -30.0  # logit of a quadrant without songs
 
 
@@ -71,9 +71,12 @@ class _Head:
 
     @classmethod
     def fit(cls, embeddings: Array, quadrants: Sequence[str]) -> "_Head":
-        scaler = StandardScaler().fit(embeddings)
+        values = embeddings.astype(np.float64)
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        # Nearly constant values would get weights too large for the float32 of the model file.
+        scale = np.maximum(deviation, max(_FLOOR * deviation.max(), np.finfo(np.float32).tiny))
         regression = LogisticRegression(C=_STRENGTH, class_weight="balanced", max_iter=5000)
-        regression.fit(scaler.transform(embeddings), quadrants)
+        regression.fit((values - mean) / scale, quadrants)
         slopes, offsets = regression.coef_, regression.intercept_
         if len(regression.classes_) == 2:  # scikit-learn keeps the second class alone
             slopes = np.concatenate([np.zeros_like(slopes), slopes])
@@ -82,8 +85,8 @@ class _Head:
         bias = np.full(len(QUADRANT.classes), _ABSENT)
         for name, slope, offset in zip(regression.classes_, slopes, offsets, strict=True):
             column = QUADRANT.classes.index(name)
-            weights[:, column] = slope / scaler.scale_
-            bias[column] = offset - (slope / scaler.scale_) @ scaler.mean_
+            weights[:, column] = slope / scale
+            bias[column] = offset - (slope / scale) @ mean
         return cls(weights.astype(np.float32), bias.astype(np.float32))
 
     def predict(self, embeddings: Array) -> Array:
@@ -169,7 +172,7 @@ def _held_out(
         head = _Head.fit(pooled[~inside], [c.quadrant for c in clips if c.split != fold])
         probabilities[inside] = head.predict(pooled[inside])
         for index in np.flatnonzero(inside):
-            margins.append(margin(head.predict(seconds[index])))
+            margins.append(margin(head.predict(seconds[int(index)])))
     return probabilities, np.concatenate(margins)
 
 

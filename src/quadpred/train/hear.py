@@ -61,7 +61,8 @@ def get_timestamp_embeddings(audio: Tensor, model: Model) -> tuple[Tensor, Tenso
     Returns:
         Embeddings, and times in milliseconds, shape (sounds, seconds).
     """
-    embeddings = np.stack([prediction.embedding for prediction in _predict(audio, model)])
+    rows = [prediction.embedding for prediction in _predict(audio, model)]
+    embeddings = np.stack([each for each in rows if each is not None])
     times = 1000 * torch.arange(embeddings.shape[1], dtype=torch.float32) + 500
     sounds = torch.from_numpy(embeddings)
     return sounds.to(audio.device), times.repeat(len(sounds), 1).to(audio.device)

@@ -81,7 +81,8 @@ class MultiTaskLoss:
         ratings = self.examples.targets.ratings[batch.clips].to(odds.device)
         known = ~ratings.isnan()
         errors = (model.link(odds, corpora) - ratings.nan_to_num()).square() * known
-        return errors.sum(1).mean()
+        loss: Tensor = errors.sum(1).mean()
+        return loss
 
     def dynamics(self, outputs: Outputs, batch: Batch) -> Tensor:
         """1 minus the correlation of log-odds and ratings within one piece, summed over axes."""

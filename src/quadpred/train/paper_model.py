@@ -271,11 +271,11 @@ class _Network:
                 inputs = [heads[QUADRANT.name], f"{head.name}_sums"]
                 nodes.append(helper.make_node("MatMul", inputs, [source]))
             nodes.append(helper.make_node("Unsqueeze", [source, "rows_axis"], [head.name]))
-            shape = ["windows", 1, len(head.classes)]
+            shape: list[str | int | None] = ["windows", 1, len(head.classes)]
             outputs.append(helper.make_tensor_value_info(head.name, TensorProto.FLOAT, shape))
         shape = ["windows", FRAMES, FEATURES.mels]
-        inputs = [helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, shape)]
-        graph = helper.make_graph(nodes, info["name"], inputs, outputs, constants)
+        log_mel = [helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, shape)]
+        graph = helper.make_graph(nodes, info["name"], log_mel, outputs, constants)
         imports = [helper.make_opsetid("", _OPSET)]
         model = helper.make_model(graph, opset_imports=imports, ir_version=8)
         described = {

@@ -1,4 +1,4 @@
-"""What pre-training minimises. Each objective holds an encoder, the only part that is kept."""
+"""Pretext tasks of pre-training: modules whose output is the loss, around the encoder to train."""
 
 import math
 
@@ -27,7 +27,7 @@ class Objective(nn.Module):
 class Autoencoder(Objective):
     """Sparse convolutional autoencoder (SCAE): denoises standardised log-mels.
 
-    Sparse in the paper's sense: the latent is over-complete, and noise keeps it from copying.
+    As in the paper, the latent is over-complete; noise in the input prevents the identity.
     """
 
     def __init__(self, config: NetworkConfig, mels: int, noise: float):
@@ -40,17 +40,17 @@ class Autoencoder(Objective):
         clean = self.encoder.standardised(frames)
         noisy = clean + self.noise * torch.randn_like(clean) if self.training else clean
         decoded = self.decoder(self.encoder.layers(noisy))
-        # Pooling may drop frames that its factor does not divide.
+        # Pooling drops the last frames if their number is not a multiple of its factor.
         return F.mse_loss(decoded, clean[:, :, : decoded.shape[2]])
 
 
 class ContrastiveCoder(Objective):
     """Contrastive predictive coding (CPC, van den Oord et al. 2018, arXiv:1807.03748) of rows.
 
-    Each row is encoded by itself, as in that paper's experiment on patches of images: a latent of
-    the whole crop would see, through its convolutions, what it has to predict. A recurrent network
-    sums up the rows so far, and from it a linear map a distance must tell the row that comes from
-    all others in the batch, those of the same crop among them.
+    Each row is encoded separately, as are image patches in that paper: convolutions over the whole
+    crop would include the rows to predict. A recurrent network summarises the rows so far. For each
+    distance, a linear map predicts the row that many rows ahead. The negatives are all other rows
+    of the batch, including those of the same crop.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ContrastiveCoder(Objective):
         )
 
     def forward(self, frames: Tensor, tags: Tensor) -> Tensor:
-        """InfoNCE, the mean over distances."""
+        """InfoNCE loss, the mean over distances."""
         crops, _, mels = frames.shape
         rows = frames.reshape(-1, self.frames_per_row, mels)
         embedded = self.embed(_summary(self.encoder(rows)))
@@ -79,24 +79,28 @@ class ContrastiveCoder(Objective):
 
 
 class TagClassifier(Objective):
-    """Tells tags, such as acted emotions, from the latent's mean over time by one linear layer."""
+    """Classifies tags, such as acted emotions, by a linear layer on the latent's mean over time."""
 
     def __init__(self, config: NetworkConfig, mels: int, tags: int):
         super().__init__(config, mels)
         self.output = nn.Linear(_width(self.encoder), tags)
 
     def forward(self, frames: Tensor, tags: Tensor) -> Tensor:
-        """Cross-entropy, each clip's weight shared among its tags."""
-        share = tags / tags.sum(1, keepdim=True).clamp_min(1)
+        """Cross-entropy; the target of a clip is uniform over its tags."""
+        target = tags / tags.sum(1, keepdim=True).clamp_min(1)
         logits: Tensor = self.output(_summary(self.encoder(frames)))
-        return F.cross_entropy(logits.float(), share)
+        return F.cross_entropy(logits.float(), target)
 
 
 def objective_of(recipe: Recipe, tags: int) -> Objective:
-    """Build the objective that a recipe names, for a vocabulary of `tags`.
+    """Build the pretext task that a recipe names.
+
+    Args:
+        recipe: front end, network and pretext task.
+        tags: size of the vocabulary of tags.
 
     Raises:
-        RecipeError: crops too short for what is to be predicted from them.
+        RecipeError: crops are too short for the distances to predict.
 
     """
     config, mels = recipe.pretrain, recipe.features.mels
@@ -106,8 +110,8 @@ def objective_of(recipe: Recipe, tags: int) -> Objective:
         case "cpc":
             if config.crop <= config.contrast.ahead:
                 raise RecipeError(
-                    f"{recipe.name}: crops of {config.crop} rows have none"
-                    f" {config.contrast.ahead} rows ahead"
+                    f"{recipe.name}: pretrain.crop ({config.crop}) must be larger than"
+                    f" pretrain.contrast.ahead ({config.contrast.ahead})"
                 )
             rows = recipe.features.frames_per_row
             return ContrastiveCoder(recipe.network, mels, rows, config.contrast)
@@ -124,8 +128,8 @@ def _summary(latent: Tensor) -> Tensor:
     return latent.mean(2).flatten(1)
 
 
-def _info_nce(said: Tensor, truth: Tensor) -> Tensor:
+def _info_nce(predicted: Tensor, actual: Tensor) -> Tensor:
     """Cross-entropy of each prediction's own row among all; both (crops, rows, width)."""
-    said, truth = said.flatten(0, 1), truth.flatten(0, 1)
-    scores = (said @ truth.T).float() / math.sqrt(said.shape[1])
+    predicted, actual = predicted.flatten(0, 1), actual.flatten(0, 1)
+    scores = (predicted @ actual.T).float() / math.sqrt(predicted.shape[1])
     return F.cross_entropy(scores, torch.arange(len(scores), device=scores.device))

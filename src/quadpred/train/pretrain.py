@@ -1,4 +1,4 @@
-"""Stage one: an encoder learns from speech, by the objective that the recipe names."""
+"""Pre-training: train an encoder on speech with the pretext task that the recipe names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -27,49 +27,51 @@ def pretrain(
     validation: Sequence[str] = (),
     cache: Path | None = None,
 ) -> None:
-    """Train a speech encoder into a run's folder; continues a run that was interrupted.
+    """Train a speech encoder in a run's folder; an interrupted run is continued.
 
     Args:
-        recipe: front end, network, objective and schedule.
-        manifests: speech; only the objective "emotion" uses labels, the tags.
+        recipe: front end, network, pretext task and schedule.
+        manifests: speech; only the pretext task "emotion" uses labels, the tags.
         folder: of the run.
-        validation: splits kept apart to measure the loss.
+        validation: splits that are held out to measure the loss.
         cache: folder of computed log-mels.
 
     Raises:
-        AudioError: a recording that cannot be read.
-        ManifestError: no two tags to tell apart, where that is the objective.
-        RecipeError: crops too short for the objective.
+        AudioError: a recording cannot be read.
+        ManifestError: the pretext task "emotion" finds fewer than two tags.
+        RecipeError: crops are too short for the pretext task.
         RunError: the folder holds another run.
 
     """
     check_splits(manifests, validation)
-    asked = {
+    description = {
         "kind": "pretrain",
         "recipe": asdict(recipe),
         "corpora": [asdict(manifest.sheet) for manifest in manifests],
         "validation": list(validation),
     }
-    run = Run(folder, asked)
+    run = Run(folder, description)
     if run.finished:
         return
     config = recipe.pretrain
     clips = [clip for m in manifests for clip in m.without(validation)]
-    kept = [clip for m in manifests for clip in m.subset(validation)]
+    held_out = [clip for m in manifests for clip in m.subset(validation)]
     vocabulary = tag_vocabulary(clips) if config.objective == "emotion" else ()
     if config.objective == "emotion" and len(vocabulary) < 2:
-        raise ManifestError(f"{manifests[0].sheet.name}: no two tags to tell apart")
+        raise ManifestError(
+            f"{manifests[0].sheet.name}: objective 'emotion' needs at least two tags"
+        )
     crop = recipe.features.frames_per_row * config.crop
     log_mels = LogMels(recipe.features, cache)
     with progress_bar() as bar:
-        task = bar.add_task("log-mels", total=len(clips) + len(kept), note="")
+        task = bar.add_task("log-mels", total=len(clips) + len(held_out), note="")
         train = CropSampler(
             log_mels.load(clips, lambda: bar.advance(task)), crop, config.batch, config.coverage
         )
-        held = log_mels.load(kept, lambda: bar.advance(task))
+        held_out_frames = log_mels.load(held_out, lambda: bar.advance(task))
     torch.manual_seed(recipe.seed)
     model = placed(objective_of(recipe, len(vocabulary)))
-    tags, kept_tags = (tags_of(part, vocabulary) for part in (clips, kept))
+    tags, held_out_tags = (tags_of(part, vocabulary) for part in (clips, held_out))
 
     def loss_of(model: torch.nn.Module, batch: Batch, tags: Tensor) -> Tensor:
         loss: Tensor = model(batch.frames.to(device()), tags[batch.clips].to(device()))
@@ -82,9 +84,9 @@ def pretrain(
             yield loss
 
     def validate(candidate: torch.nn.Module) -> dict[str, float]:
-        sampler = CropSampler(held, crop, config.batch, config.coverage)
+        sampler = CropSampler(held_out_frames, crop, config.batch, config.coverage)
         with torch.inference_mode():
-            values = [loss_of(candidate, b, kept_tags).item() for b in sampler.epoch((0,))]
+            values = [loss_of(candidate, b, held_out_tags).item() for b in sampler.epoch((0,))]
         return {"loss": sum(values) / len(values)}
 
     trainer = Trainer(
@@ -92,7 +94,7 @@ def pretrain(
         model,
         steps=len(train),
         losses=losses,
-        validate=validate if held else None,
+        validate=validate if held_out else None,
         keep="best",
         seed=recipe.seed,
     )

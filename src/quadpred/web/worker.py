@@ -110,7 +110,7 @@ class _Worker:
         length = probe(path)
         if length is not None and length > longest:
             # The header may be wrong. To decode takes a fraction of the time of a prediction.
-            for _ in at_most(longest, AudioReader(path, _LOW_RATE), _LOW_RATE, path):
+            for _block in at_most(longest, AudioReader(path, _LOW_RATE), _LOW_RATE, path):
                 pass
         self._send("progress", seconds=0.0, duration=length)
         waveform = Waveform()

@@ -1,4 +1,4 @@
-"""One manifest format, and an adapter a data set from its published folders to a manifest."""
+"""The manifest format, and one adapter per corpus from its published folders to a manifest."""
 
 from quadpred.train.corpora.corpus import Archive, Corpus
 from quadpred.train.corpora.manifest import (

@@ -1,7 +1,7 @@
-"""What an adapter is: a data sheet, and a function from the published folders to clips.
+"""Adapters: each has a data sheet, and a function from the published folders to `RawItem`s.
 
-`Corpus.manifest` does the rest alike for all: it drops what cannot be used, makes quadrants of
-ratings, renders MIDI, and splits.
+`Corpus.manifest` does the rest for all of them: it leaves out unusable files, turns ratings into
+quadrants, renders MIDI files and assigns splits.
 """
 
 import csv
@@ -21,12 +21,12 @@ from quadpred.train.corpora.manifest import (
     ManifestError,
     in_folds,
 )
-from quadpred.train.corpora.quadrants import Centre, Scale, from_ratings
+from quadpred.train.corpora.quadrants import Scale, Threshold, from_ratings
 
-__all__ = ["Archive", "Corpus", "Found", "Warn", "read_rows", "recordings"]
+__all__ = ["Archive", "Corpus", "OnWarning", "RawItem", "read_rows", "recordings"]
 
-Warn = Callable[[str], None]
-"""Takes one line: a file and what is wrong with it."""
+OnWarning = Callable[[str], None]
+"""Called with one line: a file and what is wrong with it."""
 
 MIDI = ".mid"
 FOLDS = 5
@@ -34,15 +34,15 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Archive:
-    """A file to download: one of a corpus's parts.
+    """One part of a corpus: a file to download.
 
     Attributes:
         part: its name on the command line.
         url: of a tar or zip archive.
-        megabytes: about its size.
-        checksum: `md5:…` or `sha256:…`; "" where none is known.
-        inner: pattern, below the unpacked folder, of archives in it that are to be unpacked too.
-        optional: fetched only by name.
+        megabytes: its approximate size.
+        checksum: `md5:…` or `sha256:…`; "" if unknown.
+        inner: glob pattern of archives inside this one, which are unpacked too.
+        optional: fetched only if it is named with `--part`.
     """
 
     part: str
@@ -54,16 +54,16 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A recording as its corpus describes it.
+class RawItem:
+    """A recording with the labels that its corpus publishes.
 
     Attributes:
         path: of the recording, or of a MIDI file.
         group: artist, song or speaker; "" if unknown.
-        split: as published; "" if none is.
-        quadrant: as published, or named by words.
-        rating: (arousal, valence) on the corpus's scale, instead of a quadrant.
-        tags: further words.
+        split: as published; "" if there is none.
+        quadrant: as published, or derived from mood words.
+        rating: (arousal, valence) on the corpus's scale, if quadrants are derived from ratings.
+        tags: further labels.
     """
 
     path: Path
@@ -76,24 +76,24 @@ class Found:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A data set and how to read it.
+    """A corpus: its description and its adapter.
 
     Attributes:
         name: on the command line.
-        title: as its authors call it.
-        what: it holds, in a few words.
+        title: its authors' name for it.
+        what: its contents, in a few words.
         kind: speech or music.
-        hours: of recordings, about; `None` if that depends.
+        hours: approximate length; `None` if it differs between releases.
         language: of the speech, or of the songs where most share one.
-        labels: what its annotators say of a clip.
+        labels: what is annotated.
         licence: terms of the recordings, in short.
         url: the page that describes it.
-        get: how to get it.
-        layout: what a folder of it looks like, for the error when nothing is found.
-        read: yields the recordings under a folder and warns of files that do not fit.
-        folders: names that its own folder goes by.
-        archives: what `fetch` downloads; none where there is no plain public download.
-        scale: of its ratings.
+        get: how to obtain it.
+        layout: expected files, for the error message when no clip is found.
+        read: yields the recordings under a folder, and warns about files that do not match.
+        folders: common names of its folder, besides `name`.
+        archives: what `fetch` downloads; empty if there is no direct public download.
+        scale: range of its ratings.
     """
 
     name: str
@@ -107,23 +107,23 @@ class Corpus:
     url: str
     get: str
     layout: str
-    read: Callable[[Path, Warn], Iterable[Found]]
+    read: Callable[[Path, OnWarning], Iterable[RawItem]]
     folders: tuple[str, ...] = ()
     archives: tuple[Archive, ...] = ()
     scale: Scale | None = None
 
     def find(self, root: Path) -> Path | None:
-        """Return this corpus's folder in a folder of corpora, if it is there."""
-        places = (root / name for name in (self.name, *self.folders))
-        return next((place for place in places if place.is_dir()), None)
+        """Return this corpus's folder below `root`, or `None`."""
+        candidates = (root / name for name in (self.name, *self.folders))
+        return next((folder for folder in candidates if folder.is_dir()), None)
 
     def manifest(
         self,
         folder: Path,
         *,
-        warn: Warn,
-        about: Centre = "middle",
-        neutral: float = 0.0,
+        on_warning: OnWarning,
+        threshold: Threshold = "midpoint",
+        dead_zone: float = 0.0,
         folds: int | None = None,
         hours: float | None = None,
         render: Callable[[list[Path]], Mapping[Path, Path]] | None = None,
@@ -132,93 +132,97 @@ class Corpus:
         """Make the manifest of a folder.
 
         Args:
-            folder: as published, or one above it.
-            warn: takes a line on each file that is left out, and on what else a person must know.
-            about: centre of the ratings (see `quadrants`).
-            neutral: reach of their neutral band; its clips are left out.
-            folds: split whole groups into so many folds. Without it the published splits are kept,
-                or there are five folds where none are published.
-            hours: keep so many, of clips drawn by chance.
-            render: makes recordings of MIDI files; those it does not return are left out.
-            seed: of folds and chance.
+            folder: the corpus as published, or a folder that holds it.
+            on_warning: called with one line per file that is left out, and per other problem.
+            threshold: between low and high ratings (see `from_ratings`).
+            dead_zone: clips this near the threshold are left out (see `from_ratings`).
+            folds: number of folds by group. By default the published splits are kept; without
+                published splits there are five folds.
+            hours: total length of a random sample of the clips; by default all are kept.
+            render: returns one recording per MIDI file; MIDI files without one are left out.
+            seed: of the folds and of the sample.
 
         Raises:
-            ManifestError: nothing usable was found.
+            ManifestError: `folder` is not a folder, or holds no usable clip.
         """
         if not folder.is_dir():
             raise ManifestError(f"{folder}: is not a folder")
-        read = _once(self.read(folder.absolute(), warn), warn)
-        found = [self._grouped(f) for f in read if _usable(f, warn)]
-        found, notes = self._in_quadrants(found, about, neutral)
-        if render and (midi := [f.path for f in found if f.path.suffix == MIDI]):
+        unique = _without_duplicates(self.read(folder.absolute(), on_warning), on_warning)
+        items = [self._with_group(item) for item in unique if _is_usable(item, on_warning)]
+        items, notes = self._with_quadrants(items, threshold, dead_zone)
+        if render and (midi := [item.path for item in items if item.path.suffix == MIDI]):
             rendered = render(midi)
-            found = [
-                replace(f, path=rendered.get(f.path, f.path))
-                for f in found
-                if f.path.suffix != MIDI or f.path in rendered
+            items = [
+                replace(item, path=rendered.get(item.path, item.path))
+                for item in items
+                if item.path.suffix != MIDI or item.path in rendered
             ]
         if hours is not None:
-            found = list(_drawn(found, hours, seed))
-        if not found:
+            items = list(_sample(items, hours, seed))
+        if not items:
             raise ManifestError(
-                f"{folder}: no clips of {self.title} can be used; expected {self.layout}"
+                f"{folder}: no usable clips of {self.title}; expected {self.layout}"
             )
-        clips = [Clip(f.path, f.group, f.split, f.quadrant, f.tags) for f in found]
+        clips = [Clip(i.path, i.group, i.split, i.quadrant, i.tags) for i in items]
         if folds is None and any(clip.split for clip in clips):
-            clips = self._as_published(clips, warn)
+            clips = self._in_published_splits(clips, on_warning)
             notes.append("split as published")
         else:
             clips = list(in_folds(clips, folds or FOLDS, seed))
         note = "; ".join([self.what, *notes])
         return Manifest(tuple(clips), DataSheet(self.title, self.language, self.licence, note))
 
-    def _grouped(self, found: Found) -> Found:
-        """Make a clip of an unknown artist, song or speaker a group of its own."""
-        return found if found.group else replace(found, group=found.path.name)
+    def _with_group(self, item: RawItem) -> RawItem:
+        """Give a clip of an unknown artist, song or speaker its own group."""
+        return item if item.group else replace(item, group=item.path.name)
 
-    def _in_quadrants(
-        self, found: list[Found], about: Centre, neutral: float
-    ) -> tuple[list[Found], list[str]]:
-        rated = [f for f in found if f.rating is not None]
+    def _with_quadrants(
+        self, items: list[RawItem], threshold: Threshold, dead_zone: float
+    ) -> tuple[list[RawItem], list[str]]:
+        """Derive quadrants from ratings; also return notes for the data sheet."""
+        rated = [item for item in items if item.rating is not None]
         if not rated or self.scale is None:
-            return found, []
-        ratings = [f.rating for f in rated if f.rating is not None]
-        quadrants = from_ratings(ratings, self.scale, about=about, neutral=neutral)
-        kept = [
-            replace(f, quadrant=quadrant)
-            for f, quadrant in zip(rated, quadrants, strict=True)
+            return items, []
+        ratings = [item.rating for item in rated if item.rating is not None]
+        quadrants = from_ratings(ratings, self.scale, threshold=threshold, dead_zone=dead_zone)
+        labelled = [
+            replace(item, quadrant=quadrant)
+            for item, quadrant in zip(rated, quadrants, strict=True)
             if quadrant
         ]
-        centre = "the corpus's medians" if about == "median" else f"{self.scale.middle:g}"
-        note = f"quadrants: signs about {centre}, neutral band {neutral:g}"
-        if dropped := len(rated) - len(kept):
+        value = "the corpus's medians" if threshold == "median" else f"{self.scale.midpoint:g}"
+        note = f"quadrants from ratings: threshold {value}, dead zone {dead_zone:g}"
+        if dropped := len(rated) - len(labelled):
             note += f", in which {dropped} clips were left out"
-        return [*(f for f in found if f.rating is None), *kept], [note]
+        return [*(item for item in items if item.rating is None), *labelled], [note]
 
-    def _as_published(self, clips: list[Clip], warn: Warn) -> list[Clip]:
-        """Keep the published splits, and narrow the groups that they tear apart to single clips."""
+    def _in_published_splits(self, clips: list[Clip], on_warning: OnWarning) -> list[Clip]:
+        """Keep the clips of published splits.
+
+        In a group that several splits share, each clip becomes its own group.
+        """
         split = [clip for clip in clips if clip.split]
-        if left := len(clips) - len(split):
-            warn(f"{self.name}: {left} clips are in none of the published splits and are left out")
-        homes: dict[str, set[str]] = {}
+        if dropped := len(clips) - len(split):
+            on_warning(f"{self.name}: {dropped} clips left out, as no published split has them")
+        splits_of: dict[str, set[str]] = {}
         for clip in split:
-            homes.setdefault(clip.group, set()).add(clip.split)
-        torn = {group for group, splits in homes.items() if len(splits) > 1}
-        if torn:
-            warn(
-                f"{self.name}: the published splits put {len(torn)} of {len(homes)} groups on both"
-                " sides; --folds splits whole groups instead"
+            splits_of.setdefault(clip.group, set()).add(clip.split)
+        shared = {group for group, splits in splits_of.items() if len(splits) > 1}
+        if shared:
+            on_warning(
+                f"{self.name}: {len(shared)} of {len(splits_of)} groups are in several published"
+                " splits; use --folds to split by group"
             )
-        return [replace(c, group=str(c.path)) if c.group in torn else c for c in split]
+        return [replace(c, group=str(c.path)) if c.group in shared else c for c in split]
 
 
 def read_rows(
-    path: Path, warn: Warn, columns: Iterable[str] = (), delimiter: str = ","
+    path: Path, on_warning: OnWarning, columns: Iterable[str] = (), delimiter: str = ","
 ) -> Iterator[dict[str, str]]:
-    """Yield the rows of a table with a header, all stripped of blanks.
+    """Yield the rows of a table with a header; whitespace around cells is removed.
 
-    A table that is missing, malformed, or without one of `columns` is warned of and yields nothing
-    (more).
+    A missing or malformed table, or one without one of `columns`, gives a warning and no further
+    rows.
     """
     quoting: Literal[0, 3] = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     try:
@@ -226,12 +230,12 @@ def read_rows(
             reader = csv.reader(file, delimiter=delimiter, quoting=quoting, skipinitialspace=True)
             header = [name.strip() for name in next(reader, [])]
             if missing := [name for name in columns if name not in header]:
-                warn(f"{path}: no column {', '.join(missing)}")
+                on_warning(f"{path}: no column {', '.join(missing)}")
                 return
             for cells in reader:
                 if cells:
                     last = len(header) - 1
-                    # Rows of some corpora go on beyond the header: all that is the last column's.
+                    # Some corpora have rows longer than the header: the last column takes the rest.
                     cells = [
                         *cells[:last],
                         delimiter.join(cells[last:]),
@@ -239,65 +243,67 @@ def read_rows(
                     ]
                     yield dict(zip(header, map(str.strip, cells), strict=False))
     except OSError as error:
-        warn(f"{path}: {error.strerror}")
+        on_warning(f"{path}: {error.strerror}")
     except csv.Error as error:
-        warn(f"{path}: {error}")
+        on_warning(f"{path}: {error}")
 
 
 def recordings(folder: Path, suffixes: Iterable[str] = SUFFIXES) -> Iterator[Path]:
-    """Yield the recordings under a folder, sorted, without a Mac's shadow files."""
-    wanted = set(suffixes)
+    """Yield the recordings under a folder, sorted, without the `._*` files of macOS."""
+    accepted = set(suffixes)
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in wanted and not path.name.startswith("._"):
+        if path.suffix.lower() in accepted and not path.name.startswith("._"):
             yield path
 
 
-def _once(found: Iterable[Found], warn: Warn) -> Iterator[Found]:
-    """Yield every recording once, as its corpus describes it first."""
+def _without_duplicates(items: Iterable[RawItem], on_warning: OnWarning) -> Iterator[RawItem]:
+    """Yield the first item of each path."""
     seen: set[Path] = set()
-    for each in found:
-        if each.path in seen:
-            warn(f"{each.path}: is listed twice; its first row is used")
+    for item in items:
+        if item.path in seen:
+            on_warning(f"{item.path}: listed twice; only its first row is used")
         else:
-            seen.add(each.path)
-            yield each
+            seen.add(item.path)
+            yield item
 
 
-def _usable(found: Found, warn: Warn) -> bool:
-    """Tell whether there is something in a file, and a readable header where that is cheap."""
+def _is_usable(item: RawItem, on_warning: OnWarning) -> bool:
+    """Return whether a file has content and, where this is fast to check, a valid header."""
     try:
-        if not found.path.stat().st_size:
-            warn(f"{found.path}: is empty")
+        if not item.path.stat().st_size:
+            on_warning(f"{item.path}: empty file")
             return False
-        if found.path.suffix.lower() in {".flac", ".ogg", ".wav"}:
-            probe(found.path)
+        if item.path.suffix.lower() in {".flac", ".ogg", ".wav"}:
+            probe(item.path)
     except OSError as error:
-        warn(f"{found.path}: {error.strerror}")
+        on_warning(f"{item.path}: {error.strerror}")
         return False
     except AudioError as error:
-        warn(str(error))
+        on_warning(str(error))
         return False
     return True
 
 
-def _drawn(found: list[Found], hours: float, seed: int) -> Iterator[Found]:
-    """Yield clips drawn by chance until they last so many hours."""
-    left = hours * 3600
-    for item in random.Random(seed).sample(found, len(found)):
-        if left <= 0:
+def _sample(items: list[RawItem], hours: float, seed: int) -> Iterator[RawItem]:
+    """Yield clips in random order until their total length reaches `hours`."""
+    remaining = hours * 3600
+    for item in random.Random(seed).sample(items, len(items)):
+        if remaining <= 0:
             return
         yield item
         try:
             length = probe(item.path)
         except AudioError as error:
-            raise ManifestError(f"{error}: its length is unknown") from None
+            raise ManifestError(f"{error}; --hours needs the length of each clip") from None
         if length is None:
-            raise ManifestError(f"{item.path}: its length is unknown")
-        left -= length
+            raise ManifestError(
+                f"{item.path}: unknown length; --hours needs the length of each clip"
+            )
+        remaining -= length
 
 
 def number(text: str) -> float:
-    """Read a rating; what is none becomes a NaN, which lies on no scale."""
+    """Parse a rating; anything but a number becomes NaN, which no scale contains."""
     try:
         return float(text)
     except ValueError:

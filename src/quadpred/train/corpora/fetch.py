@@ -16,10 +16,10 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -27,17 +27,17 @@ from quadpred.errors import QuadpredError
 from quadpred.files import add_filename_to_errors, printable
 from quadpred.train.corpora.corpus import Archive, Corpus
 
-__all__ = ["FetchError", "Progress", "download", "fetch", "unpack"]
+__all__ = ["FetchError", "OnProgress", "download", "fetch", "unpack"]
 
-Progress = Callable[[str, int, int], None]
-"""Takes what is going on, bytes done, and bytes in all (0 if unknown)."""
+OnProgress = Callable[[str, int, int], None]
+"""Called with the current step, the bytes done, and the total bytes (0 if unknown)."""
 
 BLOCK = 1 << 20
-TIMEOUT = 60.0  # seconds without a byte
-PAUSES = (1, 2, 5, 10, 30)  # seconds before trying again, as long as nothing more arrives
-MOST_TIMES_LARGER = 20  # an unpacked archive; recordings shrink to a third at best
-MOST_FILES = 1_000_000
-MOST_HEADERS = 1 << 20  # bytes of a tar archive between two files, which tarfile holds in memory
+TIMEOUT = 60.0  # seconds without data
+PAUSES = (1, 2, 5, 10, 30)  # seconds before each retry; new data resets the count
+MAX_RATIO = 20  # of unpacked to packed size; audio compresses by 3 at most
+MAX_FILES = 1_000_000
+MAX_HEADER = 1 << 20  # bytes between two files of a tar archive, which tarfile holds in memory
 COMPRESSIONS = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
 DAMAGED = (
     EOFError,
@@ -46,15 +46,15 @@ DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
-SPARE = 64 << 20  # bytes allowed beyond what is announced or expected
+TOLERANCE = 64 << 20  # bytes allowed beyond the expected size
 
 
 class FetchError(QuadpredError):
-    """A download or archive that cannot be used. One line: what, and the reason."""
+    """A download or archive cannot be used. The message is one line: the file and the reason."""
 
 
 class DamagedError(FetchError):
-    """An archive that another download may repair."""
+    """An archive is damaged; another download may help."""
 
 
 def fetch(
@@ -62,27 +62,27 @@ def fetch(
     root: Path,
     *,
     parts: list[Archive],
-    progress: Progress = lambda *_: None,
+    on_progress: OnProgress = lambda *_: None,
     keep: bool = False,
 ) -> Path:
-    """Download and unpack parts of a corpus into a folder of its name.
+    """Download and unpack parts of a corpus into a folder with its name.
 
-    What has been unpacked is not fetched again, and a download that was cut off goes on where it
-    stopped. A damaged archive without a checksum is removed and downloaded once more.
+    Unpacked parts are not fetched again, and an interrupted download is resumed. A damaged archive
+    without a checksum is removed and downloaded once more.
 
     Args:
-        corpus: whose name the folder gets.
+        corpus: gives the folder its name.
         root: folder of corpora.
         parts: archives of this corpus.
-        progress: is told how far it is.
-        keep: the archives, in `root/.archives`.
+        on_progress: called during each step.
+        keep: keep the archives, in `root/.archives`.
 
     Returns:
         The corpus's folder.
 
     Raises:
-        FetchError: no connection, a wrong checksum, or an archive that is not to be trusted.
-        OSError: a file could not be written.
+        FetchError: no connection, a wrong checksum, or an unsafe archive.
+        OSError: a file cannot be written.
     """
     folder = root / corpus.name
     for archive in parts:
@@ -91,13 +91,13 @@ def fetch(
             continue
         file = root / ".archives" / f"{corpus.name}-{archive.url.rpartition('/')[2]}"
         try:
-            _fetch(archive, file, folder, progress)
+            _fetch(archive, file, folder, on_progress)
         except DamagedError:
             file.unlink()
             if archive.checksum:
                 raise
             try:
-                _fetch(archive, file, folder, progress)
+                _fetch(archive, file, folder, on_progress)
             except DamagedError:
                 file.unlink()
                 raise
@@ -107,61 +107,62 @@ def fetch(
     return folder
 
 
-def _fetch(archive: Archive, file: Path, folder: Path, progress: Progress) -> None:
+def _fetch(archive: Archive, file: Path, folder: Path, on_progress: OnProgress) -> None:
     """Download one archive and unpack it into the corpus's folder."""
-    download(archive, file, progress)
+    download(archive, file, on_progress)
     with tempfile.TemporaryDirectory(dir=file.parents[1], prefix=".unpacking-") as name:
         fresh = Path(name)
-        unpack(file, fresh, progress)
+        unpack(file, fresh, on_progress)
         for inner in sorted(fresh.glob(archive.inner)) if archive.inner else ():
-            unpack(inner, inner.parent, progress)
+            unpack(inner, inner.parent, on_progress)
             inner.unlink()
         _merge(fresh, folder)
 
 
-def download(archive: Archive, target: Path, progress: Progress = lambda *_: None) -> None:
-    """Download a file, beside its target until it is complete and its checksum is right.
+def download(archive: Archive, target: Path, on_progress: OnProgress = lambda *_: None) -> None:
+    """Download a file; it gets its name once it is complete and its checksum is right.
 
     Raises:
-        FetchError: it cannot be had, or is not what its checksum or size promise.
-        OSError: it could not be written.
+        FetchError: the download fails, or its checksum or size is wrong.
+        OSError: the file cannot be written.
     """
     if target.exists():
-        with suppress(FetchError):  # altered since it was downloaded, and removed now
-            _verify(archive, target, progress)
+        with suppress(FetchError):  # altered since its download: `_verify` removed it
+            _verify(archive, target, on_progress)
             return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     failures = 0
     while True:
-        had = part.stat().st_size if part.exists() else 0
+        before = part.stat().st_size if part.exists() else 0
         try:
-            _receive(archive, part, progress)
+            _receive(archive, part, on_progress)
             break
         except HTTPError as error:
+            error.close()
             if error.code not in (408, 429) and error.code < 500:
                 reason = printable(f"{error.code} {error.reason}")
                 raise FetchError(f"{archive.url}: {reason}") from None
             reason = f"{error.code} {error.reason}"
         except (URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason = str(getattr(error, "reason", error))
-        now = part.stat().st_size if part.exists() else 0
-        failures = 1 if now > had else failures + 1
+        received = part.stat().st_size if part.exists() else 0
+        failures = 1 if received > before else failures + 1
         if failures > len(PAUSES):
-            kept = f"; what has arrived is kept in {part}" if now else ""
-            raise FetchError(f"{archive.url}: {printable(reason)}{kept}")
+            hint = f"; run it again to resume from {part}" if received else ""
+            raise FetchError(f"{archive.url}: {printable(reason)}{hint}")
         time.sleep(PAUSES[failures - 1])
-    _verify(archive, part, progress)
+    _verify(archive, part, on_progress)
     part.replace(target)
 
 
-def _receive(archive: Archive, part: Path, progress: Progress) -> None:
-    """Append what is missing of a download.
+def _receive(archive: Archive, part: Path, on_progress: OnProgress) -> None:
+    """Download the rest of a file.
 
     Raises:
         ConnectionError: the connection ended before the file did.
     """
-    most = archive.megabytes * 1_500_000 + SPARE
+    limit = archive.megabytes * 1_500_000 + TOLERANCE
     have = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "quadpred", "Accept-Encoding": "identity"}
     if have:
@@ -171,8 +172,9 @@ def _receive(archive: Archive, part: Path, progress: Progress) -> None:
     except HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
+        error.close()
         if have and error.headers.get("Content-Range") == f"bytes */{have}":
-            return  # it was complete
+            return  # the part is complete
         part.unlink(missing_ok=True)
         raise ConnectionError("the file has changed since part of it was downloaded") from None
     except (OverflowError, ValueError) as error:
@@ -182,7 +184,7 @@ def _receive(archive: Archive, part: Path, progress: Progress) -> None:
         if response.status == http.HTTPStatus.PARTIAL_CONTENT:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 part.unlink(missing_ok=True)
-                raise ConnectionError("the server sent another part than asked for")
+                raise ConnectionError("the server sent another range than requested")
         else:
             have = 0
         length = response.headers.get("Content-Length", "0").strip()
@@ -192,70 +194,74 @@ def _receive(archive: Archive, part: Path, progress: Progress) -> None:
         with part.open("ab" if have else "wb") as file:
             while block := response.read(BLOCK):
                 have += len(block)
-                if have > most:
-                    raise FetchError(f"{archive.url}: larger than {most // 1_000_000} MB")
+                if have > limit:
+                    raise FetchError(f"{archive.url}: larger than {limit // 1_000_000} MB")
                 with add_filename_to_errors(part):
                     file.write(block)
-                progress(f"download {archive.part}", have, total)
+                on_progress(f"download {archive.part}", have, total)
     if have < total:
         raise ConnectionError("the connection was lost")
 
 
-def _verify(archive: Archive, path: Path, progress: Progress) -> None:
+def _verify(archive: Archive, path: Path, on_progress: OnProgress) -> None:
     if not archive.checksum:
         return
-    method, _, wanted = archive.checksum.partition(":")
+    method, _, expected = archive.checksum.partition(":")
     digest = hashlib.new(method, usedforsecurity=False)
     size = path.stat().st_size
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
-            progress(f"check {archive.part}", file.tell(), size)
-    if digest.hexdigest() != wanted:
+            on_progress(f"check {archive.part}", file.tell(), size)
+    if digest.hexdigest() != expected:
         path.unlink()
-        raise FetchError(f"{archive.url}: its {method} is {digest.hexdigest()}, not {wanted}")
+        raise FetchError(f"{archive.url}: {method} is {digest.hexdigest()}, not {expected}")
 
 
-def unpack(path: Path, folder: Path, progress: Progress = lambda *_: None) -> None:
+def unpack(path: Path, folder: Path, on_progress: OnProgress = lambda *_: None) -> None:
     """Unpack a tar or zip archive of plain files into a folder.
 
     Raises:
-        DamagedError: damaged.
-        FetchError: it holds a link, a device, a name that leads elsewhere, or more than an archive
-            of its size should.
-        OSError: a file could not be written.
+        DamagedError: the archive is damaged.
+        FetchError: it holds a link, a device or a path outside the folder, or unpacks to more than
+            the limit.
+        OSError: a file cannot be written.
     """
     size = path.stat().st_size
-    left = min(MOST_TIMES_LARGER * size + SPARE, shutil.disk_usage(folder).free)
+    limit = min(MAX_RATIO * size + TOLERANCE, shutil.disk_usage(folder).free)
     written = 0
     try:
-        for count, (name, source) in enumerate(_members(path)):
-            if count >= MOST_FILES:
-                raise FetchError(f"{path}: holds more than {MOST_FILES} files")
-            target = folder / _inside(path, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with source, add_filename_to_errors(target), target.open("wb") as file:
-                while block := source.read(BLOCK):
-                    written += len(block)
-                    if written > left:
-                        raise FetchError(
-                            f"{path}: unpacks to more than {left // 1_000_000} MB, which is more"
-                            " than it should or than the disk can take"
-                        )
-                    file.write(block)
-            progress(f"unpack {path.name}", written, 0)
+        with closing(_members(path)) as members:
+            for count, (name, source) in enumerate(members):
+                if count >= MAX_FILES:
+                    raise FetchError(f"{path}: holds more than {MAX_FILES} files")
+                target = folder / _inside(path, name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with add_filename_to_errors(target), target.open("wb") as file:
+                    while block := source.read(BLOCK):
+                        written += len(block)
+                        if written > limit:
+                            raise FetchError(
+                                f"{path}: unpacks to more than {limit // 1_000_000} MB, the limit"
+                                " for its size and the free disk space"
+                            )
+                        file.write(block)
+                on_progress(f"unpack {path.name}", written, 0)
     except DAMAGED as error:
-        raise DamagedError(f"{path}: is damaged ({error})") from None
+        raise DamagedError(f"{path}: damaged ({error})") from None
     except OSError as error:
         if error.errno is not None:
             raise
-        raise DamagedError(f"{path}: is damaged ({error})") from None  # gzip and bz2
-    except (RuntimeError, NotImplementedError) as error:  # an encrypted zip, a rare compression
+        raise DamagedError(f"{path}: damaged ({error})") from None  # gzip and bz2
+    except (
+        RuntimeError,
+        NotImplementedError,
+    ) as error:  # an encrypted zip, an unsupported compression
         raise FetchError(f"{path}: {error}") from None
 
 
-def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield name and content of each file, and refuse an archive with anything but files."""
+def _members(path: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
+    """Yield name and content of each file; raise an error for links and devices."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
@@ -263,43 +269,45 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise FetchError(f"{path}: {info.filename!r} is a link or a device")
                 if not info.is_dir():
-                    yield info.filename, archive.open(info)
+                    with archive.open(info) as content:
+                        yield info.filename, content
         return
     with closing(_Headers(path)) as stream, closing(tarfile.TarFile(fileobj=stream)) as tar:
         while member := tar.next():
-            tar.members = []  # or it keeps all of them
-            stream.left = sys.maxsize
+            vars(tar)["members"] = []  # otherwise tarfile keeps all of them
+            stream.allowance = sys.maxsize
             if not member.isdir():
-                content = tar.extractfile(member) if member.isreg() else None
-                if content is None:
+                unpacked = tar.extractfile(member) if member.isreg() else None
+                if unpacked is None:
                     raise FetchError(f"{path}: {member.name!r} is a link or a device")
-                yield member.name, content
-            stream.left = MOST_HEADERS
-        # tarfile stops at the first header that it does not understand, and before the sum at the
-        # end of a compressed file: reading on tells damage from an end.
-        stream.left = sys.maxsize
+                with unpacked:
+                    yield member.name, unpacked
+            stream.allowance = MAX_HEADER
+        # tarfile stops at the first invalid header, before the checksum of a compressed file.
+        # Reading to the end distinguishes damage from the end of the archive.
+        stream.allowance = sys.maxsize
         while stream.read(BLOCK):
             pass
 
 
 class _Headers(io.RawIOBase):
-    """A tar archive without its compression, and a limit for what tarfile reads of headers.
+    """A decompressed tar archive that limits the size of headers.
 
-    It reads them whole, and a small archive can hold a header of many gigabytes.
+    tarfile reads a header into memory, and a small archive can hold one of many gigabytes.
     """
 
     def __init__(self, path: Path):
         with path.open("rb") as file:
             start = file.read(6)
-        opener = next((opener for magic, opener in COMPRESSIONS if start.startswith(magic)), open)
+        opener: Any = next((o for magic, o in COMPRESSIONS if start.startswith(magic)), open)
         self._file: IO[bytes] = opener(path, "rb")
         self._path = path
-        self.left = MOST_HEADERS
+        self.allowance = MAX_HEADER
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= self.left:
-            raise FetchError(f"{self._path}: has a header of more than {MOST_HEADERS} bytes")
-        self.left -= size
+        if not 0 <= size <= self.allowance:
+            raise FetchError(f"{self._path}: header of more than {MAX_HEADER} bytes")
+        self.allowance -= size
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -314,17 +322,17 @@ class _Headers(io.RawIOBase):
 
 
 def _inside(path: Path, name: str) -> PurePosixPath:
-    """Return a member's name if it stays below where it is unpacked on every system."""
-    inside = PurePosixPath(name)
-    if inside.is_absolute() or ".." in inside.parts or not inside.parts:
-        raise FetchError(f"{path}: {name!r} leads out of the folder")
-    if any(sign in name for sign in "\\:\0"):
-        raise FetchError(f"{path}: {name!r} is a name that some systems read otherwise")
-    return inside
+    """Return a member's name if on every system it stays inside the target folder."""
+    member = PurePosixPath(name)
+    if member.is_absolute() or ".." in member.parts or not member.parts:
+        raise FetchError(f"{path}: {name!r} is outside the folder")
+    if any(character in name for character in "\\:\0"):
+        raise FetchError(f"{path}: {name!r} is not a portable file name")
+    return member
 
 
 def _merge(fresh: Path, folder: Path) -> None:
-    """Move the files of one tree into another."""
+    """Move the files of one folder tree into another."""
     for source in sorted(fresh.rglob("*")):
         if source.is_file():
             target = folder / source.relative_to(fresh)

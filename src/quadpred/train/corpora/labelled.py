@@ -1,8 +1,8 @@
-"""Labelled songs of one's own, as a manifest: from a manifest, a plain CSV, or a folder a quadrant.
+"""Read a user's labelled songs from a manifest, a plain CSV, or one folder per quadrant.
 
-The CSV has a row a song and the columns `file` (or `path`), `quadrant` (Q1 to Q4) and, if there is
-one, `group` (or `artist`); other columns are left alone. Commas, semicolons or tabs separate them,
-as spreadsheets do it. Paths start from the CSV's folder.
+The CSV has one row per song. Its columns are `file` (or `path`), `quadrant` (Q1 to Q4) and,
+optionally, `group` (or `artist`); other columns are ignored. Commas, semicolons or tabs separate
+columns. Relative paths start from the CSV's folder.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,14 +18,18 @@ _PATH, _GROUP = ("file", "path"), ("group", "artist")
 
 
 def read_labelled(source: Path) -> Manifest:
-    """Read labelled songs; those without a label are left out, and splits are not used.
+    """Read labelled songs; songs without a label are left out.
 
     Args:
         source: a manifest, a CSV as above, or a folder with the folders Q1 to Q4 (or some of them).
-            In these, a folder stands for an artist; a file that is in none is its own group.
+            Folders in these are groups (artists); a file outside of them is its own group.
+
+    Returns:
+        The labelled clips. `split` is as in a manifest, otherwise empty.
 
     Raises:
-        ManifestError: missing, of another form, with an unknown quadrant, or with a song twice.
+        ManifestError: the source is missing or has another form, a quadrant is unknown, or a song
+            is listed twice.
     """
     if source.is_dir():
         clips, sheet = tuple(_from_folders(source)), DataSheet(source.resolve().name)
@@ -67,8 +71,8 @@ def _from_rows(rows: Sequence[dict[str, str]], source: Path) -> Iterator[Clip]:
         if not name:
             raise ManifestError(f"{source}: line {line}: no {path_column}")
         if quadrant and not _is_quadrant(quadrant):
-            known = ", ".join(QUADRANT.classes)
-            raise ManifestError(f"{source}: line {line}: {quadrant!r} is not one of {known}")
+            choices = ", ".join(QUADRANT.classes)
+            raise ManifestError(f"{source}: line {line}: {quadrant!r} is not one of {choices}")
         group = row[group_column].strip() if group_column else ""
         yield Clip(source.parent / name, group or name, "", quadrant)
 
@@ -82,5 +86,5 @@ def _column(row: dict[str, str], names: Sequence[str]) -> str | None:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    """Rows by the columns' names in lower case."""
+    """Read a table; column names become lower case."""
     return [{name.lower(): value for name, value in row.items()} for row in read_table(path)]

@@ -1,9 +1,9 @@
-"""Manifests: one CSV format for every corpus, with a data sheet beside it.
+"""Manifests: one CSV format for every corpus, with a data sheet (JSON) beside it.
 
 A manifest has one row per clip and the columns `path, group, split, quadrant, arousal, valence,
-tags`. `group` is the artist, song or speaker that must not stand on both sides of a split; `split`
-is any word ("train", "test") or the number of a fold; `quadrant`, `arousal` and `valence` (ratings
-on any scale) may be empty; `tags` are further words about the clip, separated by semicolons.
+tags`. `group` is the artist, song or speaker: all clips of a group are in the same split. `split`
+is any word ("train", "test") or the number of a fold. `quadrant`, `arousal` and `valence` (ratings
+on any scale) may be empty. `tags` are further labels, separated by semicolons.
 """
 
 import csv
@@ -34,11 +34,11 @@ __all__ = [
 
 COLUMNS = ("path", "group", "split", "quadrant", "arousal", "valence", "tags")
 SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"}
-"""Of the files that a folder is searched for."""
+"""File name suffixes that a search for recordings accepts."""
 
 
 class ManifestError(QuadpredError):
-    """A manifest or labels file that cannot be used. One line: the file and the reason."""
+    """A manifest or labels file cannot be used; one line gives the file and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +84,14 @@ class Manifest:
     sheet: DataSheet
 
     def subset(self, splits: Iterable[str]) -> tuple[Clip, ...]:
-        """Clips of these splits."""
-        wanted = set(splits)
-        return tuple(clip for clip in self.clips if clip.split in wanted)
+        """Return the clips of these splits."""
+        selected = set(splits)
+        return tuple(clip for clip in self.clips if clip.split in selected)
 
     def without(self, splits: Iterable[str]) -> tuple[Clip, ...]:
-        """Clips of every other split."""
-        unwanted = set(splits)
-        return tuple(clip for clip in self.clips if clip.split not in unwanted)
+        """Return the clips of all other splits."""
+        excluded = set(splits)
+        return tuple(clip for clip in self.clips if clip.split not in excluded)
 
     def save(self, path: Path) -> None:
         """Write the CSV, with absolute paths, and its data sheet (`.json` beside it)."""
@@ -110,41 +110,41 @@ class Manifest:
         """Read a manifest; relative paths start from its folder.
 
         Raises:
-            ManifestError: missing, without a column, with an unknown quadrant, with a clip twice,
-                with one group in two splits, or with a data sheet that is not one.
+            ManifestError: the file is missing, a column is missing, a quadrant is unknown, a clip
+                is listed twice, a group is in two splits, or the data sheet is invalid.
 
         """
-        alike: dict[str, str] = {}  # one string for all equal ones, or manifests fill the memory
+        interned: dict[str, str] = {}  # equal strings share one object, which saves memory
         clips = []
         for line, row in enumerate(_rows(path, COLUMNS[:4]), 2):
             name, group, split = row["path"], row["group"], row["split"]
             if not name or "\0" in name:
                 raise ManifestError(f"{path}: line {line}: no path")
             quadrant = _quadrant(row["quadrant"], path, line)
-            group, split, quadrant = (alike.setdefault(t, t) for t in (group, split, quadrant))
-            words = tuple(alike.setdefault(word, word) for word in _words(row.get("tags") or ""))
+            group, split, quadrant = (interned.setdefault(t, t) for t in (group, split, quadrant))
+            words = tuple(interned.setdefault(word, word) for word in _words(row.get("tags") or ""))
             ratings = (_rating(row.get(name) or "", path, line) for name in ("arousal", "valence"))
             clips.append(Clip(path.parent / name, group, split, quadrant, words, *ratings))
         _refuse_duplicates(clips, path)
-        homes: dict[str, str] = {}
+        split_of: dict[str, str] = {}
         for clip in clips:
-            if homes.setdefault(clip.group, clip.split) != clip.split:
+            if split_of.setdefault(clip.group, clip.split) != clip.split:
                 raise ManifestError(
-                    f"{path}: group {clip.group!r} is in splits {homes[clip.group]!r} and"
-                    f" {clip.split!r}: what is learned of it in one would show in the other"
+                    f"{path}: group {clip.group!r} is in splits {split_of[clip.group]!r} and"
+                    f" {clip.split!r}; put all its clips into one split"
                 )
         return cls(tuple(clips), _read_sheet(path.with_suffix(".json"), path.stem))
 
 
 def check_splits(manifests: Iterable[Manifest], splits: Iterable[str]) -> None:
-    """Refuse names of splits that none of the manifests has.
+    """Check that each split is in at least one manifest.
 
     Raises:
-        ManifestError: there is such a name.
+        ManifestError: a split is in none of them.
     """
-    known = {clip.split for manifest in manifests for clip in manifest.clips}
-    if unknown := sorted(set(splits) - known):
-        raise ManifestError(f"no split is called {unknown[0]!r}; there are {_list(known)}")
+    existing = {clip.split for manifest in manifests for clip in manifest.clips}
+    if unknown := sorted(set(splits) - existing):
+        raise ManifestError(f"unknown split {unknown[0]!r}; choose from {_list(existing)}")
 
 
 def _list(names: Iterable[str]) -> str:
@@ -152,7 +152,7 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _read_sheet(path: Path, name: str) -> DataSheet:
-    """Read a data sheet, or make one of a corpus of this name where there is none."""
+    """Read a data sheet; if the file is missing, return one with this name."""
     if not path.exists():
         return DataSheet(name)
     try:
@@ -161,27 +161,29 @@ def _read_sheet(path: Path, name: str) -> DataSheet:
         raise ManifestError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: not JSON ({error})") from None
-    known = [each.name for each in fields(DataSheet)]
+    allowed = [field.name for field in fields(DataSheet)]
     if not isinstance(values, dict) or not isinstance(values.get("name"), str):
-        raise ManifestError(f"{path}: not a data sheet: it must be an object with a name")
+        raise ManifestError(f"{path}: not a data sheet: must be a JSON object with a name")
     for key, value in values.items():
-        if key not in known:
-            raise ManifestError(f"{path}: unknown key {key!r}; there are {', '.join(known)}")
+        if key not in allowed:
+            raise ManifestError(f"{path}: unknown key {key!r}; choose from {', '.join(allowed)}")
         if not isinstance(value, str):
-            raise ManifestError(f"{path}: {key} must be text")
+            raise ManifestError(f"{path}: {key} must be a string")
     return DataSheet(**values)
 
 
 def _refuse_duplicates(clips: Iterable[Clip], source: Path) -> None:
-    """Refuse a recording that is listed twice, in whatever spelling of its path.
+    """Raise an error if a recording is listed twice, even under two spellings of its path.
 
-    It would count twice, and with two labels, or on both sides of a split, contradict itself.
+    It would count twice, perhaps with two labels or in two splits.
     """
     lines: dict[str, int] = {}
     for line, clip in enumerate(clips, 2):
         first = lines.setdefault(os.path.abspath(clip.path), line)
         if first != line:
-            raise ManifestError(f"{source}: line {line}: {clip.path} is in line {first} already")
+            raise ManifestError(
+                f"{source}: line {line}: {clip.path} is listed in line {first} already"
+            )
 
 
 def from_folder(
@@ -200,15 +202,15 @@ def from_folder(
         folder: searched for audio files.
         sheet: name, language and licence of the corpus.
         labels: a CSV with a column `file` (path below the folder, or name) and optionally
-            `quadrant`; without one, every audio file counts and none has labels.
-        group: a column of `labels`, or without labels a regular expression whose first match in
-            the file's path is the group; by default each file is a group of its own.
-        tags: columns of `labels` with words separated by semicolons.
-        folds: number of parts of about equal size and class balance, named "0", "1", …
+            `quadrant`. Without it, all audio files are taken, without labels.
+        group: a column of `labels`. Without `labels`, a regular expression: its first match in the
+            path below the folder is the group. By default each file is its own group.
+        tags: columns of `labels` with tags separated by semicolons.
+        folds: number of splits of similar size and class balance, named "0", "1", …
         seed: of the shuffle.
 
     Raises:
-        ManifestError: nothing found, or a labels file that does not fit.
+        ManifestError: no audio files, or `labels` does not match the files.
 
     """
     files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES]
@@ -222,35 +224,35 @@ def from_folder(
             raise ManifestError(f"--group {group}: {reason}") from None
         clips = []
         for path in files:
-            found = pattern.search(path.relative_to(folder).as_posix())
-            clips.append(Clip(path, found.group(0) if found else path.name, ""))
+            match = pattern.search(path.relative_to(folder).as_posix())
+            clips.append(Clip(path, match.group(0) if match else path.name, ""))
     else:
         rows = read_table(labels)
-        wanted = {"file", *tags, *([group] if group else [])}
-        if missing := wanted - set(rows[0]):
+        required = {"file", *tags, *([group] if group else [])}
+        if missing := required - set(rows[0]):
             raise ManifestError(f"{labels}: no column {', '.join(sorted(missing))}")
-        named: dict[str, list[Path]] = {}
+        paths_of: dict[str, list[Path]] = {}
         for path in files:
             for name in {path.name, path.relative_to(folder).as_posix()}:
-                named.setdefault(name, []).append(path)
+                paths_of.setdefault(name, []).append(path)
         clips = []
         for line, row in enumerate(rows, 2):
             name = row["file"]
-            places = named.get(name) or named.get(Path(name).name, [])
-            if len(places) != 1:
+            matches = paths_of.get(name) or paths_of.get(Path(name).name, [])
+            if len(matches) != 1:
                 reason = (
-                    f"is in several folders under {folder}" if places else f"is not under {folder}"
+                    f"is in several folders under {folder}" if matches else f"is not under {folder}"
                 )
                 raise ManifestError(f"{labels}: line {line}: {name} {reason}")
             words = tuple(word for column in tags for word in _words(row[column]))
             quadrant = _quadrant(row.get("quadrant", ""), labels, line)
-            clips.append(Clip(places[0], row[group] if group else name, "", quadrant, words))
+            clips.append(Clip(matches[0], row[group] if group else name, "", quadrant, words))
         _refuse_duplicates(clips, labels)
     return Manifest(in_folds(clips, folds, seed), sheet)
 
 
 def in_folds(clips: Sequence[Clip], folds: int, seed: int) -> tuple[Clip, ...]:
-    """Deal whole groups to folds, largest first, each where its classes are scarcest."""
+    """Assign groups to folds, largest first, each where its classes have the fewest clips."""
     members: dict[str, list[Clip]] = {}
     for clip in clips:
         members.setdefault(clip.group, []).append(clip)
@@ -258,14 +260,14 @@ def in_folds(clips: Sequence[Clip], folds: int, seed: int) -> tuple[Clip, ...]:
     random.Random(seed).shuffle(groups)
     groups.sort(key=lambda name: -len(members[name]))
     counts: list[Counter[str]] = [Counter() for _ in range(folds)]
-    home = {}
+    fold_of = {}
     for name in groups:
         classes = [clip.quadrant for clip in members[name]]
-        home[name] = min(
+        fold_of[name] = min(
             range(folds), key=lambda k: (sum(counts[k][c] for c in classes), counts[k].total())
         )
-        counts[home[name]].update(classes)
-    return tuple(replace(clip, split=str(home[clip.group])) for clip in clips)
+        counts[fold_of[name]].update(classes)
+    return tuple(replace(clip, split=str(fold_of[clip.group])) for clip in clips)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -289,19 +291,19 @@ def _rating(value: str, path: Path, line: int) -> float | None:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Read a CSV with a header, separated by commas, semicolons or tabs, as spreadsheets do it.
+    """Read a CSV with a header, separated by commas, semicolons or tabs.
 
     Raises:
-        ManifestError: it cannot be read, or has no rows.
+        ManifestError: the file cannot be read, or has no rows.
     """
     return list(_rows(path))
 
 
 def _rows(path: Path, columns: Iterable[str] = ()) -> Iterator[dict[str, str]]:
-    """Yield the rows that `read_table` returns; also refuse a table without one of the columns."""
+    """Yield the rows of a table; raise an error if one of `columns` is missing."""
     count = 0
     try:
-        # A spreadsheet's byte order mark is dropped.
+        # utf-8-sig drops the byte order mark that spreadsheets write.
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             separator = max(",;\t", key=file.readline().count)
             file.seek(0)

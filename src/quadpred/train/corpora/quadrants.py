@@ -1,12 +1,12 @@
-"""How ratings and words become quadrants: the one place that says so.
+"""Rules that derive quadrants from ratings and from mood words.
 
-Ratings: a clip's arousal and valence each get the sign of their distance from a centre, which is
-the middle of the corpus's scale or the median of the corpus. A clip whose arousal or valence lies
-no further from its centre than the neutral band reaches has no quadrant; without a band that
-concerns only ratings exactly at the centre.
+Ratings: arousal and valence are each compared with a threshold, which is the midpoint of the
+corpus's scale or the median over the corpus. A clip has no quadrant if its arousal or valence is
+within the dead zone around its threshold. With a dead zone of 0, only ratings equal to the
+threshold have none.
 
-Words: each word below speaks for one quadrant. A clip whose words speak for several, or whose words
-are all missing here, has none.
+Words: each word below stands for one quadrant. A clip has no quadrant if its words stand for
+several, or if none of them is listed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,14 +16,14 @@ from typing import Literal
 
 from quadpred.labels import quadrant_of
 
-__all__ = ["QUADRANT_OF_WORD", "Centre", "Scale", "from_ratings", "from_words"]
+__all__ = ["QUADRANT_OF_WORD", "Scale", "Threshold", "from_ratings", "from_words"]
 
-Centre = Literal["middle", "median"]
+Threshold = Literal["midpoint", "median"]
 Rating = tuple[float, float]
 """(arousal, valence)"""
 
-# Words that state one sign only (dark, deep, positive, epic) or a use (film, advertising) are left
-# out on purpose. The choice is ours; no corpus publishes one.
+# Words that determine only arousal or only valence (dark, deep, positive, epic), and words for uses
+# (film, advertising), are left out. The choice is this project's: no corpus publishes such a table.
 QUADRANT_OF_WORD = {
     word: quadrant
     for quadrant, words in {
@@ -44,53 +44,57 @@ class Scale:
     high: float
 
     @property
-    def middle(self) -> float:
-        """The rating that is neither positive nor negative."""
+    def midpoint(self) -> float:
+        """The mean of `low` and `high`."""
         return (self.low + self.high) / 2
 
     def __contains__(self, rating: Rating) -> bool:
-        """Tell whether both numbers lie on the scale; what is not a number does not."""
+        """Return whether both values are within the range; NaN is not."""
         return all(self.low <= value <= self.high for value in rating)
 
 
 def from_ratings(
-    ratings: Sequence[Rating], scale: Scale, *, about: Centre = "middle", neutral: float = 0.0
+    ratings: Sequence[Rating],
+    scale: Scale,
+    *,
+    threshold: Threshold = "midpoint",
+    dead_zone: float = 0.0,
 ) -> list[str]:
-    """Name the quadrant of each rating; "" where it is neutral.
+    """Return the quadrant of each rating; "" within the dead zone.
 
     Args:
         ratings: (arousal, valence) of each clip of a corpus.
         scale: their range.
-        about: the centre: the scale's middle, or the median of these ratings, taken of arousal and
-            of valence on its own.
-        neutral: reach of the neutral band on either side of the centre, as a share of half the
-            scale.
+        threshold: the midpoint of the scale, or the medians of arousal and valence over `ratings`.
+        dead_zone: half-width of the band around the threshold, as a share of half the scale.
 
     >>> from_ratings([(0.9, 0.2), (0.5, 0.8), (0.4, 0.45)], Scale(0, 1))
     ['Q2', '', 'Q3']
-    >>> from_ratings([(0.9, 0.2), (0.4, 0.45)], Scale(0, 1), neutral=0.25)
+    >>> from_ratings([(0.9, 0.2), (0.4, 0.45)], Scale(0, 1), dead_zone=0.25)
     ['Q2', '']
     """
     if not ratings:
         return []
-    centre = (scale.middle, scale.middle)
-    if about == "median":
+    centre = (scale.midpoint, scale.midpoint)
+    if threshold == "median":
         arousals, valences = zip(*ratings, strict=True)
         centre = (median(arousals), median(valences))
-    reach = neutral * (scale.high - scale.low) / 2
+    margin = dead_zone * (scale.high - scale.low) / 2
     return [
         ""
-        if min(abs(arousal - centre[0]), abs(valence - centre[1])) <= reach
+        if min(abs(arousal - centre[0]), abs(valence - centre[1])) <= margin
         else quadrant_of(arousal > centre[0], valence > centre[1])
         for arousal, valence in ratings
     ]
 
 
 def from_words(words: Iterable[str]) -> str:
-    """Name the quadrant that a clip's words agree on, or "".
+    """Return the quadrant that all listed words of a clip stand for, or "".
 
     >>> from_words(["film", "calm", "Soft"]), from_words(["happy", "sad"])
     ('Q4', '')
     """
-    named = {QUADRANT_OF_WORD[key] for word in words if (key := word.lower()) in QUADRANT_OF_WORD}
-    return named.pop() if len(named) == 1 else ""
+    quadrants = {
+        QUADRANT_OF_WORD[key] for word in words if (key := word.lower()) in QUADRANT_OF_WORD
+    }
+    return quadrants.pop() if len(quadrants) == 1 else ""

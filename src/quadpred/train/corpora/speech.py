@@ -1,76 +1,76 @@
-"""Adapters of speech: splits as published, groups are speakers."""
+"""Adapters of speech corpora: published splits, grouped by speaker."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from quadpred.train.corpora.corpus import Archive, Corpus, Found, Warn, read_rows, recordings
+from quadpred.train.corpora.corpus import Archive, Corpus, OnWarning, RawItem, read_rows, recordings
 from quadpred.train.corpora.quadrants import from_words
 
 __all__ = ["SPEECH"]
 
 
-def _librispeech(folder: Path, warn: Warn) -> Iterator[Found]:
-    """SUBSET/READER/CHAPTER/READER-CHAPTER-NUMBER.flac; readers are in one subset each.
+def _librispeech(folder: Path, on_warning: OnWarning) -> Iterator[RawItem]:
+    """SUBSET/READER/CHAPTER/READER-CHAPTER-NUMBER.flac; each reader is in one subset.
 
     Source: the corpus's README.TXT, section 2.1; https://www.openslr.org/12.
     """
     for path in recordings(folder, [".flac"]):
         name = re.fullmatch(r"(\d+)-\d+-\d+", path.stem)
         if name:
-            yield Found(path, name[1], path.parents[2].name)
+            yield RawItem(path, name[1], path.parents[2].name)
         else:
-            warn(f"{path}: its name is not READER-CHAPTER-NUMBER.flac")
+            on_warning(f"{path}: name is not READER-CHAPTER-NUMBER.flac")
 
 
-def _aishell(folder: Path, warn: Warn) -> Iterator[Found]:
+def _aishell(folder: Path, on_warning: OnWarning) -> Iterator[RawItem]:
     """data_aishell/wav/{train,dev,test}/SPEAKER/BAC009SPEAKERWNUMBER.wav.
 
-    The archive holds an archive a speaker (wav/S0002.tar.gz), which unpacks to train/S0002.
-    Source: https://www.openslr.org/33; PaddleSpeech's reader of it (audio/datasets).
+    The archive holds one archive per speaker (wav/S0002.tar.gz), which unpacks to train/S0002.
+    Source: https://www.openslr.org/33; PaddleSpeech's reader (audio/datasets).
     """
     for path in sorted(folder.rglob("S*.tar.gz")):
         if not any((path.parent / split / path.name[:5]).is_dir() for split in _AISHELL_SPLITS):
-            warn(f"{path}: is still packed")
+            on_warning(f"{path}: not unpacked; unpack it into its folder")
     for path in recordings(folder, [".wav"]):
         name = re.fullmatch(r"BAC009(S\d{4})W\d{4}", path.stem)
         split = path.parents[1].name
         if name and split in _AISHELL_SPLITS:
-            yield Found(path, name[1], split)
+            yield RawItem(path, name[1], split)
         else:
-            warn(f"{path}: is not {{train,dev,test}}/SPEAKER/BAC009SPEAKERWNUMBER.wav")
+            on_warning(f"{path}: not {{train,dev,test}}/SPEAKER/BAC009SPEAKERWNUMBER.wav")
 
 
 _AISHELL_SPLITS = ("train", "dev", "test")
 
 
-def _common_voice(folder: Path, warn: Warn) -> Iterator[Found]:
-    """LOCALE/{train,dev,test}.tsv with columns client_id and path, of files in LOCALE/clips.
+def _common_voice(folder: Path, on_warning: OnWarning) -> Iterator[RawItem]:
+    """LOCALE/{train,dev,test}.tsv with columns client_id and path; recordings in LOCALE/clips.
 
     Source: https://github.com/common-voice/cv-dataset (datasets/scripted-speech).
     """
     tables = [p for name in ("train", "dev", "test") for p in sorted(folder.rglob(f"{name}.tsv"))]
     for table in tables:
-        for row in read_rows(table, warn, ["client_id", "path"], "\t"):
+        for row in read_rows(table, on_warning, ["client_id", "path"], "\t"):
             name = Path(row["path"]).name
             tags = (f"locale {row['locale']}",) if row.get("locale") else ()
-            yield Found(table.parent / "clips" / name, row["client_id"], table.stem, tags=tags)
+            yield RawItem(table.parent / "clips" / name, row["client_id"], table.stem, tags=tags)
 
 
 _RAVDESS_EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 
-def _ravdess(folder: Path, warn: Warn) -> Iterator[Found]:
+def _ravdess(folder: Path, on_warning: OnWarning) -> Iterator[RawItem]:
     """Actor_NN/MODALITY-CHANNEL-EMOTION-INTENSITY-STATEMENT-REPETITION-ACTOR.wav.
 
-    Each is two digits: channel 01 is speech and 02 song, emotions are 01 to 08, intensity 02 is
-    strong. The emotion's word names the quadrant; neutral has none.
+    Each part has two digits: channel 01 is speech and 02 song, emotions are 01 to 08, intensity 02
+    is strong. The emotion determines the quadrant; neutral has none.
     Source: https://zenodo.org/records/1188976, file naming convention.
     """
     for path in recordings(folder, [".wav"]):
         name = re.fullmatch(r"03-0([12])-0([1-8])-0([12])-\d\d-\d\d-(\d\d)", path.stem)
         if not name:
-            warn(f"{path}: its name is not that of an audio recording of RAVDESS")
+            on_warning(f"{path}: name does not follow RAVDESS's scheme for audio files")
             continue
         channel, emotion, intensity, actor = name.groups()
         word = _RAVDESS_EMOTIONS[int(emotion) - 1]
@@ -79,7 +79,7 @@ def _ravdess(folder: Path, warn: Warn) -> Iterator[Found]:
             ("normal", "strong")[int(intensity) - 1],
             ("speech", "song")[int(channel) - 1],
         )
-        yield Found(path, f"actor {actor}", quadrant=from_words([word]), tags=tags)
+        yield RawItem(path, f"actor {actor}", quadrant=from_words([word]), tags=tags)
 
 
 def _librispeech_part(part: str, megabytes: int, md5: str, *, optional: bool = True) -> Archive:
@@ -148,7 +148,7 @@ SPEECH = (
         labels="none",
         licence="CC0 1.0",
         url="https://commonvoice.mozilla.org/datasets",
-        get="by hand, after consent on its page; one archive a language",
+        get="by hand, after consent on its page; one archive per language",
         layout="LOCALE/{train,dev,test}.tsv beside LOCALE/clips",
         read=_common_voice,
         folders=("common_voice",),

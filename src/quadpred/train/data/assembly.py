@@ -46,8 +46,8 @@ class Example:
         """Identify the clip, its labels and its teacher's values; recordings by size and time."""
         clip, stat = self.clip, self.clip.path.stat()
         labels = [clip.group, clip.split, clip.quadrant, clip.arousal, clip.valence]
-        known = [str(clip.path.resolve()), stat.st_size, stat.st_mtime_ns, *labels]
-        value = hashlib.sha256(json.dumps(known).encode("utf-8", "surrogateescape"))
+        key = [str(clip.path.resolve()), stat.st_size, stat.st_mtime_ns, *labels]
+        value = hashlib.sha256(json.dumps(key).encode("utf-8", "surrogateescape"))
         for array in (self.teacher, self.dynamics):
             value.update(b"-" if array is None else array.tobytes())
         return value.hexdigest()[:16]
@@ -119,12 +119,12 @@ class TrainingSet:
             Tensors of shape (crops, rows, values) and (crops,).
         """
         empty = np.zeros((rows, self.teacher_width), np.float32)
-        values, known = [], []
+        values, has_teacher = [], []
         for number, start in zip(batch.clips.tolist(), batch.starts.tolist(), strict=True):
             teacher = self.examples[number].teacher
-            known.append(teacher is not None)
+            has_teacher.append(teacher is not None)
             values.append(empty if teacher is None else self._rows(teacher, start, rows))
-        return torch.from_numpy(np.stack(values)), torch.tensor(known).float()
+        return torch.from_numpy(np.stack(values)), torch.tensor(has_teacher).float()
 
     def dynamics_of(self, batch: Batch, rows: int) -> Tensor:
         """Arousal and valence over the rows of consecutive crops, (crops times rows, 2)."""
@@ -144,4 +144,7 @@ class TrainingSet:
         below = np.minimum(times.astype(int), len(values) - 1)
         above = np.minimum(below + 1, len(values) - 1)
         share = (times - np.floor(times)).astype(np.float32)[:, None]
-        return self._scale * ((1 - share) * values[below] + share * values[above])
+        scaled: NDArray[np.float32] = np.float32(self._scale) * (
+            (1 - share) * values[below] + share * values[above]
+        )
+        return scaled

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
@@ -91,18 +92,17 @@ class LogMels:
         frames = np.concatenate(list(file_log_mel(path, self.config))).astype(np.float16)
         with atomic_write(cached) as (file,):
             np.save(file, frames)
-        computed: Half = np.load(cached, mmap_mode="r")
+        computed: Half = open_memmap(cached, mode="r")
         return computed
 
     def _cached(self, path: Path) -> Half | None:
         """Return the log-mel of a file; `None` if the file is damaged."""
         try:
-            frames = np.load(path, mmap_mode="r")
+            frames = open_memmap(path, mode="r")
         except (EOFError, OSError, ValueError):
             return None
-        if not isinstance(frames, np.memmap) or frames.dtype != np.float16:
-            return None
-        return frames if frames.shape[1:] == (self.config.mels,) and len(frames) else None
+        whole = frames.dtype == np.float16 and frames.shape[1:] == (self.config.mels,)
+        return frames if whole and len(frames) else None
 
 
 def _digest(value: object) -> str:

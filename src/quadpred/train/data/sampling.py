@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from quadpred.train.data.log_mels import Half
@@ -90,7 +91,9 @@ def _at_least(frames: Half, crop: int) -> Half:
     )
 
 
-def _batch(clips: Sequence[Half], chosen: np.ndarray, starts: np.ndarray, crop: int) -> Batch:  # type: ignore[type-arg]
+def _batch(
+    clips: Sequence[Half], chosen: NDArray[np.int64], starts: NDArray[np.int64], crop: int
+) -> Batch:
     crops = [clips[i][s : s + crop] for i, s in zip(chosen, starts, strict=True)]
     frames = torch.from_numpy(np.stack(crops)).float()
     return Batch(frames, torch.from_numpy(chosen), torch.from_numpy(starts))

@@ -59,7 +59,7 @@ class Targets:
         numbers = torch.tensor(corpora or [0] * len(clips))
         values = [(clip.arousal, clip.valence) for clip in clips]
         ratings = torch.tensor([[np.nan if v is None else v for v in pair] for pair in values])
-        for number in numbers.unique():
+        for number in set(numbers.tolist()):
             members = numbers == number
             ratings[members] = _standardised(ratings[members])
         return cls(heads, ratings.float(), numbers)

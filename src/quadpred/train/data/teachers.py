@@ -40,8 +40,8 @@ def teacher_values(manifests: Sequence[Manifest]) -> dict[Path, Half]:
 def _archived(clips: Sequence[Clip], path: str) -> dict[Path, Half]:
     try:
         with np.load(path) as archive:
-            known = [clip.path for clip in clips if clip.path.stem in archive]
-            named = {clip: archive[clip.stem].astype(np.float16) for clip in known}
+            stored = [clip.path for clip in clips if clip.path.stem in archive]
+            named = {clip: archive[clip.stem].astype(np.float16) for clip in stored}
     except OSError as error:
         raise ManifestError(f"{path}: {error.strerror or 'cannot be read'}") from None
     except (AttributeError, TypeError, ValueError, EOFError, BadZipFile):

@@ -1,15 +1,14 @@
-"""Does speech help a network hear emotion in music, and does its language matter? The paper's grid.
+"""Does speech help a network to recognise emotion in music, and does its language matter?
 
-    python scripts/transfer_grid.py DATA RUNS
-    python scripts/transfer_grid.py --table LOG
+    python -m experiments.transfer_grid DATA RUNS
+    python -m experiments.transfer_grid --table LOG
 
-The first form transfers every pre-training to every music, fold and seed, on the recordings under
-DATA. RUNS takes encoders and runs, and `cells.jsonl`, a line a finished cell. What is finished is
-not done again, and several processes (of one thread each: OMP_NUM_THREADS=1) share the work. An
-encoder that ship.py has made serves as it is: copy its speech-english here as speech-scae-english.
+The first form transfers every pre-training to every music, fold and seed. RUNS takes encoders and
+runs, and `cells.jsonl`, one line per finished cell. Finished cells are kept, and several
+processes of one thread each (OMP_NUM_THREADS=1) share the work.
 
-The second writes the tables of docs/transfer.md and its picture from such a log alone; that of the
-committed page is docs/transfer.jsonl.
+The second form writes the tables and the picture of docs/transfer.md from a log; the committed log
+is docs/transfer.jsonl.
 """
 
 import fcntl
@@ -23,53 +22,38 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from ship import FOLDS, SPEECH, manifests
-from transfer_table import Cell, read, write
-
+from experiments.data import FOLDS, acted_speech, four_quadrants, mandarin
+from experiments.data.speech import speech
+from experiments.transfer_table import Cell, read, write
 from quadpred.labels import HEADS
-from quadpred.train.corpora import DataSheet, Manifest, from_folder
+from quadpred.train.corpora import Manifest
 from quadpred.train.evaluate import evaluate
 from quadpred.train.pretrain import pretrain
 from quadpred.train.recipe import Recipe
 from quadpred.train.transfer import transfer
 
 PAGE = Path(__file__).parents[1] / "docs/transfer.md"
-MUSIC = {"english": "4q", "mandarin": "muchin"}
 SEEDS = 3
 PAUSE = 2.0  # seconds, while other processes hold all that is left
 
 
 class Pretraining(NamedTuple):
-    """A recipe, and the speech it is for; without speech nothing is learned."""
+    """A recipe and its speech; without speech, weights are random."""
 
     recipe: str
-    speech: Sequence[str]
+    speech: Sequence[Manifest]
 
 
-PRETRAININGS = {
-    "none": Pretraining("base", ()),
-    "scae-english": Pretraining("base", SPEECH["english"]),
-    "scae-mandarin": Pretraining("base", SPEECH["mandarin"]),
-    "scae-mixed": Pretraining("base", SPEECH["mixed"]),
-    "cpc-mixed": Pretraining("cpc", SPEECH["mixed"]),
-    "emotion": Pretraining("emotion", ("ravdess",)),
-}
-
-
-def emotional_speech(data: Path) -> Manifest:
-    """Make a manifest of acted emotions, split by actor."""
-    folder = data / "speech_emotional/ravdess"
-    sheet = DataSheet(
-        "RAVDESS speech", "english", "CC BY-NC-SA 4.0", "1.5 h, 24 actors, two sentences"
-    )
-    return from_folder(
-        folder / "audio",
-        sheet,
-        labels=folder / "labels.csv",
-        group="actor",
-        tags=("emotion",),
-        folds=FOLDS,
-    )
+def pretrainings(data: Path) -> dict[str, Pretraining]:
+    """All pre-trainings that are compared."""
+    return {
+        "none": Pretraining("base", ()),
+        "scae-english": Pretraining("base", speech(data, "english")),
+        "scae-mandarin": Pretraining("base", speech(data, "mandarin")),
+        "scae-mixed": Pretraining("base", speech(data, "mixed")),
+        "cpc-mixed": Pretraining("pretrain-cpc", speech(data, "mixed")),
+        "emotion": Pretraining("pretrain-emotion", [acted_speech(data).manifest]),
+    }
 
 
 @dataclass(frozen=True)
@@ -77,16 +61,15 @@ class Grid:
     """What is compared, and where its runs go."""
 
     runs: Path
-    made: Mapping[str, Manifest]
     recipe: Recipe
     pretrainings: Mapping[str, Pretraining]
-    music: Mapping[str, str]
+    music: Mapping[str, Manifest]
     folds: int = FOLDS
     seeds: int = SEEDS
 
     @property
     def log(self) -> Path:
-        """The file with a line a finished cell."""
+        """The file with one line per finished cell."""
         return self.runs / "cells.jsonl"
 
     def cells(self) -> Iterator[Cell]:
@@ -127,9 +110,8 @@ class Grid:
 
     def encode(self, pretraining: str, folder: Path) -> None:
         """Pre-train an encoder."""
-        name, speech = self.pretrainings[pretraining]
-        spoken = [self.made[corpus] for corpus in speech]
-        pretrain(Recipe.load(name), spoken, folder, validation=["0"])
+        name, manifests = self.pretrainings[pretraining]
+        pretrain(Recipe.load(name), manifests, folder, validation=["0"])
 
     def transfer(self, cell: Cell, folder: Path) -> None:
         """Train a cell, score it on its fold, and enter it in the log."""
@@ -137,20 +119,20 @@ class Grid:
         if cell.transfer == "frozen":
             stages = tuple(replace(stage, frozen=True) for stage in recipe.transfer.stages)
             recipe = replace(recipe, transfer=replace(recipe.transfer, stages=stages))
-        music = self.made[self.music[cell.music]]
-        speech = self.pretrainings[cell.pretraining].speech
-        start = self.runs / f"speech-{cell.pretraining}" if speech else None
+        music = self.music[cell.music]
+        pretrained = bool(self.pretrainings[cell.pretraining].speech)
+        start = self.runs / f"speech-{cell.pretraining}" if pretrained else None
         transfer(recipe, [music], folder, start=start, test=[str(cell.fold)])
         result = evaluate([folder], music)
-        scores = {
-            head.name: {
-                unit: round(result[head.name][unit]["macro_f1"]["value"], 4)
-                for unit in ("window", "clip")
+        scores = {}
+        for head in HEADS:
+            found = result.heads[head.name]
+            scores[head.name] = {
+                "second": round(found.second.macro_f1.value, 4),
+                "clip": round(found.clip.macro_f1.value, 4),
             }
-            for head in HEADS
-        }
         with self.log.open("a") as log:
-            log.write(json.dumps(cell._asdict() | {"clips": result["clips"]} | scores) + "\n")
+            log.write(json.dumps(cell._asdict() | {"clips": result.clips} | scores) + "\n")
 
 
 @contextmanager
@@ -172,8 +154,11 @@ def main() -> None:
     if first == Path("--table"):
         write(read(second), PAGE)
         return
-    made = manifests(first, second) | {"ravdess": emotional_speech(first)}
-    Grid(second, made, Recipe.load("short"), PRETRAININGS, MUSIC).run()
+    music = {
+        "english": four_quadrants(first).manifest,
+        "mandarin": mandarin(first).manifest,
+    }
+    Grid(second, Recipe.load("grid"), pretrainings(first), music).run()
 
 
 if __name__ == "__main__":

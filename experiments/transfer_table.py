@@ -23,7 +23,7 @@ PRETRAININGS = {
     "cpc-mixed": "CPC mixed",
     "emotion": "emotional speech",
 }
-# Macro F1 by window of Gómez-Cañón et al. 2020, by head, pre-training, transfer and music, with its
+# Macro F1 by second of Gómez-Cañón et al. 2020, by head, pre-training, transfer and music, with its
 # rows of arousal and valence, which are swapped there, put right. "none" is its CNN.
 PAPER = {
     ("quadrant", "none", "full", "english"): 0.31,
@@ -121,7 +121,7 @@ def difference(
 
 
 def score_table(log: Log) -> list[str]:
-    """Macro F1 by window beside the paper's, in the shape of its Table II."""
+    """Macro F1 by second beside the paper's, in the shape of its Table II."""
     header = ["head", "pre-training", "transfer"]
     for music in MUSIC:
         header += [f"{music.capitalize()} music", "paper"]
@@ -129,16 +129,16 @@ def score_table(log: Log) -> list[str]:
     for head, name, transfer in product(HEADS, PRETRAININGS, TRANSFERS):
         row = [head, PRETRAININGS[name], transfer]
         for music in MUSIC:
-            values = list(scores(log, head, "window", name, transfer, music).values())
-            told = PAPER.get((head, name, transfer, music))
-            row += [_plain(estimate(values)), f"{told:.2f}" if told else ""]
+            values = list(scores(log, head, "second", name, transfer, music).values())
+            paper = PAPER.get((head, name, transfer, music))
+            row += [_plain(estimate(values)), f"{paper:.2f}" if paper else ""]
         rows.append(row)
     return _table(header, rows)
 
 
 def difference_table(log: Log, pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Differences of pairs of pre-trainings, by window and by clip."""
-    columns = list(product(MUSIC, ("window", "clip")))
+    """Differences of pairs of pre-trainings, by second and by clip."""
+    columns = list(product(MUSIC, ("second", "clip")))
     header = ["head", "difference", "transfer"]
     header += [f"{music.capitalize()}, {unit}s" for music, unit in columns]
     rows = []
@@ -150,7 +150,7 @@ def difference_table(log: Log, pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def picture(log: Log) -> Figure:
-    """Differences from no pre-training, by window: a panel a head and music."""
+    """Differences from no pre-training, by second: a panel a head and music."""
     names = [name for name in PRETRAININGS if name != "none"]
     figure = Figure(figsize=(9.5, 5.2), layout="constrained")
     panels = figure.subplots(len(MUSIC), len(HEADS), sharex=True, sharey=True)
@@ -158,7 +158,7 @@ def picture(log: Log) -> Figure:
         panel = panels[row, column]
         panel.axvline(0, color="0.6", linewidth=1)
         for offset, transfer, face in ((-0.14, "frozen", "white"), (0.14, "full", "#1f5fa8")):
-            found = [difference(log, head, "window", n, "none", transfer, music) for n in names]
+            found = [difference(log, head, "second", n, "none", transfer, music) for n in names]
             panel.errorbar(
                 [e.mean for e in found],
                 np.arange(len(names)) + offset,
@@ -173,7 +173,7 @@ def picture(log: Log) -> Figure:
     panels[0, 0].set_yticks(range(len(names)), [PRETRAININGS[name] for name in names])
     panels[0, 0].invert_yaxis()
     panels[0, 0].legend(frameon=False, fontsize=9)
-    figure.supxlabel("macro F1 by window, difference from no pre-training (95 % interval)", size=10)
+    figure.supxlabel("macro F1 by second, difference from no pre-training (95 % interval)", size=10)
     return figure
 
 
@@ -202,15 +202,15 @@ def write(log: Log, page: Path) -> None:
 
 def _done(log: Log) -> list[str]:
     """One sentence a music: on how many folds and seeds every way was tried."""
-    said = []
+    sentences = []
     for music in MUSIC:
         rounds = {(cell.fold, cell.seed) for cell in log if cell.music == music}
         folds, seeds = (len(set(numbers)) for numbers in zip(*rounds, strict=True))
-        said.append(
+        sentences.append(
             f"{music.capitalize()} music: {len(rounds)} runs of each way, which meet {folds} folds"
             f" and {seeds} seeds."
         )
-    return said
+    return sentences
 
 
 def _plain(value: Estimate) -> str:

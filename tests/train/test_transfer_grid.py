@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from transfer_grid import Grid, Pretraining, claimed
-from transfer_table import Cell, read
+from experiments.transfer_grid import Grid, Pretraining, claimed
+from experiments.transfer_table import Cell, read
 
 from quadpred.train.corpora import DataSheet, from_folder
 from quadpred.train.loop import Run
@@ -22,23 +22,17 @@ def grid(
     corpora: Path, recipes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Grid:
     monkeypatch.setenv("QUADPRED_CACHE", str(tmp_path / "cache"))
-    made = {
-        "spoken": from_folder(corpora / "speech", DataSheet("speech")),
-        "sung": from_folder(
-            corpora / "music",
-            DataSheet("music"),
-            labels=corpora / "labels.csv",
-            group="artist",
-        ),
-    }
+    spoken = from_folder(corpora / "speech", DataSheet("speech"))
+    sung = from_folder(
+        corpora / "music", DataSheet("music"), labels=corpora / "labels.csv", group="artist"
+    )
     recipe = Recipe.load(recipes["base"])
     stages = tuple(replace(stage, epochs=1) for stage in recipe.transfer.stages)
     return Grid(
         tmp_path / "runs",
-        made,
         replace(recipe, transfer=replace(recipe.transfer, stages=stages)),
-        {"none": Pretraining("", ()), "scae": Pretraining(str(recipes["base"]), ("spoken",))},
-        {"english": "sung"},
+        {"none": Pretraining("", ()), "scae": Pretraining(str(recipes["base"]), [spoken])},
+        {"english": sung},
         folds=1,
         seeds=1,
     )
@@ -65,7 +59,7 @@ def test_grid_resumes_and_does_each_cell_once(grid: Grid, monkeypatch: pytest.Mo
     log = read(grid.log)
     assert list(log) == list(grid.cells())
     assert len(grid.log.read_text().splitlines()) == 4
-    assert 0 <= log[Cell("scae", "full", "english", 0, 0)]["arousal"]["window"] <= 1
+    assert 0 <= log[Cell("scae", "full", "english", 0, 0)]["arousal"]["second"] <= 1
     frozen = Run.describe(grid.runs / "cells/scae-frozen-english-0-0")
     assert all(stage["frozen"] for stage in frozen["recipe"]["transfer"]["stages"])
     assert Run.describe(grid.runs / "cells/none-full-english-0-0")["start"] is None
@@ -81,7 +75,9 @@ def test_cell_of_another_process_is_left_to_it(grid: Grid) -> None:
 
 
 def test_rounds_meet_every_fold_and_seed_early(grid: Grid) -> None:
-    whole = replace(grid, music={"english": "sung", "mandarin": "sung"}, folds=5, seeds=3)
+    whole = replace(
+        grid, music=dict.fromkeys(("english", "mandarin"), grid.music["english"]), folds=5, seeds=3
+    )
     cells = list(whole.cells())
     assert len(set(cells)) == len(cells) == 15 * 2 * 4
     assert [cell.music for cell in cells[:8]] == ["english"] * 4 + ["mandarin"] * 4

@@ -1,10 +1,10 @@
-"""Music that anyone may have, without labels, for a teacher to be heard on.
+"""Fetch unlabelled music under free licences, for distillation.
 
-    python scripts/free_music.py FOLDER
+    python -m experiments.data.free_music FOLDER
 
-Takes the music of free games (the Debian 12 packages of free_music.txt; each names its licences in
-its copyright file) by `apt-get`, and keeps excerpts of 30 s as FOLDER/*.ogg. What is finished is
-not done again; several GB pass through a temporary folder.
+The music comes from free games: the Debian packages of free_music.txt, by `apt-get`. The copyright
+file of each package names its licences. FOLDER gets excerpts of 30 s. Finished packages are kept;
+several GB pass through a temporary folder.
 """
 
 import subprocess
@@ -39,8 +39,9 @@ def fetch(package: str, folder: Path) -> None:
         with tarfile.open(unpacked) as files:
             for member in files:
                 path = Path(member.name)
-                if member.isfile() and path.suffix.lower() in SUFFIXES:
-                    (place / "track").write_bytes(files.extractfile(member).read())
+                content = files.extractfile(member) if member.isfile() else None
+                if content and path.suffix.lower() in SUFFIXES:
+                    (place / "track").write_bytes(content.read())
                     # What libsndfile cannot read, or not to its end, is left out.
                     with suppress(soundfile.LibsndfileError):
                         keep(place / "track", folder, f"{package}--{path.stem.replace(' ', '_')}")

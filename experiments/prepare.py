@@ -1,0 +1,156 @@
+"""Make what `experiments.train_models` reads: excerpts as audio files, and the teachers' values.
+
+    python -m experiments.prepare audio DATA RUNS --fetched FETCHED
+    python -m experiments.teachers NETWORKS DATA RUNS/values --fetched FETCHED
+    python -m experiments.prepare teachers RUNS
+
+`audio` writes RUNS/audio/CORPUS/CLIP.flac. `teachers` reduces the values of every second to
+principal components and writes RUNS/teachers/CORPUS.npz. Existing files are kept.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import soundfile
+import typer
+from numpy.typing import NDArray
+
+from experiments import data as corpora
+from experiments.data import UNLABELLED, Excerpt, excerpts, read_excerpt
+from experiments.data.unlabelled import RATE
+from quadpred.audio import AudioError
+from quadpred.train.corpora import ManifestError
+
+Array = NDArray[np.float32]
+
+EMOPIA_SECONDS = 24
+COMPONENTS = {"yam": 128, "mus": 128, "fcn": 64}
+PATCH = 2.992  # seconds that one row of musicnn's values describes
+EXCERPT = 29.0  # seconds that one row of the taggers' values describes
+HIDDEN = {"mus": ((0, 200),), "fcn": ((0, 64), (114, 178))}
+"""Columns of hidden units; the others are probabilities of tags."""
+
+app = typer.Typer(help=__doc__)
+
+
+@app.command()
+def audio(
+    data: Annotated[Path, typer.Argument(help="The folder of corpora.", exists=True)],
+    runs: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    fetched: Annotated[Path, typer.Option(help="Folder of the fetched repositories.")],
+    cache: Annotated[Path | None, typer.Option(help="Folder for rendered recordings.")] = None,
+) -> None:
+    """Write the excerpts of music for distillation, and the rendered piano."""
+    for name in UNLABELLED:
+        for excerpt in excerpts(name, fetched):
+            _write(excerpt, runs / "audio" / name / f"{excerpt.name}.flac", cache)
+    for number, clip in enumerate(corpora.emopia_scores(data, "train")):
+        soundfont = list(corpora.SOUNDFONTS)[number % len(corpora.SOUNDFONTS)]
+        excerpt = Excerpt(clip.path, clip.path.stem, 0, EMOPIA_SECONDS, soundfont)
+        _write(excerpt, runs / "audio/emopia" / f"{excerpt.name}.{soundfont}.flac", cache)
+    for soundfont in corpora.SOUNDFONTS:
+        for path in sorted((data / "music_piano/vgmidi/midi").glob("*.mid")):
+            excerpt = Excerpt(path, path.stem, soundfont=soundfont)
+            _write(excerpt, runs / f"audio/vgmidi_{soundfont}" / f"{path.stem}.flac", cache)
+    labels = fetched / "MemoMusic-Dataset/File/CSV File.csv"
+    shutil.copyfile(labels, runs / "audio/memomusic.csv")
+
+
+def _write(excerpt: Excerpt, output: Path, cache: Path | None) -> None:
+    if output.exists():
+        return
+    try:
+        samples = read_excerpt(excerpt, cache)
+    except (AudioError, ManifestError) as error:
+        typer.echo(f"left out: {error}", err=True)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    part = output.with_suffix(".part.flac")
+    soundfile.write(part, np.clip(samples, -1, 1), RATE)
+    part.replace(output)
+
+
+@app.command()
+def teachers(
+    runs: Annotated[Path, typer.Argument(help="Folder with values/, to write teachers/ to.")],
+) -> None:
+    """Reduce the teachers' values to principal components of the music for distillation."""
+    output = runs / "teachers"
+    output.mkdir(exist_ok=True)
+    folders = sorted(path for path in (runs / "values").iterdir() if path.is_dir())
+    unlabelled = [path for path in folders if path.name in {*UNLABELLED, "free"}]
+    basis = fit_basis([rows for folder in unlabelled for rows in _rows_of(folder)])
+    for folder in folders:
+        reduced = {
+            path.stem: reduce(rows_per_second(np.load(path)), basis)
+            for path in sorted(folder.glob("*.npz"))
+        }
+        np.savez(output / f"{folder.name}.npz", **reduced)  # type: ignore[arg-type]
+        typer.echo(f"{folder.name}: {len(reduced)} clips")
+
+
+def _rows_of(folder: Path) -> Iterator[dict[str, Array]]:
+    for path in sorted(folder.glob("*.npz")):
+        yield {name: rows[::4] for name, rows in rows_per_second(np.load(path)).items()}
+
+
+def rows_per_second(values: "np.lib.npyio.NpzFile") -> dict[str, Array]:
+    """Bring the values of one clip to one row per second; probabilities become log-odds.
+
+    Args:
+        values: arrays `yam` (seconds, 1024), `mus` (patches, 250) and `fcn` (excerpts, 228).
+    """
+    yamnet = values["yam"].astype(np.float32)
+    seconds = np.arange(len(yamnet)) + 0.5
+    musicnn = _log_odds(values["mus"].astype(np.float32), HIDDEN["mus"])
+    centres = PATCH * (np.arange(len(musicnn)) + 0.5)
+    taggers = _log_odds(values["fcn"].astype(np.float32), HIDDEN["fcn"])
+    rows = np.minimum((seconds / EXCERPT).astype(int), len(taggers) - 1)
+    interpolated = np.stack([np.interp(seconds, centres, column) for column in musicnn.T], 1)
+    return {"yam": yamnet, "mus": interpolated.astype(np.float32), "fcn": taggers[rows]}
+
+
+def _log_odds(values: Array, hidden: tuple[tuple[int, int], ...]) -> Array:
+    tags = np.ones(values.shape[1], bool)
+    for first, last in hidden:
+        tags[first:last] = False
+    probabilities = np.clip(values[:, tags], 1e-3, 1 - 1e-3)
+    changed = values.copy()
+    changed[:, tags] = np.log(probabilities / (1 - probabilities))
+    return changed
+
+
+def fit_basis(clips: list[dict[str, Array]]) -> dict[str, tuple[Array, Array]]:
+    """Fit principal components per teacher.
+
+    Values are standardised, except that rarely active ones keep their small weight. Components are
+    half whitened (divided by the root of their deviation), and each teacher has variance 1.
+
+    Returns:
+        A matrix (values, components) and an offset (components,) by the name of a teacher.
+    """
+    basis = {}
+    for name, count in COMPONENTS.items():
+        rows = np.concatenate([clip[name] for clip in clips])
+        mean, deviation = rows.mean(0), rows.std(0)
+        deviation = np.maximum(deviation, np.median(deviation))
+        variances, vectors = np.linalg.eigh(np.cov(((rows - mean) / deviation).T))
+        largest = np.argsort(-variances)[:count]
+        scale = variances[largest] ** -0.25
+        scale /= np.sqrt((variances[largest] * scale**2).sum())
+        matrix = vectors[:, largest] / deviation[:, None] * scale
+        basis[name] = matrix.astype(np.float32), (-mean @ matrix).astype(np.float32)
+    return basis
+
+
+def reduce(rows: dict[str, Array], basis: dict[str, tuple[Array, Array]]) -> NDArray[np.float16]:
+    """Concatenate the components of all teachers, shape (seconds, 320)."""
+    parts = [rows[name] @ matrix + offset for name, (matrix, offset) in basis.items()]
+    return np.concatenate(parts, 1).astype(np.float16)
+
+
+if __name__ == "__main__":
+    app()

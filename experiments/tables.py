@@ -1,0 +1,191 @@
+"""Write the tables of README.md and docs/experiments.md from experiments/results/*.json.
+
+    python -m experiments.tables
+
+A table stands between `<!-- NAME -->` and `<!-- end of NAME -->`. Tables whose results do not exist
+stay as they are.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import results as storage
+from experiments.report import HEAD_NAMES, QUOTED, SPLIT_HALF, interval
+from experiments.scoring import AXES
+from quadpred.files import atomic_write
+from quadpred.labels import QUADRANT
+
+__all__ = ["BLOCKS", "PAGES", "main", "replace_block"]
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs/experiments.md")
+
+SYSTEMS = {
+    "vibenet": "VibeNet 0.1.0",
+    "teachers": "all teachers, linear regression",
+    "baseline": "quadpred before this training",
+    "english": "**quadpred, English to English**",
+    "large": "**quadpred, English to English, large**",
+}
+"""Titles of the compared systems by the name of their results, in the order of the tables."""
+MODEL = "english"  # the results that the other tables describe
+
+Results = Mapping[str, Mapping[str, Any]]
+Lines = list[str]
+
+
+def scores_table(results: Results) -> Lines:
+    """Main measure of each set, with intervals."""
+    rows = []
+    for found in results[MODEL]["sets"].values():
+        title = found["title"] + (f", {found['remark']}" if found["remark"] else "")
+        size = f"{title}: {found['clips']} clips"
+        if "ratings" in found:
+            rows.append([size, "Spearman", *_cells(found["ratings"]["spearman"])])
+        else:
+            rows.append([size, "macro F1", *_cells(found["classes"]["macro_f1"])])
+        if "within_piece" in found:
+            rows.append([title, "r within a piece", *_cells(found["within_piece"]["correlation"])])
+    return _table(["set", "measure", *HEAD_NAMES], rows)
+
+
+def comparison_table(results: Results) -> Lines:
+    """Macro F1 on 4Q of all systems."""
+    rows = [
+        [title, *_cells(results[name]["sets"]["4q"]["classes"]["macro_f1"])]
+        for name, title in SYSTEMS.items()
+        if "4q" in results.get(name, {}).get("sets", {})
+    ]
+    quoted = next(cells for set_title, _, cells in QUOTED if set_title.startswith("4Q"))
+    rows.insert(0, [SYSTEMS["baseline"] + ", one seed", *quoted])
+    return _table(["system", *HEAD_NAMES], rows)
+
+
+def ratings_table(results: Results) -> Lines:
+    """Agreement with ratings of all systems: clips, pieces and bars."""
+    rows = []
+    for name, title in SYSTEMS.items():
+        for found in results.get(name, {}).get("sets", {}).values():
+            if "ratings" in found:
+                spearman = found["ratings"]["spearman"]
+                rows.append([found["title"], "Spearman", title, *_cells(spearman, AXES)])
+            if "within_piece" in found:
+                within = found["within_piece"]["correlation"]
+                rows.append([found["title"], "r within a piece", title, *_cells(within, AXES)])
+    rows.append(["VGMIDI", "r within a piece", "half of the listeners", *SPLIT_HALF[1:]])
+    rows.sort(key=lambda row: row[:2])
+    return _table(["set", "measure", "system", *AXES], rows)
+
+
+def calibration_table(results: Results) -> Lines:
+    """Calibration and selective prediction of quadrants, per set."""
+    rows = []
+    for found in results[MODEL]["sets"].values():
+        if classes := found.get("classes"):
+            name = QUADRANT.name
+            rows.append(
+                [
+                    found["title"],
+                    str(classes["clips"]),
+                    interval(classes["calibration_error"][name]),
+                    f"{classes['accuracy'][name]['value']:.3f}",
+                    interval(classes["gain"][name]),
+                    f"{classes['uncertain']:.0%}".replace("%", " %"),
+                ]
+            )
+    header = ["set", "clips", "calibration error", "accuracy", "gain at 70 %", "uncertain"]
+    return _table(header, rows)
+
+
+def robustness_table(results: Results) -> Lines:
+    """Differences that changes of the audio make, per set."""
+    rows = []
+    for name, changes in results[MODEL]["robustness"].items():
+        title = results[MODEL]["sets"][name]["title"]
+        for change, found in changes.items():
+            rows.append(
+                [
+                    title,
+                    change,
+                    *(
+                        f"{found['difference'][head]['value']:+.3f}"
+                        if head in found["difference"]
+                        else ""
+                        for head in HEAD_NAMES
+                    ),
+                    f"{found['confidence']:.2f}",
+                    f"{found['certain_to_other']:.1%}".replace("%", " %"),
+                ]
+            )
+    header = ["set", "audio", *HEAD_NAMES, "confidence", "certain to another quadrant"]
+    return _table(header, rows)
+
+
+def non_music_table(results: Results) -> Lines:
+    """Share of non-music that is flagged uncertain."""
+    rows = [
+        [
+            kind,
+            str(found["recordings"]),
+            f"{found['uncertain']:.0%}".replace("%", " %"),
+            f"{found['uncertain_seconds']:.0%}".replace("%", " %"),
+            f"{found['confidence']:.2f}",
+        ]
+        for kind, found in results[MODEL]["non_music"].items()
+    ]
+    header = ["input", "clips", "uncertain clips", "uncertain seconds", "mean confidence"]
+    return _table(header, rows)
+
+
+BLOCKS: dict[str, Callable[[Results], Lines]] = {
+    "scores": scores_table,
+    "comparison": comparison_table,
+    "ratings": ratings_table,
+    "calibration": calibration_table,
+    "robustness": robustness_table,
+    "non-music": non_music_table,
+}
+"""The tables by the name in their markers."""
+
+
+def replace_block(text: str, name: str, lines: Sequence[str]) -> str:
+    """Replace what stands between the markers of a table; without markers, return the text.
+
+    Raises:
+        ValueError: the first marker has no second one.
+    """
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(start)
+    if not found:
+        return text
+    _, closed, after = rest.partition(end)
+    if not closed:
+        raise ValueError(f"<!-- {name} -->: no <!-- end of {name} --> follows")
+    return before + start + "\n" + "\n".join(lines) + "\n\n" + end + after
+
+
+def main(folder: Path = storage.FOLDER, pages: Iterable[Path] = PAGES) -> None:
+    """Write every table whose results exist."""
+    results = {path.stem: storage.load(path) for path in sorted(folder.glob("*.json"))}
+    if MODEL not in results:
+        print(f"{folder / MODEL}.json: missing, so no table was written")
+        return
+    for page in pages:
+        text = page.read_text()
+        for name, table in BLOCKS.items():
+            text = replace_block(text, name, table(results))
+        with atomic_write(page) as (file,):
+            file.write(text.encode())
+
+
+def _cells(by_head: Mapping[str, Any], heads: Sequence[str] = HEAD_NAMES) -> list[str]:
+    return [interval(by_head[head]) if head in by_head else "" for head in heads]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
+    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
+
+
+if __name__ == "__main__":
+    main()
