@@ -138,7 +138,7 @@ def test_songs_are_listed_by_mood_and_placed_on_the_map(page: Page, moods: Any) 
     happy, sad = places["1 merrier.wav: Q1 happy"], places["3 sad.wav: Q3 sad"]
     assert happy["x"] > sad["x"]
     assert happy["y"] < sad["y"]
-    page.get_by_role("button", name="1 merrier.wav").hover()
+    page.locator("#map").get_by_role("button", name="1 merrier.wav").hover()
     expect(page.get_by_role("tooltip")).to_have_text("merrier.wav")
     page.get_by_role("button", name="4 gentle.wav: Q4 calm, uncertain").press("Enter")
     expect(page.locator("#song-name")).to_have_text("gentle.wav")

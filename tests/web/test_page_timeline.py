@@ -83,6 +83,8 @@ def test_a_drag_selects_and_the_selection_can_be_labelled(hour: Page) -> None:
     hour.locator("#correct-choices").get_by_role("button", name="Q2 tense").click()
     expect(hour.locator("canvas.corrections")).to_be_visible()
     hour.get_by_role("button", name="Clear selection").click()
+    seek(hour).scroll_into_view_if_needed()
+    box = seek(hour).bounding_box()
     hour.mouse.click(box["x"] + box["width"] * 0.4, box["y"] + 60)
     expect(hour.locator("#now")).to_contain_text("Q2 tense, corrected by you")
     hour.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + 60)

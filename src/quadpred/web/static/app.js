@@ -18,7 +18,8 @@ import { Start } from "./views/start.js";
 import { Timeline } from "./views/timeline.js";
 
 const PAUSE = 2000; // milliseconds before the server is asked again
-const KEEP = 5000; // milliseconds between two saves of the position
+const KEEP = 5000; // milliseconds between two saves of the position, while it moves
+const SETTLED = 300; // milliseconds from a seek to its save
 
 async function begin() {
   if (location.search) history.replaceState(null, "", location.pathname); // may hold a token
@@ -40,8 +41,11 @@ async function begin() {
   state.addEventListener("change", () => {
     for (const view of [start, library, song, timeline]) view.draw();
   });
+  let settling = 0;
   player.addEventListener("time", () => {
-    if (player.playing) {
+    clearTimeout(settling);
+    if (!player.playing) settling = setTimeout(() => songs.keepPosition(), SETTLED);
+    else {
       const { from } = state.viewport;
       state.viewport.follow(player.time);
       if (from !== state.viewport.from) state.changed();
