@@ -121,6 +121,17 @@ def test_experimental_models_stay_marked(page: Page, files: Any) -> None:
     expect(page.locator("#model-about")).to_contain_text("Experimental")
 
 
+def test_the_accuracy_of_the_model_is_shown(page: Page) -> None:
+    visit(page)
+    offer = page.evaluate("fetch('v1/models').then((answer) => answer.json())")
+    for model in offer["models"]:
+        page.get_by_role("combobox", name="Model", exact=True).select_option(model["name"])
+        first, *_ = model["scores"]
+        text = f"{100 * first['accuracy']:.0f} % of {first['clips']} clips"
+        expect(page.locator("#model-about")).to_contain_text(text)
+        expect(page.locator("#score-rows tr")).to_have_count(len(model["scores"]))
+
+
 def test_a_verdict_apart_from_the_plane_is_explained(page: Page, files: Any) -> None:
     answer = prediction(HAPPY, arousal=[0.2] * 6)
     StubServer(page, {"song.wav": answer})

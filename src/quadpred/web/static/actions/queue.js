@@ -174,8 +174,9 @@ export class Queue {
     if (error.status === 0) this.state.connection = "lost";
     this.#failures += 1;
     const pause = Math.min(FIRST_PAUSE * 2 ** (this.#failures - 1), LONGEST_PAUSE);
-    const busy = error.status === 429;
-    this.#reason = busy ? "The server is busy." : error.message;
+    /** @type {Record<number, string>} */
+    const reasons = { 401: "The server asks for its token.", 429: "The server is busy." };
+    this.#reason = reasons[error.status] ?? error.message;
     this.#until = Date.now() + 1000 * (error.retry ?? pause);
     this.#count();
   }

@@ -54,6 +54,9 @@ export class Start {
     // A recording is predicted by the model that it was begun with.
     el("model").disabled = el("other").disabled = el("record").disabled = recording;
     write(el("model-about"), about(model));
+    const { scores = [] } = model;
+    el("scores").hidden = scores.length < 2;
+    rebuild(el("score-rows"), `${model.name} ${model.sha256}`, () => scores.map(scoreRow));
     el("card").href = `v1/models/${model.name}/card`;
     write(
       el("limits"),
@@ -73,11 +76,23 @@ function option(model) {
 /** How far the model can be relied on. @param {import("../actions/api.js").Model} model */
 function about({ experimental, scores = [] }) {
   const warning = experimental ? "Experimental: this model is hardly better than chance. " : "";
-  const measured = scores.map(
-    ({ music, clips, accuracy, f1, f1_low, f1_high }) =>
-      `${music}: ${percent(accuracy)} of ${clips} clips (macro F1 ${f1.toFixed(3)}, 95 % CI ` +
-      `[${f1_low.toFixed(3)}, ${f1_high.toFixed(3)}])`,
+  if (!scores.length) return warning;
+  const [{ music, clips, accuracy }] = scores;
+  return (
+    `${warning}It finds the right quadrant for ${percent(accuracy)} of ${clips} clips that it was ` +
+    `not trained on (${music}).`
   );
-  if (!measured.length) return warning;
-  return `${warning}Right quadrant, on music that it was not trained on. ${measured.join("; ")}.`;
+}
+
+/** @param {import("../actions/api.js").Score} score */
+function scoreRow({ music, clips, accuracy, f1, f1_low, f1_high }) {
+  const interval = `[${f1_low.toFixed(3)}, ${f1_high.toFixed(3)}]`;
+  return make(
+    "tr",
+    {},
+    make("th", { scope: "row" }, music),
+    make("td", {}, String(clips)),
+    make("td", {}, percent(accuracy)),
+    make("td", {}, `${f1.toFixed(3)} ${interval}`),
+  );
 }
