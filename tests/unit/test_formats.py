@@ -74,7 +74,7 @@ def test_json_gives_the_prediction_back(prediction):
     for means, rounded in zip(
         other.pop("means").values(), document.pop("means").values(), strict=True
     ):
-        assert means == pytest.approx(rounded, abs=1e-6)  # of rows with six digits
+        assert means == pytest.approx(rounded, abs=2e-6)  # of rows with six digits
     assert other == document
     assert again.model == prediction.model
     assert again.damage == prediction.damage
