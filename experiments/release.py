@@ -23,6 +23,17 @@ from quadpred.train.evaluate import evaluate
 from quadpred.train.export import export
 from quadpred.train.run import Run
 
+PLAIN_NAMES = {
+    "4Q": "pop songs (4Q-Emotion)",
+    "film": "film music",
+    "VGMIDI (fluid)": "game music on a piano (VGMIDI, FluidR3)",
+    "VGMIDI (tim)": "game music on a piano (VGMIDI, TimGM6mb)",
+    "EMOPIA val (fluid)": "pop piano (EMOPIA, FluidR3)",
+    "EMOPIA val (tim)": "pop piano (EMOPIA, TimGM6mb)",
+    "Emotify": "four genres, felt emotion (Emotify)",
+    "Mandarin": "rendered Mandarin songs, weak labels",
+}
+"""Names of the sets for the page and the API, by their titles."""
 TRAINED_ON = ("4q", "film", "vgmidi", "emotify")
 LIMITS = (
     "Only VGMIDI, 128 rendered piano pieces, has labels within a piece. Elsewhere, changes within a"
@@ -83,7 +94,7 @@ def _summary(results: Mapping[str, Any]) -> list[dict[str, Any]]:
             f1 = classes["macro_f1"]["quadrant"]
             rows.append(
                 {
-                    "music": found["title"],
+                    "music": PLAIN_NAMES.get(found["title"], found["title"]),
                     "clips": classes["clips"],
                     "accuracy": round(classes["accuracy"]["quadrant"]["value"], 3),
                     "f1": round(f1["value"], 3),
