@@ -44,7 +44,7 @@ def base(tmp_path):
 def test_new_heads_learn_the_labels(base, tmp_path):
     scores = adapt_heads(songs(tmp_path), tmp_path / "mine.onnx", base)
     assert (scores.clips, scores.groups, scores.chance) == (16, 4, 0.25)
-    assert scores.macro_f1 > 0.9
+    assert scores.macro_f1 == 1
     assert not scores.uncertain
     mine = Predictor(tmp_path / "mine.onnx")
     assert (mine.info.name, mine.info.music, mine.info.caveat) == ("mine", "custom", "")

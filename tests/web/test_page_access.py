@@ -165,7 +165,7 @@ def test_nothing_is_wider_than_the_screen(
     expect(page.locator("#songs .state", has_text="Q1")).to_have_count(2)
     assert page.evaluate("() => document.documentElement.scrollWidth") == width
     for track in page.locator("#tracks canvas:visible").all():
-        assert track.bounding_box()["width"] > width * 0.35
+        assert track.bounding_box()["width"] > width * 0.4
 
 
 def test_sizes_follow_the_users_font(page: Page, song: Path) -> None:

@@ -32,7 +32,7 @@ def write_patches(
     Args:
         path: of the file itself, not of a link to it.
         file: the same, open for reading.
-        status: what `fstat` said when it was opened.
+        status: result of `fstat` when it was opened.
         patches: of its present content.
         touch: set the time of modification to now instead of keeping it.
 
