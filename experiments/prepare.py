@@ -1,7 +1,7 @@
 """Make what `experiments.train_models` reads: excerpts as audio files, and the teachers' values.
 
     python -m experiments.prepare audio DATA RUNS --fetched FETCHED
-    python -m experiments.teachers NETWORKS DATA RUNS/values --fetched FETCHED
+    python -m experiments.teachers NETWORKS DATA RUNS
     python -m experiments.prepare teachers RUNS
 
 `audio` writes RUNS/audio/CORPUS/CLIP.flac. `teachers` reduces the values of every second to
@@ -26,7 +26,6 @@ from quadpred.train.corpora import ManifestError
 
 Array = NDArray[np.float32]
 
-EMOPIA_SECONDS = 24
 COMPONENTS = {"yam": 128, "mus": 128, "fcn": 64}
 PATCH = 2.992  # seconds that one row of musicnn's values describes
 EXCERPT = 29.0  # seconds that one row of the taggers' values describes
@@ -42,21 +41,34 @@ def audio(
     runs: Annotated[Path, typer.Argument(help="Folder to write to.")],
     fetched: Annotated[Path, typer.Option(help="Folder of the fetched repositories.")],
     cache: Annotated[Path | None, typer.Option(help="Folder for rendered recordings.")] = None,
+    part: Annotated[int, typer.Option(help="Number of this process, from 0.")] = 0,
+    parts: Annotated[int, typer.Option(help="Number of processes that share the work.")] = 1,
 ) -> None:
-    """Write the excerpts of music for distillation, and the rendered piano."""
+    """Write the music for distillation, the 60 s versions of Emotify, and the rendered piano."""
+    for number, (corpus, excerpt) in enumerate(_listed(data, fetched)):
+        if number % parts == part:
+            _write(excerpt, runs / "audio" / corpus / f"{excerpt.name}.flac", cache)
+    if part == 0:
+        labels = fetched / "MemoMusic-Dataset/File/CSV File.csv"
+        shutil.copyfile(labels, runs / "audio/memomusic.csv")
+
+
+def _listed(data: Path, fetched: Path) -> Iterator[tuple[str, Excerpt]]:
+    """List excerpts with the name of their folder."""
     for name in UNLABELLED:
-        for excerpt in excerpts(name, fetched):
-            _write(excerpt, runs / "audio" / name / f"{excerpt.name}.flac", cache)
+        yield from ((name, excerpt) for excerpt in excerpts(name, fetched))
+    emotify = corpora.emotify_long(data, fetched / "ProjectMusicInformatics")
+    for clip in emotify.manifest.clips:
+        yield "emotify60", Excerpt(clip.path, emotify.name(clip))
+    soundfonts = list(corpora.SOUNDFONTS)
     for number, clip in enumerate(corpora.emopia_scores(data, "train")):
-        soundfont = list(corpora.SOUNDFONTS)[number % len(corpora.SOUNDFONTS)]
-        excerpt = Excerpt(clip.path, clip.path.stem, 0, EMOPIA_SECONDS, soundfont)
-        _write(excerpt, runs / "audio/emopia" / f"{excerpt.name}.{soundfont}.flac", cache)
-    for soundfont in corpora.SOUNDFONTS:
+        soundfont = soundfonts[number % len(soundfonts)]
+        yield f"emopia-{soundfont}", Excerpt(clip.path, clip.path.stem, 0, 60, soundfont)
+    for soundfont in soundfonts:
+        for clip in corpora.emopia_scores(data, "val"):
+            yield f"emopia-{soundfont}", Excerpt(clip.path, clip.path.stem, 0, 60, soundfont)
         for path in sorted((data / "music_piano/vgmidi/midi").glob("*.mid")):
-            excerpt = Excerpt(path, path.stem, soundfont=soundfont)
-            _write(excerpt, runs / f"audio/vgmidi_{soundfont}" / f"{path.stem}.flac", cache)
-    labels = fetched / "MemoMusic-Dataset/File/CSV File.csv"
-    shutil.copyfile(labels, runs / "audio/memomusic.csv")
+            yield f"vgmidi-{soundfont}", Excerpt(path, path.stem, soundfont=soundfont)
 
 
 def _write(excerpt: Excerpt, output: Path, cache: Path | None) -> None:

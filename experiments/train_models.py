@@ -8,12 +8,14 @@ are kept, so an interrupted command continues.
 
 import argparse
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.data import Rating, emotify, film, four_quadrants
+from experiments.data import SOUNDFONTS, Rating, emopia_scores, emotify, film, four_quadrants
 from experiments.data.labelled import FOLDS, Corpus
+from experiments.data.unlabelled import UNLABELLED
 from quadpred import registry
 from quadpred.train.corpora import Clip, DataSheet, Manifest, in_folds, read_table
 from quadpred.train.data.log_mels import LogMels
@@ -22,7 +24,8 @@ from quadpred.train.recipe import Recipe
 from quadpred.train.transfer import transfer
 
 FINETUNE = Path(__file__).with_name("finetune.toml")
-UNLABELLED = ("mirex", "noise2music", "clustering", "asap", "free")
+DISTILLED = (*(name for name in UNLABELLED if name != "memomusic"), "free")
+"""Folders of music without labels; `free` is from `experiments.data.free_music`."""
 SPEECH = ("english", "mandarin", "mixed")
 AUDIO = {".flac", ".mp3", ".ogg", ".wav"}
 
@@ -32,9 +35,9 @@ def labelled(data: Path, runs: Path) -> list[Manifest]:
     return [
         _with_ratings(four_quadrants(data), runs, "4q"),
         _with_ratings(film(data), runs, "film"),
-        _with_ratings(emotify(data), runs, "emotify"),
-        emopia(data, runs),
-        *(vgmidi(data, runs, soundfont) for soundfont in ("tim", "fluid")),
+        _long_emotify(data, runs),
+        *(emopia(data, runs, soundfont) for soundfont in SOUNDFONTS),
+        *(vgmidi(data, runs, soundfont) for soundfont in SOUNDFONTS),
         memomusic(runs),
     ]
 
@@ -56,20 +59,26 @@ def _taught(sheet: DataSheet, runs: Path, name: str) -> DataSheet:
     return replace(sheet, teacher=str(archive) if archive.is_file() else "")
 
 
-def emopia(data: Path, runs: Path) -> Manifest:
-    """EMOPIA's published training split, rendered with two soundfonts in turn."""
-    rows = read_table(data / "music_piano/emopia/labels.csv")
-    clips = []
-    for number, row in enumerate(rows):
-        path = (
-            runs / "audio/emopia" / f"{Path(row['file']).stem}.{('fluid', 'tim')[number % 2]}.flac"
-        )
-        if row["split"] == "train" and path.is_file():
-            clips.append(Clip(path, row["song"], "train", row["quadrant"]))
+def _long_emotify(data: Path, runs: Path) -> Manifest:
+    """Emotify's versions of 60 s, in the folds and with the ratings of those of 20 s."""
+    folder = runs / "audio/emotify60"
+    manifest = _with_ratings(emotify(data), runs, "emotify60")
+    clips = (replace(clip, path=folder / f"{clip.path.stem}.flac") for clip in manifest.clips)
+    return Manifest(tuple(clips), manifest.sheet)
+
+
+def emopia(data: Path, runs: Path, soundfont: str) -> Manifest:
+    """EMOPIA's published training split; each clip is rendered with one of the soundfonts."""
+    folder = runs / f"audio/emopia-{soundfont}"
+    clips = (
+        replace(clip, path=folder / f"{clip.path.stem}.flac")
+        for clip in emopia_scores(data, "train")
+    )
     sheet = DataSheet(
         "EMOPIA", "", "CC BY-NC-SA 4.0", "Hung et al. 2021: pop piano, rendered by FluidSynth"
     )
-    return Manifest(tuple(clips), _taught(sheet, runs, "emopia"))
+    rendered = tuple(clip for clip in clips if clip.path.is_file())
+    return Manifest(rendered, _taught(sheet, runs, folder.name))
 
 
 def vgmidi(data: Path, runs: Path, soundfont: str) -> Manifest:
@@ -77,7 +86,7 @@ def vgmidi(data: Path, runs: Path, soundfont: str) -> Manifest:
     folder = data / "music_piano/vgmidi"
     clips = [
         Clip(
-            runs / f"audio/vgmidi_{soundfont}" / f"{Path(row['file']).stem}.flac",
+            runs / f"audio/vgmidi-{soundfont}" / f"{Path(row['file']).stem}.flac",
             row["game"],
             "",
             arousal=float(row["arousal"]),
@@ -93,7 +102,7 @@ def vgmidi(data: Path, runs: Path, soundfont: str) -> Manifest:
         dynamics=str(folder / "dynamics.csv"),
     )
     rendered = tuple(clip for clip in in_folds(clips, FOLDS, 0) if clip.path.is_file())
-    return Manifest(rendered, _taught(sheet, runs, f"vgmidi_{soundfont}"))
+    return Manifest(rendered, _taught(sheet, runs, f"vgmidi-{soundfont}"))
 
 
 def memomusic(runs: Path) -> Manifest:
@@ -108,7 +117,8 @@ def memomusic(runs: Path) -> Manifest:
             ratings[f"{kinds[kind.strip()]}_{number}"] = rated
     clips = []
     for path in _recordings(runs, "memomusic"):
-        piece = path.stem.removesuffix("_midi").split(" ")[0]
+        _, kind, number, *_ = re.split("[_ ]", path.stem)  # MIDI_Yanni_7 Waltz
+        piece = f"{kind}_{number}"
         if piece in ratings:
             rated = ratings[piece]
             clips.append(Clip(path, piece, "train", arousal=rated.arousal, valence=rated.valence))
@@ -119,7 +129,7 @@ def memomusic(runs: Path) -> Manifest:
 def unlabelled(runs: Path) -> list[Manifest]:
     """Manifests of the music for distillation alone; none of it is scored."""
     manifests = []
-    for name in UNLABELLED:
+    for name in DISTILLED:
         sheet = _taught(DataSheet(f"Music for distillation: {name}"), runs, name)
         clips = tuple(Clip(path, path.stem, "train") for path in _recordings(runs, name))
         if clips and sheet.teacher:

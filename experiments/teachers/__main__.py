@@ -1,14 +1,14 @@
-"""Extract log-mels and the teachers' values of every recording, one archive per clip.
+"""Extract the teachers' values of every recording, one archive per clip.
 
-    python -m experiments.teachers NETWORKS DATA VALUES --corpus 4q --corpus film
-    python -m experiments.teachers NETWORKS DATA VALUES --fetched FETCHED --part 0 --parts 2
+    python -m experiments.teachers NETWORKS DATA RUNS --corpus 4q --corpus film
+    python -m experiments.teachers NETWORKS DATA RUNS --part 0 --parts 2
 
-NETWORKS holds the ONNX files. VALUES gets CORPUS/CLIP.npz with `mel` (log-mel of the models' front
-end), `yam`, `mus` and `fcn`, all float16. Existing archives are kept, so an interrupted command
-continues.
+NETWORKS holds the ONNX files. The recordings are those of DATA and of RUNS/audio, which
+`experiments.prepare` makes. RUNS/values gets CORPUS/CLIP.npz with `yam`, `mus` and `fcn`, all
+float16. Existing archives are kept, so an interrupted command continues.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,14 +18,13 @@ import typer
 from numpy.typing import NDArray
 
 from experiments import data as corpora
-from experiments.data import UNLABELLED, Corpus, Excerpt, excerpts, read_excerpt
+from experiments.data import Corpus
 from experiments.teachers.networks import RATE, FcnTagger, Musicnn, Yamnet
-from quadpred.audio import AudioError
-from quadpred.features import FeatureConfig, log_mel
+from quadpred.audio import AudioError, read_blocks
 from quadpred.train.corpora import ManifestError
 
 SHORTEST = 3  # seconds
-EMOPIA_SECONDS = 60
+SUFFIXES = {".flac", ".ogg"}
 
 Array = NDArray[np.float32]
 
@@ -38,9 +37,8 @@ class Teachers:
         self._taggers = [FcnTagger(folder / f"{name}_fcn.onnx") for name in ("jamendo", "msd")]
 
     def __call__(self, samples: Array) -> dict[str, NDArray[np.float16]]:
-        """Log-mel and values of a recording."""
+        """Values of a recording."""
         values = {
-            "mel": log_mel(samples, FeatureConfig()),
             "yam": self._yamnet(samples),
             "mus": self._musicnn(samples),
             "fcn": np.concatenate([tagger(samples) for tagger in self._taggers], 1),
@@ -53,72 +51,54 @@ def main(
         Path, typer.Argument(help="Folder of the teachers' ONNX files.", exists=True)
     ],
     data: Annotated[Path, typer.Argument(help="The folder of corpora.", exists=True)],
-    values: Annotated[Path, typer.Argument(help="Folder to write to.")],
-    fetched: Annotated[
-        Path | None, typer.Option(help="Folder of the fetched repositories.")
-    ] = None,
+    runs: Annotated[Path, typer.Argument(help="Folder with audio/, to write values/ to.")],
     corpus: Annotated[
         list[str] | None, typer.Option(help="Only these corpora; repeatable.")
     ] = None,
-    cache: Annotated[Path | None, typer.Option(help="Folder for rendered recordings.")] = None,
     part: Annotated[int, typer.Option(help="Number of this process, from 0.")] = 0,
     parts: Annotated[int, typer.Option(help="Number of processes that share the work.")] = 1,
 ) -> None:
     """Extract what is missing."""
-    listing = listings(data, fetched, cache)
+    listing = listings(data, runs / "audio")
     if unknown := set(corpus or ()) - listing.keys():
-        hint = "" if fetched else " (name the fetched repositories with --fetched)"
-        typer.echo(f"--corpus {', '.join(sorted(unknown))}: no such corpus{hint}", err=True)
+        typer.echo(f"--corpus {', '.join(sorted(unknown))}: no such corpus", err=True)
         raise typer.Exit(2)
     try:
         teachers = Teachers(networks)
         for name in corpus or listing:
-            for number, excerpt in enumerate(listing[name]()):
+            for number, (clip, path) in enumerate(listing[name]()):
                 if number % parts == part:
-                    extract(teachers, excerpt, values / name / f"{excerpt.name}.npz", cache)
+                    extract(teachers, path, runs / "values" / name / f"{clip}.npz")
     except (ManifestError, FileNotFoundError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
 
 
-def listings(
-    data: Path, fetched: Path | None, cache: Path | None
-) -> dict[str, Callable[[], Iterator[Excerpt]]]:
-    """Return by the name of a corpus how its excerpts are listed."""
-    labelled: dict[str, Callable[[], Corpus]] = {
-        "4q": partial(corpora.four_quadrants, data),
-        "film": partial(corpora.film, data),
-        "emotify": partial(corpora.emotify, data),
-        "mandarin": partial(corpora.mandarin, data),
+def listings(data: Path, audio: Path) -> dict[str, Callable[[], list[tuple[str, Path]]]]:
+    """Return by the name of a corpus how its clips are listed: names and recordings."""
+    labelled: dict[str, Callable[[Path], Corpus]] = {
+        "4q": corpora.four_quadrants,
+        "film": corpora.film,
+        "emotify": corpora.emotify,
+        "mandarin": corpora.mandarin,
     }
-    for soundfont in corpora.SOUNDFONTS:
-        labelled[f"vgmidi-{soundfont}"] = partial(corpora.vgmidi, data, soundfont, cache)
-    if fetched:
-        labelled["emotify60"] = partial(
-            corpora.emotify_long, data, fetched / "ProjectMusicInformatics"
-        )
-    found: dict[str, Callable[[], Iterator[Excerpt]]] = {
-        name: partial(_whole, read) for name, read in labelled.items()
-    }
-    for soundfont in corpora.SOUNDFONTS:
-        found[f"emopia-{soundfont}"] = partial(_emopia, data, soundfont)
-    if fetched:
-        for name in UNLABELLED:
-            found[name] = lambda name=name: iter(excerpts(name, fetched))  # type: ignore[misc]
-    return found
+    found = {name: partial(_labelled, read, data) for name, read in labelled.items()}
+    folders = sorted(audio.iterdir()) if audio.is_dir() else []
+    prepared = {path.name: partial(_recordings, path) for path in folders if path.is_dir()}
+    return {**found, **prepared}
 
 
-def extract(teachers: Teachers, excerpt: Excerpt, output: Path, cache: Path | None) -> None:
-    """Write the archive of an excerpt, unless it is there; report what cannot be read."""
+def extract(teachers: Teachers, recording: Path, output: Path) -> None:
+    """Write the archive of a recording, unless it is there; report what cannot be read."""
     if output.exists():
         return
     try:
-        samples = read_excerpt(excerpt, cache)
-    except (AudioError, ManifestError) as error:
+        samples = np.concatenate(list(read_blocks(recording, RATE)))
+    except AudioError as error:
         typer.echo(f"left out: {error}", err=True)
         return
     if len(samples) < SHORTEST * RATE:
-        typer.echo(f"left out: {excerpt.path}: shorter than {SHORTEST} s", err=True)
+        typer.echo(f"left out: {recording}: shorter than {SHORTEST} s", err=True)
         return
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_suffix(".part.npz")
@@ -126,18 +106,13 @@ def extract(teachers: Teachers, excerpt: Excerpt, output: Path, cache: Path | No
     part.replace(output)
 
 
-def _whole(read: Callable[[], Corpus]) -> Iterator[Excerpt]:
-    corpus = read()
-    for clip in corpus.manifest.clips:
-        yield Excerpt(clip.path, corpus.name(clip))
+def _labelled(read: Callable[[Path], Corpus], data: Path) -> list[tuple[str, Path]]:
+    corpus = read(data)
+    return [(corpus.name(clip), clip.path) for clip in corpus.manifest.clips]
 
 
-def _emopia(data: Path, soundfont: str) -> Iterator[Excerpt]:
-    """List the split `val` with each soundfont, and `train` with the two in turn."""
-    fonts = list(corpora.SOUNDFONTS)
-    train = corpora.emopia_scores(data, "train")[fonts.index(soundfont) :: len(fonts)]
-    for clip in (*train, *corpora.emopia_scores(data, "val")):
-        yield Excerpt(clip.path, clip.path.stem, 0, EMOPIA_SECONDS, soundfont)
+def _recordings(folder: Path) -> list[tuple[str, Path]]:
+    return [(path.stem, path) for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
 
 
 if __name__ == "__main__":

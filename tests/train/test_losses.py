@@ -157,6 +157,50 @@ def test_teachers_values_have_unit_variance_and_are_interpolated(
     assert loss.distillation(outputs(logits, rows), batch(2)).item() == 0
 
 
+def test_soft_labels_come_from_a_regression_on_the_teachers_values(
+    recipes: dict[str, Path],
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def values(quadrant: int, seconds: int = 6) -> np.ndarray:
+        return rng.normal(np.eye(4)[quadrant], 0.05, (seconds, 4)).astype(np.float16)
+
+    mixed = CorpusConfig("unlabelled", 1.0, soft_labels="songs")
+    changing = np.concatenate([values(0), values(2)])
+    loss, _ = loss_of(
+        recipes,
+        *(example(f"s{k}", quadrant=f"Q{k % 4 + 1}", teacher=values(k % 4)) for k in range(40)),
+        example("x", mixed, teacher=changing),
+        example("y", mixed),
+    )
+    at_start = loss.examples.quadrants_of(batch(40), ROWS)
+    at_end = loss.examples.quadrants_of(batch(40, start=8 * FRAMES), ROWS)
+    assert at_start.argmax().item() == 0
+    assert at_end.argmax().item() == 2
+    assert at_start.sum().item() == pytest.approx(1)
+    assert loss.examples.quadrants_of(batch(3), ROWS).tolist() == [[0, 0, 0, 1]]
+    assert loss.examples.quadrants_of(batch(41), ROWS).sum() == 0
+
+
+def test_soft_labels_use_the_link_of_their_source(recipes: dict[str, Path]) -> None:
+    songs = CorpusConfig("songs", 1.0, linked=True)
+    labelled = [
+        example(f"s{k}", songs, quadrant=f"Q{k % 4 + 1}", teacher=np.eye(4)[[k % 4]] + k / 99)
+        for k in range(8)
+    ]
+    soft = CorpusConfig("unlabelled", 1.0, soft_labels="songs")
+    other = example("z", CorpusConfig("others", 1.0))
+    loss, _ = loss_of(recipes, *labelled, example("x", soft, teacher=np.ones((3, 4))), other)
+    assert loss.examples.links.tolist() == [1] * 9 + [0]
+
+
+def test_soft_labels_need_a_labelled_source(recipes: dict[str, Path]) -> None:
+    soft = CorpusConfig("unlabelled", 1.0, soft_labels="songs")
+    unlabelled = example("x", soft, teacher=np.ones((3, 4), np.float16))
+    with pytest.raises(ManifestError, match="songs: soft labels need clips of all four quadrants"):
+        loss_of(recipes, unlabelled, example("a", quadrant="Q1", teacher=np.ones((3, 4))))
+
+
 def test_outliers_are_best_met_by_a_uniform_distribution(recipes: dict[str, Path]) -> None:
     loss, _ = loss_of(recipes, example("a", quadrant="Q1"))
     uniform = loss.outliers(outputs(torch.zeros(1, ROWS, 4))).item()

@@ -32,7 +32,7 @@ Array = NDArray[np.float32]
 _STRENGTH = 0.1  # C of the regression: few songs, many values
 _RESAMPLES = 1000  # of groups, for the interval
 _SHARE = 0.3  # of held-out songs and seconds that count as uncertain
-_FLOOR = 0.01  # smallest deviation of a value, as a share of the largest
+_FLOOR = 0.1  # smallest deviation of a value, as a share of the largest
 _ABSENT = -30.0  # logit of a quadrant without songs
 
 
@@ -73,7 +73,7 @@ class _Head:
     def fit(cls, embeddings: Array, quadrants: Sequence[str]) -> "_Head":
         values = embeddings.astype(np.float64)
         mean, deviation = values.mean(axis=0), values.std(axis=0)
-        # Nearly constant values would get weights too large for the float32 of the model file.
+        # Division by a small deviation would amplify values that hardly differ between songs.
         scale = np.maximum(deviation, max(_FLOOR * deviation.max(), np.finfo(np.float32).tiny))
         regression = LogisticRegression(C=_STRENGTH, class_weight="balanced", max_iter=5000)
         regression.fit((values - mean) / scale, quadrants)

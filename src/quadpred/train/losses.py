@@ -62,15 +62,22 @@ class MultiTaskLoss:
         return torch.stack(losses).sum()
 
     def quadrants(self, model: Classifier, outputs: Outputs, batch: Batch) -> Tensor:
-        """Class-weighted cross-entropy of every row with its clip's labels, summed over heads."""
-        targets = self.examples.targets[batch.clips]
+        """Class-weighted cross-entropy of every row with its clip's labels, summed over heads.
+
+        Soft labels count as distributions; those of arousal and valence are their marginals.
+        """
+        targets = self.examples.quadrants_of(batch, outputs.logits[0].shape[1])
+        signs = torch.tensor([signs_of(name) for name in QUADRANT.classes]).float()
+        arousal, valence = (targets @ torch.stack([1 - sign, sign], 1) for sign in signs.T)
         odds = log_odds(outputs.logits)
         corpora = self.examples.links[batch.clips].to(odds.device)
         linked = model.link(odds, corpora[:, None].expand(odds.shape[:2]))
         logits = _shifted(outputs.logits, linked - odds)
         losses = [
             _cross_entropy(rows, target.to(rows.device), weight)
-            for rows, target, weight in zip(logits, targets.heads, self.weights, strict=True)
+            for rows, target, weight in zip(
+                logits, (targets, arousal, valence), self.weights, strict=True
+            )
         ]
         return torch.stack(losses).sum()
 

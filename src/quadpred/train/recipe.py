@@ -155,12 +155,15 @@ class CorpusConfig:
 
     `coverage` is the share of its audio in an epoch. A `linked` corpus has a scale and an offset of
     its own, learned, between the network's log-odds of arousal and valence and its labels; labels
-    of other corpora are met by the log-odds as they are.
+    of other corpora are met by the log-odds as they are. `soft_labels` names a labelled corpus: a
+    regression on the teacher's values, fitted there, predicts labels for this corpus, which has
+    none.
     """
 
     name: str
     coverage: float
     linked: bool = False
+    soft_labels: str = ""
 
 
 @dataclass(frozen=True, config=_CONFIG)

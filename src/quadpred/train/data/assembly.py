@@ -14,6 +14,7 @@ from torch import Tensor
 from quadpred.train.corpora import Clip, Manifest
 from quadpred.train.data.log_mels import Half
 from quadpred.train.data.sampling import Batch
+from quadpred.train.data.soft_labels import soft_labels
 from quadpred.train.data.targets import Targets, read_dynamics
 from quadpred.train.data.teachers import teacher_values
 from quadpred.train.recipe import CorpusConfig, TransferConfig
@@ -93,13 +94,13 @@ class TrainingSet:
         """Number of corpora with a link of their own."""
         corpora = [names.index(e.corpus.name) for e in examples]
         self.targets = Targets.of([e.clip for e in examples], corpora)
-        self.links = torch.tensor(
-            [linked.index(e.corpus.name) + 1 if e.corpus.linked else 0 for e in examples]
-        )
+        sources = [e.corpus.soft_labels or e.corpus.name for e in examples]
+        self.links = torch.tensor([linked.index(s) + 1 if s in linked else 0 for s in sources])
         self.has_ratings = bool((~self.targets.ratings.isnan()).any())
         widths = {e.teacher.shape[1] for e in examples if e.teacher is not None}
         self.teacher_width = max(widths, default=0)
         self._scale = self._teacher_scale()
+        self._soft = soft_labels(examples, self._scale)
 
     def _teacher_scale(self) -> float:
         """Factor that makes the mean variance of the teacher's values 1.
@@ -125,6 +126,17 @@ class TrainingSet:
             has_teacher.append(teacher is not None)
             values.append(empty if teacher is None else self._rows(teacher, start, rows))
         return torch.from_numpy(np.stack(values)), torch.tensor(has_teacher).float()
+
+    def quadrants_of(self, batch: Batch, rows: int) -> Tensor:
+        """Probabilities of quadrants for crops, (crops, 4); 0 where there is no label."""
+        probabilities = self.targets.heads[0][batch.clips].clone()
+        for crop, number in enumerate(batch.clips.tolist()):
+            if number in self._soft:
+                logits = self._soft[number]
+                first = min(int(batch.starts[crop]) // self.frames_per_row, len(logits) - 1)
+                logits = logits[first : first + rows]
+                probabilities[crop] = torch.from_numpy(logits.mean(0)).softmax(-1)
+        return probabilities
 
     def dynamics_of(self, batch: Batch, rows: int) -> Tensor:
         """Arousal and valence over the rows of consecutive crops, (crops times rows, 2)."""
