@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from experiments import data as corpora
 from experiments.data import UNLABELLED, Excerpt, excerpts, read_excerpt
-from experiments.data.unlabelled import RATE
+from experiments.data.unlabelled import DISTILLED, RATE
 from quadpred.audio import AudioError
 from quadpred.train.corpora import ManifestError
 
@@ -80,8 +80,8 @@ def _write(excerpt: Excerpt, output: Path, cache: Path | None) -> None:
         typer.echo(f"left out: {error}", err=True)
         return
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_suffix(".part.flac")
-    soundfile.write(part, np.clip(samples, -1, 1), RATE)
+    part = output.with_suffix(".part")
+    soundfile.write(part, np.clip(samples, -1, 1), RATE, format="FLAC")
     part.replace(output)
 
 
@@ -93,7 +93,7 @@ def teachers(
     output = runs / "teachers"
     output.mkdir(exist_ok=True)
     folders = sorted(path for path in (runs / "values").iterdir() if path.is_dir())
-    unlabelled = [path for path in folders if path.name in {*UNLABELLED, "free"}]
+    unlabelled = [path for path in folders if path.name in DISTILLED]
     basis = fit_basis([rows for folder in unlabelled for rows in _rows_of(folder)])
     for folder in folders:
         reduced = {

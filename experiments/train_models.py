@@ -1,9 +1,11 @@
 """Train the shipped models: distillation once per speech encoder, then fine-tuning per fold.
 
     python -m experiments.train_models DATA RUNS [--speech LANGUAGE] [--folds 0,1] [--seeds 0]
+    python -m experiments.train_models DATA RUNS --music mandarin
 
 RUNS holds what `experiments.prepare` made (`audio/`, `teachers/`) and takes the runs. Finished runs
-are kept, so an interrupted command continues.
+are kept, so an interrupted command continues. A model of Mandarin music starts from the model of
+English music that was trained on all folds.
 """
 
 import argparse
@@ -13,9 +15,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.data import SOUNDFONTS, Rating, emopia_scores, emotify, film, four_quadrants
+from experiments.data import (
+    SOUNDFONTS,
+    Rating,
+    emopia_scores,
+    emotify,
+    film,
+    four_quadrants,
+    mandarin,
+)
 from experiments.data.labelled import FOLDS, Corpus
-from experiments.data.unlabelled import UNLABELLED
+from experiments.data.unlabelled import DISTILLED
 from quadpred import registry
 from quadpred.train.corpora import Clip, DataSheet, Manifest, in_folds, read_table
 from quadpred.train.data.log_mels import LogMels
@@ -24,8 +34,16 @@ from quadpred.train.recipe import Recipe
 from quadpred.train.transfer import transfer
 
 FINETUNE = Path(__file__).with_name("finetune.toml")
-DISTILLED = (*(name for name in UNLABELLED if name != "memomusic"), "free")
-"""Folders of music without labels; `free` is from `experiments.data.free_music`."""
+RESEARCH_ONLY = "excerpts of commercial music: research only"
+ABOUT = {
+    "mirex": (RESEARCH_ONLY, "MIREX-like mood set, Panda et al. 2013: 903 clips of 30 s"),
+    "noise2music": ("Apache 2.0", "341 generated clips of 29 s in many genres"),
+    "clustering": (RESEARCH_ONLY, "251 clips of 30 s, 41 genres, many in Spanish"),
+    "ultrastar": ("Creative Commons, per song", "19 songs with voice"),
+    "asap": ("CC BY-NC-SA 4.0", "classical piano, rendered by FluidSynth: 235 excerpts of 60 s"),
+    "free": ("free licences, per package", "music of free games from Debian, excerpts of 30 s"),
+}
+"""Terms and notes of the corpora without labels."""
 SPEECH = ("english", "mandarin", "mixed")
 AUDIO = {".flac", ".mp3", ".ogg", ".wav"}
 
@@ -130,7 +148,7 @@ def unlabelled(runs: Path) -> list[Manifest]:
     """Manifests of the music for distillation alone; none of it is scored."""
     manifests = []
     for name in DISTILLED:
-        sheet = _taught(DataSheet(f"Music for distillation: {name}"), runs, name)
+        sheet = _taught(DataSheet(f"Music for distillation: {name}", "", *ABOUT[name]), runs, name)
         clips = tuple(Clip(path, path.stem, "train") for path in _recordings(runs, name))
         if clips and sheet.teacher:
             manifests.append(Manifest(clips, sheet))
@@ -146,9 +164,12 @@ def speech_clips(data: Path) -> list[Manifest]:
     return [
         Manifest(
             tuple(Clip(path, path.stem, "train") for path in sorted(folder.rglob("*.ogg"))[:60]),
-            DataSheet(folder.name),
+            DataSheet(folder.name, language, terms),
         )
-        for folder in (data / "speech_english", data / "speech_mandarin")
+        for folder, language, terms in (
+            (data / "speech_english", "english", "CC BY 4.0"),
+            (data / "speech_mandarin", "mandarin", "CC BY-SA and CC BY-SA 4.0"),
+        )
     ]
 
 
@@ -179,12 +200,28 @@ def finetune(data: Path, runs: Path, speech: str, fold: int | None, seed: int) -
     return folder
 
 
+def to_mandarin(data: Path, runs: Path, speech: str, fold: int | None, seed: int) -> Path:
+    """Fine-tune the model of English music on Mandarin music, without one fold, or on all."""
+    name = f"fold-{fold}-seed-{seed}" if fold is not None else f"all-seed-{seed}"
+    folder = runs / f"{speech}-to-mandarin" / name
+    transfer(
+        replace(Recipe.load("weak-labels"), seed=seed),
+        [mandarin(data).manifest],
+        folder,
+        start=runs / speech / "all-seed-0",
+        test=[] if fold is None else [str(fold)],
+        validation=[str(((fold or 0) + 1) % FOLDS)],
+    )
+    return folder
+
+
 def main() -> None:
     """Train what is asked for and not there yet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--speech", choices=SPEECH, default="english")
+    parser.add_argument("--music", choices=("english", "mandarin"), default="english")
     parser.add_argument("--folds", default="", help="comma-separated; empty for all music at once")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--only", choices=("distill", "log-mels"), help="stop after this step")
@@ -192,13 +229,15 @@ def main() -> None:
     if options.only == "log-mels":
         _log_mels([*labelled(options.data, options.runs), *unlabelled(options.runs)])
         return
-    distill(options.data, options.runs, options.speech)
+    if options.music == "english":
+        distill(options.data, options.runs, options.speech)
     if options.only:
         return
+    train = finetune if options.music == "english" else to_mandarin
     folds: Sequence[int | None] = [int(k) for k in options.folds.split(",") if k] or [None]
     for seed in map(int, options.seeds.split(",")):
         for fold in folds:
-            finetune(options.data, options.runs, options.speech, fold, seed)
+            train(options.data, options.runs, options.speech, fold, seed)
 
 
 def _log_mels(manifests: Iterable[Manifest]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from experiments.data.labelled import SOUNDFONTS, render_one
 from quadpred.audio import read_blocks
 
-__all__ = ["UNLABELLED", "Excerpt", "excerpts", "read_excerpt"]
+__all__ = ["DISTILLED", "UNLABELLED", "Excerpt", "excerpts", "read_excerpt"]
 
 RATE = 16_000
 MIDI_SUFFIXES = {".mid", ".midi"}
@@ -123,6 +123,9 @@ UNLABELLED: dict[str, Callable[[Path], Iterator[Excerpt]]] = {
     "memomusic": memomusic,
 }
 """The reader of each corpus, by name; each takes the folder of fetched repositories."""
+
+DISTILLED = (*(name for name in UNLABELLED if name != "memomusic"), "free")
+"""The corpora without labels; `experiments.data.free_music` makes `free`."""
 
 
 def excerpts(corpus: str, fetched: Path) -> list[Excerpt]:
