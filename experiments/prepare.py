@@ -22,6 +22,7 @@ from experiments import data as corpora
 from experiments.data import UNLABELLED, Excerpt, excerpts, read_excerpt
 from experiments.data.unlabelled import DISTILLED, RATE
 from quadpred.audio import AudioError
+from quadpred.files import atomic_write
 from quadpred.train.corpora import ManifestError
 
 Array = NDArray[np.float32]
@@ -80,9 +81,8 @@ def _write(excerpt: Excerpt, output: Path, cache: Path | None) -> None:
         typer.echo(f"left out: {error}", err=True)
         return
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_suffix(".part")
-    soundfile.write(part, np.clip(samples, -1, 1), RATE, format="FLAC")
-    part.replace(output)
+    with atomic_write(output) as (file,):
+        soundfile.write(file, np.clip(samples, -1, 1), RATE, format="FLAC")
 
 
 @app.command()

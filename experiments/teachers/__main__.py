@@ -21,6 +21,7 @@ from experiments import data as corpora
 from experiments.data import Corpus
 from experiments.teachers.networks import RATE, FcnTagger, Musicnn, Yamnet
 from quadpred.audio import AudioError, read_blocks
+from quadpred.files import atomic_write
 from quadpred.train.corpora import ManifestError
 
 SHORTEST = 3  # seconds
@@ -101,9 +102,8 @@ def extract(teachers: Teachers, recording: Path, output: Path) -> None:
         typer.echo(f"left out: {recording}: shorter than {SHORTEST} s", err=True)
         return
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_suffix(".part.npz")
-    np.savez(part, **teachers(samples))  # type: ignore[arg-type]
-    part.replace(output)
+    with atomic_write(output) as (file,):
+        np.savez(file, **teachers(samples))  # type: ignore[arg-type]
 
 
 def _labelled(read: Callable[[Path], Corpus], data: Path) -> list[tuple[str, Path]]:
