@@ -85,7 +85,7 @@ class MultiTaskLoss:
         """Squared error of the mean log-odds of a crop, linked to the ratings of its corpus."""
         odds = log_odds(outputs.logits).mean(1)
         corpora = self.examples.links[batch.clips].to(odds.device)
-        ratings = self.examples.targets.ratings[batch.clips].to(odds.device)
+        ratings = self.examples.ratings_of(batch, outputs.logits[0].shape[1]).to(odds.device)
         known = ~ratings.isnan()
         errors = (model.link(odds, corpora) - ratings.nan_to_num()).square() * known
         loss: Tensor = errors.sum(1).mean()

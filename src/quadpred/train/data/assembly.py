@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from quadpred.labels import QUADRANT
 from quadpred.train.corpora import Clip, Manifest
 from quadpred.train.data.log_mels import Half
 from quadpred.train.data.sampling import Batch
@@ -100,7 +101,7 @@ class TrainingSet:
         widths = {e.teacher.shape[1] for e in examples if e.teacher is not None}
         self.teacher_width = max(widths, default=0)
         self._scale = self._teacher_scale()
-        self._soft = soft_labels(examples, self._scale)
+        self._soft = soft_labels(examples, self.targets.ratings.numpy(), self._scale)
 
     def _teacher_scale(self) -> float:
         """Factor that makes the mean variance of the teacher's values 1.
@@ -130,13 +131,24 @@ class TrainingSet:
     def quadrants_of(self, batch: Batch, rows: int) -> Tensor:
         """Probabilities of quadrants for crops, (crops, 4); 0 where there is no label."""
         probabilities = self.targets.heads[0][batch.clips].clone()
-        for crop, number in enumerate(batch.clips.tolist()):
-            if number in self._soft:
-                logits = self._soft[number]
-                first = min(int(batch.starts[crop]) // self.frames_per_row, len(logits) - 1)
-                logits = logits[first : first + rows]
-                probabilities[crop] = torch.from_numpy(logits.mean(0)).softmax(-1)
+        for crop, log_odds in self._soft_of(batch, rows, len(QUADRANT.classes)):
+            probabilities[crop] = log_odds.softmax(-1)
         return probabilities
+
+    def ratings_of(self, batch: Batch, rows: int) -> Tensor:
+        """Arousal and valence for crops, (crops, 2); NaN where unknown."""
+        ratings = self.targets.ratings[batch.clips].clone()
+        for crop, estimates in self._soft_of(batch, rows, 2):
+            ratings[crop] = estimates
+        return ratings
+
+    def _soft_of(self, batch: Batch, rows: int, labels: int) -> Iterator[tuple[int, Tensor]]:
+        """Yield the mean soft labels of the crops that have as many of them."""
+        for crop, number in enumerate(batch.clips.tolist()):
+            soft = self._soft.get(number)
+            if soft is not None and soft.shape[1] == labels:
+                first = min(int(batch.starts[crop]) // self.frames_per_row, len(soft) - 1)
+                yield crop, torch.from_numpy(soft[first : first + rows].mean(0))
 
     def dynamics_of(self, batch: Batch, rows: int) -> Tensor:
         """Arousal and valence over the rows of consecutive crops, (crops times rows, 2)."""

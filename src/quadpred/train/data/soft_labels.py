@@ -1,7 +1,7 @@
-"""Soft labels: quadrants that a regression on the teacher's values predicts for unlabelled clips.
+"""Soft labels: what a regression on the teacher's values predicts for clips without labels.
 
 The regression is fitted on the labelled clips of the same run, so a test split stays unseen. Its
-probabilities are targets of the heads (Hinton et al. 2015, arXiv:1503.02531).
+estimates are targets of the heads (Hinton et al. 2015, arXiv:1503.02531).
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from quadpred.labels import QUADRANT
 from quadpred.train.corpora import ManifestError
@@ -19,46 +19,54 @@ if TYPE_CHECKING:
 
 __all__ = ["soft_labels"]
 
-INVERSE_PENALTY = 0.03  # C of the logistic regression; the mean variance of the values is 1
+# The values have a mean variance of 1.
+INVERSE_PENALTY = 0.03  # C of the logistic regression
+PENALTIES = tuple(np.logspace(0, 4, 9))  # of the ridge regression, chosen by leave-one-out
 
 Array = NDArray[np.float32]
 
 
-def soft_labels(examples: Sequence["Example"], scale: float) -> dict[int, Array]:
-    """Predict quadrants for clips whose corpus names a source of soft labels.
+def soft_labels(examples: Sequence["Example"], ratings: Array, scale: float) -> dict[int, Array]:
+    """Estimate labels of the clips whose corpus names a source of soft labels.
 
     Args:
         examples: labelled and unlabelled ones.
+        ratings: arousal and valence, standardised, (examples, 2); NaN where unknown.
         scale: factor of the teacher's values.
 
     Returns:
-        Log-odds of the quadrants, shape (seconds, 4), by the number of the example. They are linear
-        in the teacher's values, so the mean over seconds is the prediction for the mean values.
+        By the number of the example, log-odds of the quadrants (seconds, 4), or ratings (seconds,
+        2) where the source has no quadrants. Both are linear in the teacher's values, so the mean
+        over seconds is the estimate from the mean values.
 
     Raises:
         ManifestError: a source lacks labelled clips with values of the teacher.
     """
-    predicted: dict[int, Array] = {}
+    estimated: dict[int, Array] = {}
     for source in sorted({e.corpus.soft_labels for e in examples} - {""}):
-        weights, offsets = _regression(examples, source, scale)
+        known = [n for n, e in enumerate(examples) if e.corpus.name == source and e.labelled]
+        known = [n for n in known if examples[n].teacher is not None]
+        weights, offsets = _regression(source, [examples[n] for n in known], ratings[known], scale)
         for number, example in enumerate(examples):
             if example.corpus.soft_labels == source and example.teacher is not None:
-                predicted[number] = example.teacher.astype(np.float32) @ weights + offsets
-    return predicted
+                estimated[number] = example.teacher.astype(np.float32) @ weights + offsets
+    return estimated
 
 
-def _regression(examples: Sequence["Example"], source: str, scale: float) -> tuple[Array, Array]:
-    """Fit quadrants to the mean values of a corpus; return (values, 4) weights and (4,) offsets."""
-    known = [
-        (example.teacher.mean(0, dtype=np.float32) * scale, example.clip.quadrant)
-        for example in examples
-        if example.corpus.name == source and example.teacher is not None and example.clip.quadrant
-    ]
-    if {quadrant for _, quadrant in known} != set(QUADRANT.classes):
+def _regression(
+    source: str, known: Sequence["Example"], ratings: Array, scale: float
+) -> tuple[Array, Array]:
+    """Fit labels to mean values; return weights (values, labels) and offsets (labels,)."""
+    means = [e.teacher.mean(0, dtype=np.float32) for e in known if e.teacher is not None]
+    quadrants = [example.clip.quadrant for example in known]
+    if set(quadrants) == set(QUADRANT.classes):
+        model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=1000)
+        model.fit(scale * np.stack(means), quadrants)  # sorted classes, as in labels.QUADRANT
+    elif known and not np.isnan(ratings).any():
+        model = RidgeCV(PENALTIES).fit(scale * np.stack(means), ratings)
+    else:
         raise ManifestError(
-            f"{source}: soft labels need clips of all four quadrants with a teacher's values"
+            f"{source}: soft labels need clips with a teacher's values and all four quadrants, or"
+            " with ratings"
         )
-    means, quadrants = zip(*known, strict=True)
-    model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=1000)
-    model.fit(np.stack(means), quadrants)  # sorted classes, as in labels.QUADRANT
-    return (model.coef_.T * scale).astype(np.float32), model.intercept_.astype(np.float32)
+    return (scale * model.coef_.T).astype(np.float32), model.intercept_.astype(np.float32)
