@@ -13,6 +13,7 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from experiments.data import (
@@ -181,14 +182,16 @@ def distill(data: Path, runs: Path, speech: str) -> Path:
     return folder
 
 
-def finetune(data: Path, runs: Path, speech: str, fold: int | None, seed: int) -> Path:
+def finetune(
+    data: Path, runs: Path, speech: str, fold: int | None, seed: int, *, recipe: Recipe
+) -> Path:
     """Fine-tune on everything but one fold of every corpus, or on everything, and export."""
-    recipe = replace(Recipe.load(FINETUNE), seed=seed)
-    name = f"fold-{fold}-seed-{seed}" if fold is not None else f"all-seed-{seed}"
-    folder = runs / speech / name
+    name = _run_name(fold, seed)
+    ablation = "" if recipe.name == FINETUNE.stem else f"-{recipe.name}"
+    folder = runs / f"{speech}{ablation}" / name
     music = [*labelled(data, runs), *unlabelled(runs)]
     transfer(
-        recipe,
+        replace(recipe, seed=seed),
         music,
         folder,
         outliers=speech_clips(data),
@@ -202,8 +205,7 @@ def finetune(data: Path, runs: Path, speech: str, fold: int | None, seed: int) -
 
 def to_mandarin(data: Path, runs: Path, speech: str, fold: int | None, seed: int) -> Path:
     """Fine-tune the model of English music on Mandarin music, without one fold, or on all."""
-    name = f"fold-{fold}-seed-{seed}" if fold is not None else f"all-seed-{seed}"
-    folder = runs / f"{speech}-to-mandarin" / name
+    folder = runs / f"{speech}-to-mandarin" / _run_name(fold, seed)
     transfer(
         replace(Recipe.load("weak-labels"), seed=seed),
         [mandarin(data).manifest],
@@ -215,6 +217,10 @@ def to_mandarin(data: Path, runs: Path, speech: str, fold: int | None, seed: int
     return folder
 
 
+def _run_name(fold: int | None, seed: int) -> str:
+    return f"all-seed-{seed}" if fold is None else f"fold-{fold}-seed-{seed}"
+
+
 def main() -> None:
     """Train what is asked for and not there yet."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -222,6 +228,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--speech", choices=SPEECH, default="english")
     parser.add_argument("--music", choices=("english", "mandarin"), default="english")
+    parser.add_argument("--recipe", type=Path, default=FINETUNE, help="of fine-tuning")
     parser.add_argument("--folds", default="", help="comma-separated; empty for all music at once")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--only", choices=("distill", "log-mels"), help="stop after this step")
@@ -233,7 +240,8 @@ def main() -> None:
         distill(options.data, options.runs, options.speech)
     if options.only:
         return
-    train = finetune if options.music == "english" else to_mandarin
+    recipe = Recipe.load(options.recipe)
+    train = partial(finetune, recipe=recipe) if options.music == "english" else to_mandarin
     folds: Sequence[int | None] = [int(k) for k in options.folds.split(",") if k] or [None]
     for seed in map(int, options.seeds.split(",")):
         for fold in folds:
