@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ pytest.importorskip("fastapi")
 import httpx
 import soundfile
 
-from helpers.serving import serving
+from helpers.serving import serving, until, workers
 from helpers.sounds import music
 from helpers.sse import ServerEvent, parse_lines
 from quadpred.web.limits import Limits
@@ -149,20 +151,28 @@ def test_a_deleted_job_is_not_sent_again(client: httpx.Client) -> None:
     assert {event.data["job"] for event in events[1:]} == {ids[1]}
 
 
-def test_a_stream_keeps_the_work_of_its_client(tmp_path: Path) -> None:
-    path = tmp_path / "silence.flac"
-    soundfile.write(path, np.zeros(50 * 60 * 8000, np.int16), 8000)
-    with (
-        serving(Limits(unattended=2)) as client,
-        client.stream("GET", "/v1/events", params={"client": CLIENT}) as stream,
-    ):
-        assert next(parse_lines(stream.iter_lines())).name == "jobs"
-        left = post(client, path.read_bytes(), "client-without-stream")
+def test_a_stream_keeps_the_work_of_its_client(song: Path) -> None:
+    others = set(workers())
+
+    def post_endless(name: str) -> str:
+        """Upload a recording whose prediction never ends."""
+        until(lambda: set(workers()) - others)
+        (worker,) = set(workers()) - others
+        os.kill(worker, signal.SIGSTOP)
+        return f"{JOBS}/{post(client, song.read_bytes(), name)}"
+
+    with serving(Limits(unattended=1)) as client:
+        with client.stream("GET", "/v1/events", params={"client": CLIENT}) as stream:
+            events = parse_lines(stream.iter_lines())  # without it, httpx closes the connection
+            assert next(events).name == "jobs"
+            left = post_endless("client-without-stream")
+            time.sleep(4)
+            assert client.get(left).status_code == 404
+            kept = post_endless(CLIENT)
+            time.sleep(4)
+            assert client.get(kept).json()["status"] in ("queued", "running")
         time.sleep(4)
-        assert client.get(f"{JOBS}/{left}").status_code == 404
-        kept = post(client, path.read_bytes())
-        time.sleep(4)
-        assert client.get(f"{JOBS}/{kept}").status_code == 200
+        assert client.get(kept).status_code == 404
 
 
 @pytest.mark.parametrize("name", ["", "short", 65 * "a", "with space in it..", "ä" * 20])

@@ -360,7 +360,7 @@ class Jobs:
             for job in list(self._jobs.values()):
                 if job.ended is None and job.unattended(now) > self.limits.unattended:
                     self.drop(job)
-            logs = {id(job.client) for job in self._jobs.values()}
+            logs = {job.client for job in self._jobs.values()}
             for name, log in list(self._clients.items()):
-                if not log.followers and id(log) not in logs:
+                if not log.followers and log not in logs:
                     del self._clients[name]
