@@ -153,7 +153,7 @@ def test_the_verdict_is_seen_at_once_on_a_small_screen(open_page: Any, song: Pat
     assert page.locator(".verdict").bounding_box()["y"] < 560
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1440])
+@pytest.mark.parametrize("width", [320, 360, 768, 1024, 1440, 1920])
 def test_nothing_is_wider_than_the_screen(
     open_page: Any, tmp_path: Path, song: Path, width: int
 ) -> None:
