@@ -44,13 +44,13 @@ def until(condition) -> None:
     raise AssertionError("it never came true")
 
 
-def workers() -> list[int]:
+def workers() -> set[int]:
     """Ids of this process's children that predict for a server."""
-    found = []
+    found = set()
     for child in children():
         with suppress(OSError):  # it has just gone
             if b"quadpred.web.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(child)
+                found.add(child)
     return found
 
 

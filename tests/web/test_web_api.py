@@ -41,15 +41,6 @@ SECONDS, BYTES = 600, 3_000_000
 JOBS = "/v1/predictions"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder for temporary files."""
-    folder = tmp_path_factory.mktemp("temporary")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(folder))
-        yield folder
-
-
 @pytest.fixture(scope="module")
 def client(temporary: Path) -> Iterator[httpx.Client]:
     with serving(Limits(bytes=BYTES, seconds=SECONDS), workers=2) as client:
@@ -62,6 +53,14 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with path.open("wb") as file:
         soundfile.write(file, music(70, RATE), RATE, format="FLAC")
     return path
+
+
+@pytest.fixture(scope="module")
+def three_parts(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """400 s of music, whose rows are computed in three parts."""
+    path = tmp_path_factory.mktemp("songs") / "three_parts.flac"
+    soundfile.write(path, music(400, 8000), 8000, subtype="PCM_S8", format="FLAC")
+    return path.read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -126,14 +125,16 @@ def test_other_languages(client: httpx.Client, song: Path) -> None:
     assert "speech" in problem(post(client, b"a", params={"speech": "latin"}), 422)
 
 
-def test_events_hold_the_rows_from_the_first_to_the_last(client: httpx.Client, song: Path) -> None:
-    answer = post(client, song.read_bytes(), song.name)
+def test_events_hold_the_rows_from_the_first_to_the_last(
+    client: httpx.Client, three_parts: bytes
+) -> None:
+    answer = post(client, three_parts)
     assert answer.status_code == 202
     sent = events(client, answer.headers["location"])
     job = client.get(answer.headers["location"]).json()
     assert sent[-1] == ("done", {"job": job["id"], **job})
     rows = [data for event, data in sent if event == "rows"]
-    assert [part["from"] for part in rows] == [0]
+    assert [part["from"] for part in rows] == [0, 180, 360]
     whole = job["result"]
     for head in HEADS:
         assert [row for part in rows for row in part[head.name]] == whole[head.name]["rows"]
@@ -141,6 +142,11 @@ def test_events_hold_the_rows_from_the_first_to_the_last(client: httpx.Client, s
         assert [flag for part in rows for flag in part[name]] == whole[name]
     seconds = [data["seconds"] for event, data in sent if event == "progress"]
     assert seconds == sorted(seconds)
+    names = [event for event, _ in sent]
+    assert names == ["progress", *3 * ["rows", "progress"], "done"]
+    assert seconds[0] == 0
+    assert 180 < seconds[1] < 220  # the first rows were sent when half the song was not decoded
+    assert 360 < seconds[2] <= seconds[3] == 400
     assert events(client, answer.headers["location"]) == sent  # for a client that connects late
 
 

@@ -23,16 +23,10 @@ from quadpred.web.limits import Limits
 
 pytestmark = pytest.mark.slow
 
-RATE = 22_050
+RATE = 8_000
+SECONDS = 400
 JOBS = "/v1/predictions"
 CLIENT = "a-client_of_22_letters"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +37,9 @@ def client() -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two channels in opposite phase, of which a mix holds nothing."""
+    """Its rows arrive in three parts. A mix of its channels, in opposite phase, holds nothing."""
     path = tmp_path_factory.mktemp("songs") / "song.wav"
-    mono = music(70, RATE)
+    mono = music(SECONDS, RATE)
     soundfile.write(path, np.stack([mono, -mono / 2], axis=1), RATE, subtype="FLOAT")
     return path
 
@@ -98,16 +92,20 @@ def test_peaks_come_with_the_rows(client: httpx.Client, song: Path) -> None:
     id = post(client, song.read_bytes(), "client-for-peaks")
     events = follow(client, 1, "client-for-peaks")
     rows = [event.data for event in events if event.name == "rows"]
-    assert [part["from"] for part in rows] == [0]
+    assert [part["from"] for part in rows] == [0, 180, 360]
     assert {part["job"] for part in rows} == {id}
-    peaks = np.concatenate(
-        [np.frombuffer(base64.b64decode(part["peaks"]["data"]), np.int8) for part in rows]
-    ).reshape(-1, 2)
-    firsts = [part["peaks"]["from"] for part in rows]
-    assert firsts[0] == 0
-    assert len(peaks) == 70 * 50
+    parts = [
+        np.frombuffer(base64.b64decode(part["peaks"]["data"]), np.int8).reshape(-1, 2)
+        for part in rows
+    ]
+    ends = np.cumsum([len(part) for part in parts]).tolist()
+    assert [part["peaks"]["from"] for part in rows] == [0, *ends[:-1]]
+    assert ends[0] >= 180 * 50  # the sound of the rows comes with them
+    assert ends[1] >= 360 * 50
+    peaks = np.concatenate(parts)
+    assert len(peaks) == SECONDS * 50
     samples, _ = soundfile.read(song, dtype="float32")
-    bins = samples.reshape(70 * 50, -1)
+    bins = samples.reshape(SECONDS * 50, -1)
     np.testing.assert_array_equal(peaks[:, 0], np.rint(127 * bins.min(axis=1)))
     np.testing.assert_array_equal(peaks[:, 1], np.rint(127 * bins.max(axis=1)))
 
@@ -123,6 +121,7 @@ def test_a_stream_continues_after_the_last_event(
     again = follow(client, 1, name, **{how: events[middle].id})
     assert again[0].name == "jobs"
     assert again[1:] == events[middle + 1 :]
+    assert [event.data["from"] for event in again if event.name == "rows"] == [180, 360]
 
 
 @pytest.mark.parametrize("id", ["", "other-5", "5", "-", "x-y", "00000000-99999999999999999999"])
@@ -152,12 +151,12 @@ def test_a_deleted_job_is_not_sent_again(client: httpx.Client) -> None:
 
 
 def test_a_stream_keeps_the_work_of_its_client(song: Path) -> None:
-    others = set(workers())
+    others = workers()
 
     def post_endless(name: str) -> str:
         """Upload a recording whose prediction never ends."""
-        until(lambda: set(workers()) - others)
-        (worker,) = set(workers()) - others
+        until(lambda: workers() - others)
+        (worker,) = workers() - others
         os.kill(worker, signal.SIGSTOP)
         return f"{JOBS}/{post(client, song.read_bytes(), name)}"
 

@@ -20,13 +20,6 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 JOBS = "/v1/predictions"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
-        yield
-
-
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
     with serving() as client:

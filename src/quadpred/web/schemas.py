@@ -186,7 +186,7 @@ class Models(BaseModel):
 
 
 class Progress(BaseModel):
-    """Seconds predicted, and the length that the file's header states, if it does."""
+    """Seconds decoded, and the length that the file's header states, if it does."""
 
     seconds: float
     duration: float | None
