@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 
@@ -40,7 +41,7 @@ def temporary(tmp_path: Path) -> Path:
 @pytest.fixture
 def start(temporary: Path) -> Iterator[Start]:
     """Start servers, and return process and address."""
-    started = []
+    servers = ExitStack()
 
     def start(*args: str) -> tuple["subprocess.Popen[str]", str]:
         command = [sys.executable, "-m", "quadpred", "serve", *HERE, *args]
@@ -53,7 +54,8 @@ def start(temporary: Path) -> Iterator[Start]:
             text=True,
             start_new_session=True,
         )
-        started.append(server)
+        servers.enter_context(server)  # closes its pipes
+        servers.callback(server.kill)
         assert server.stdout is not None
         address = re.search(r"http://\S+", server.stdout.readline())
         assert address
@@ -67,10 +69,8 @@ def start(temporary: Path) -> Iterator[Start]:
         until(answers)
         return server, address[0]
 
-    yield start
-    for server in started:
-        server.kill()
-        server.wait()
+    with servers:
+        yield start
 
 
 @pytest.fixture

@@ -20,11 +20,9 @@ LIMITS = Limits(connections=12, request=1)
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
-        with serving(LIMITS) as client:
-            yield client
+def client() -> Iterator[httpx.Client]:
+    with serving(LIMITS) as client:
+        yield client
 
 
 def connect(client: httpx.Client, source: str = "127.0.0.1") -> socket.socket:

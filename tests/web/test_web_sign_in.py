@@ -1,14 +1,15 @@
 """Signing in with a browser, also below a path prefix."""
 
-import shutil
 from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi")
 pytest.importorskip("playwright.sync_api")
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from helpers.serving import serving
 from quadpred.web.security import AccessPolicy
@@ -19,24 +20,13 @@ TOKEN = "correct-horse-battery"
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not program:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser.new_page()
-        browser.close()
+def page(browser: Any) -> Iterator[Page]:
+    with closing(browser.new_page()) as page:
+        yield page
 
 
 @pytest.mark.parametrize("prefix", ["", "/emotion"])
-def test_the_form_lets_a_browser_in(
-    page: Page,
-    prefix: str,
-    tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
+def test_the_form_lets_a_browser_in(page: Page, prefix: str) -> None:
     with serving(policy=AccessPolicy("127.0.0.1", TOKEN), prefix=prefix) as client:
         address = f"{str(client.base_url).rstrip('/')}{prefix}/"
         problems: list[str] = []
