@@ -101,10 +101,20 @@ class Job:
         body = {"status": "running", "seconds": seconds, "duration": duration}
         self.events.append(("progress", body))
 
-    def done(self, document: dict[str, Any], damage: str | None = None) -> None:
-        """Send the end."""
+    def done(
+        self,
+        document: dict[str, Any],
+        damage: str | None = None,
+        moments: tuple[tuple[str, float, float], ...] = (),
+    ) -> None:
+        """Send the end, with moments as kind, start and end."""
         self.status = "done"
-        self.events.append(("done", {**self.document(), "damage": damage, "result": document}))
+        result = {
+            "damage": damage,
+            "moments": [dict(zip(("kind", "start", "end"), each, strict=True)) for each in moments],
+            "result": document,
+        }
+        self.events.append(("done", {**self.document(), **result}))
 
     def fail(self, status: int, detail: str) -> None:
         """Send that there is no prediction."""
@@ -114,7 +124,7 @@ class Job:
 
     def document(self) -> dict[str, Any]:
         progress = {"seconds": 0.0, "duration": None}
-        empty = {"damage": None, "error": None, "result": None}
+        empty = {"damage": None, "error": None, "moments": None, "result": None}
         return {"id": self.id, "status": self.status, "progress": progress, **empty}
 
 

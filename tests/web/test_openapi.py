@@ -24,11 +24,9 @@ schema = schemathesis.openapi.from_dict(DOCUMENT).exclude(path="/v1/events")
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
-        with serving(Limits(queue=1000)) as client:
-            yield client
+def client() -> Iterator[httpx.Client]:
+    with serving(Limits(queue=1000)) as client:
+        yield client
 
 
 @schema.parametrize()

@@ -105,6 +105,31 @@ def test_moments_are_marked_and_lead_there(hour: Page) -> None:
     expect(mark).to_have_count(0)
 
 
+def test_segments_and_highlights_of_the_server_are_marked_and_kept(page: Page, song: Path) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    stub.job("song.wav").done(
+        prediction([[0.7, 0.1, 0.1, 0.1]] * 60 + [[0.1, 0.1, 0.1, 0.7]] * 60),
+        moments=(
+            ("segment", 0, 60),
+            ("segment", 60, 120),
+            ("most intense", 10, 40),
+            ("calmest", 0, 120),
+        ),
+    )
+    for _ in range(2):
+        expect(page.get_by_role("button", name="Most intense 0:10 to 0:40")).to_be_visible()
+        # It lasts as long as the song.
+        expect(page.get_by_role("button", name="Calmest")).to_have_count(0)
+        expect(page.locator(".change")).to_have_count(1)
+        place = page.locator(".change").evaluate("(line) => line.style.getPropertyValue('--place')")
+        assert float(place) == 0.5
+        page.get_by_role("button", name="Most intense").click()
+        expect(page.locator("#selection-text")).to_have_text("Selected 0:10 to 0:40")
+        page.reload()
+
+
 def test_space_plays_and_a_selection_is_looped(page: Page, song: Path) -> None:
     StubServer(page, {"song.wav": prediction([[0.7, 0.1, 0.1, 0.1]] * 6)})
     page.set_input_files("#files", song)

@@ -69,6 +69,20 @@ def test_another_model_starts_from_nothing(page: Page, files: Any) -> None:
     assert stub.uploads == 2
 
 
+def test_moments_are_those_of_the_chosen_model(page: Page, files: Any) -> None:
+    """Also where those of another model lie at the same second."""
+    stub = StubServer(page, {"song.wav": prediction(HAPPY[:1])})
+    page.set_input_files("#files", files("song.wav"))
+    moments = page.locator("#moments button")
+    expect(moments).to_have_text(["Clearest happy 0:00"])
+    stub.answers = {"song.wav": prediction(SAD[:1])}
+    model = page.get_by_role("combobox", name="Model", exact=True)
+    model.select_option(OTHER)
+    expect(moments).to_have_text(["Clearest sad 0:00"])
+    model.select_option("english-to-english")
+    expect(moments).to_have_text(["Clearest happy 0:00"])
+
+
 def test_a_second_that_is_not_predicted_yet_is_unknown(page: Page, files: Any) -> None:
     stub = StubServer(page)
     page.set_input_files("#files", files("song.wav"))

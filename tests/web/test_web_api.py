@@ -26,8 +26,11 @@ from helpers.sounds import music
 from helpers.sse import parse
 from quadpred import registry
 from quadpred.formats.documents import to_json
+from quadpred.formats.moments import moment_document
 from quadpred.formats.rows import write_csv
 from quadpred.labels import HEADS
+from quadpred.library.moments import HIGHLIGHTS, find_segments, highlights
+from quadpred.library.moods import Vocabulary
 from quadpred.prediction import Prediction
 from quadpred.predictor import Predictor
 from quadpred.web.limits import Limits
@@ -98,7 +101,7 @@ def failure(answer: httpx.Response) -> str:
     """The detail of a job that has failed."""
     assert answer.status_code == 200, answer.text
     job = answer.json()
-    assert (job["status"], job["result"]) == ("failed", None)
+    assert (job["status"], job["result"], job["moments"]) == ("failed", None, None)
     return job["error"]["detail"]
 
 
@@ -112,8 +115,12 @@ def test_result_is_that_of_the_predictor(client: httpx.Client, song: Path, tempo
     job = answer.json()
     assert (job["status"], job["source"], job["error"]) == ("done", song.name, None)
     assert job["progress"] == {"seconds": pytest.approx(70), "duration": pytest.approx(70)}
-    expected = json.loads(json.dumps(to_json(Predictor.load().predict(song))))
+    prediction = Predictor.load().predict(song)
+    expected = json.loads(json.dumps(to_json(prediction)))
     assert job["result"] == {**expected, "source": song.name}
+    found = [*find_segments(prediction), *highlights(prediction)]
+    assert job["moments"] == moment_document(prediction, found, Vocabulary())["moments"]
+    assert {moment["kind"] for moment in job["moments"]} == {"segment", *HIGHLIGHTS}
     assert client.get(answer.headers["location"]).json() == job
     assert not uploads(temporary)
 

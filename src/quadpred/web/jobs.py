@@ -37,6 +37,7 @@ class Job:
         client: the event log of the client that follows all its jobs, and its own log.
         damage: what of the recording is damaged or missing.
         result: the prediction as JSON.
+        moments: segments and highlights of the recording, as `quadpred moments` writes them.
         picture: the tag-gram as PNG, once it was requested.
         seen: time of the last request about this job, in seconds of the monotonic clock.
         ended: time when the work ended, on the same clock.
@@ -57,6 +58,7 @@ class Job:
     damage: str | None = None
     error: dict[str, Any] | None = None
     result: bytes | None = None
+    moments: list[dict[str, Any]] | None = None
     picture: bytes | None = None
     seen: float = field(default_factory=time.monotonic)
     ended: float | None = None
@@ -67,7 +69,7 @@ class Job:
     _client_events: list[int] = field(default_factory=list)
 
     def state(self) -> dict[str, Any]:
-        """Return the fields of the job's JSON, without the result."""
+        """Return the fields of the job's JSON, without the result and its moments."""
         return {
             "id": self.id,
             "status": self.status,
@@ -80,7 +82,7 @@ class Job:
     def document(self, **more: Any) -> bytes:
         """Return the job as JSON."""
         # A result is long, and already JSON.
-        state = json.dumps({**more, **self.state()})[:-1].encode()
+        state = json.dumps({**more, **self.state(), "moments": self.moments})[:-1].encode()
         return state + b', "result": ' + (self.result or b"null") + b"}"
 
     def receive(self, message: dict[str, Any], body: bytes) -> None:
@@ -94,6 +96,7 @@ class Job:
                 self._announce("progress", lambda: json.dumps(state).encode())
             case "done":
                 self.result, self.damage = body.strip(), message["damage"]
+                self.moments = message["moments"]
                 self._finish("done")
             case "failed":
                 self.fail(message["problem"], message["detail"])

@@ -67,6 +67,20 @@ _JOB: dict[str, Any] = {
     "progress": {"seconds": 2.1, "duration": 2.1},
     "damage": None,
     "error": None,
+    "moments": [
+        {
+            "kind": "segment",
+            "label": "",
+            "start": 0.0,
+            "end": 2.1,
+            "quadrant": "Q2",
+            "mood": "tense",
+            "arousal": 0.75,
+            "valence": 0.225,
+            "confidence": 0.65,
+            "uncertain": False,
+        }
+    ],
     "result": _RESULT,
 }
 _MODELS: dict[str, Any] = {
@@ -235,6 +249,21 @@ class PredictionDocument(BaseModel):
     valence: Rows
 
 
+class MomentDocument(BaseModel):
+    """A stretch of a recording, and its means; the same as `quadpred moments` writes."""
+
+    kind: Literal["segment", "most intense", "least intense", "happiest", "calmest"]
+    label: str
+    start: float = Field(description="In seconds.")
+    end: float = Field(description="In seconds.")
+    quadrant: Literal["Q1", "Q2", "Q3", "Q4"]
+    mood: str
+    arousal: float
+    valence: float
+    confidence: float
+    uncertain: bool
+
+
 class JobDocument(BaseModel):
     """An upload and its prediction."""
 
@@ -246,6 +275,9 @@ class JobDocument(BaseModel):
     progress: Progress
     damage: str | None = Field(description="What of the recording is damaged or missing.")
     error: Problem | None = Field(description="Why the prediction failed.")
+    moments: list[MomentDocument] | None = Field(
+        description="Segments of one quadrant each, then the stretches of 30 s that stand out."
+    )
     result: PredictionDocument | None
 
 

@@ -23,7 +23,10 @@ from numpy.typing import NDArray
 
 from quadpred.audio import AudioError, AudioReader, TooLongError, at_most, probe
 from quadpred.formats.documents import json_line, to_json
+from quadpred.formats.moments import moment_document
 from quadpred.labels import HEADS
+from quadpred.library.moments import find_segments, highlights
+from quadpred.library.moods import Vocabulary
 from quadpred.prediction import Prediction, join
 from quadpred.predictor import Predictor
 from quadpred.registry import find
@@ -116,7 +119,9 @@ class _Worker:
         waveform = Waveform()
         stream = self._predictor(speech, music).stream(path, longest=longest, on_block=waveform.add)
         prediction = replace(self._send_rows(stream, waveform, length), source=source)
-        self._send("done", json_line(prediction), damage=prediction.damage)
+        found = [*find_segments(prediction), *highlights(prediction)]
+        moments = moment_document(prediction, found, Vocabulary())["moments"]
+        self._send("done", json_line(prediction), damage=prediction.damage, moments=moments)
 
     def _listen(self, _: bytes, speech: str, music: str, rate: int) -> None:
         waveform = Waveform()

@@ -51,12 +51,23 @@
  */
 
 /**
+ * A stretch of a song, as `quadpred moments` writes it; `start` and `end` in seconds.
+ * @typedef {object} Moment
+ * @property {string} kind "segment", or why it stands out
+ * @property {number} start
+ * @property {number} end
+ * @property {string} quadrant
+ * @property {boolean} uncertain
+ */
+
+/**
  * @typedef {object} Job
  * @property {string} id
  * @property {"queued"|"running"|"done"|"failed"} status
  * @property {{seconds: number, duration: number|null}} progress
  * @property {string|null} damage
  * @property {{status: number, detail: string}|null} error
+ * @property {Moment[]|null} [moments]
  * @property {Result|null} [result]
  */
 

@@ -265,7 +265,7 @@ export class Queue {
       prediction.model = { ...prediction.model, sha256 };
       song.predictions.set(modelKey(prediction.model), prediction);
     }
-    prediction.finish(data.result);
+    prediction.finish(data.result, data.moments ?? []);
     prediction.damage = data.damage ?? "";
     prediction.job = null;
     const kept = [this.storage.save(song), this.storage.savePrediction(song, prediction)];

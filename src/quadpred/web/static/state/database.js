@@ -1,7 +1,7 @@
 // Songs, predictions and settings in the browser's own database, where they survive a reload, a
 // closed tab, and a server that has ended.
 
-/** @import { Model, Result } from "../actions/api.js" */
+/** @import { Model, Moment, Result } from "../actions/api.js" */
 /** @import { Correction, Status } from "./song.js" */
 
 import { Peaks } from "./peaks.js";
@@ -33,6 +33,7 @@ const VERSION = 1;
  * @property {Status} status
  * @property {string|null} job
  * @property {Result|null} result
+ * @property {Moment[]} [moments] not in records of earlier versions
  * @property {string} damage
  * @property {string} error
  */
@@ -99,6 +100,7 @@ export class Database {
       status: prediction.status,
       job: prediction.job,
       result: prediction.result,
+      moments: prediction.moments,
       damage: prediction.damage,
       error: prediction.error,
     };
@@ -206,11 +208,11 @@ function revive(record, predictions) {
   song.peaks = new Peaks(record.perSecond, record.pairs);
   song.file = record.sound;
   song.recorded = record.sound !== null;
-  for (const { key, model, status, job, result, damage, error } of predictions) {
+  for (const { key, model, status, job, result, moments, damage, error } of predictions) {
     const prediction = new Prediction(model);
     prediction.damage = damage;
     prediction.job = job;
-    if (status === "done" && result) prediction.finish(result);
+    if (status === "done" && result) prediction.finish(result, moments);
     else if (status === "failed") prediction.fail(error);
     else if (job) prediction.status = "running";
     song.predictions.set(key, prediction);

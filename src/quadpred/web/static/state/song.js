@@ -1,6 +1,6 @@
 // Songs, and what each model predicts for them. Everything on the page is drawn from these.
 
-/** @import { Model, Result } from "../actions/api.js" */
+/** @import { Model, Moment, Result } from "../actions/api.js" */
 /** @import { Summary } from "./rows.js" */
 
 import { Peaks } from "./peaks.js";
@@ -26,6 +26,7 @@ export class Prediction {
   error = "";
   /** What of the file could not be decoded. @type {string} */ damage = "";
   /** @type {Result|null} */ result = null;
+  /** Segments and highlights; none of live audio. @type {Moment[]} */ moments = [];
   /** The job of the server. @type {string|null} */ job = null;
   /** Ends the upload. @type {(() => void)|null} */ cancel = null;
 
@@ -52,9 +53,10 @@ export class Prediction {
     return this.result?.duration ?? this.progress.duration;
   }
 
-  /** @param {Result} result */
-  finish(result) {
+  /** @param {Result} result @param {Moment[]} moments */
+  finish(result, moments = []) {
     this.result = result;
+    this.moments = moments;
     this.rows = rowsOf(result);
     this.status = "done";
     this.note = this.error = "";

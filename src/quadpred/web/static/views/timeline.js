@@ -392,13 +392,17 @@ export class Timeline {
     frame.style.setProperty("--share", String(right - left));
   }
 
-  /** The user's marks, and the clearest moment of each quadrant. */
+  /** The user's marks, the clearest moment of each quadrant, and the parts that stand out. */
   /** @param {Song} song @param {Prediction[]} predictions */
   #drawMoments(song, predictions) {
     const { viewport } = this.state;
-    const [{ result, rows }] = predictions;
+    const [{ result, rows, moments }] = predictions;
     const clearest = result ? clearestMoments(rows) : [];
-    const key = [song.id, ...song.marks, "", ...clearest.map(({ second }) => second)].join();
+    const highlights = moments.filter(
+      ({ kind, start, end }) => kind !== "segment" && end - start < song.extent,
+    );
+    const changes = moments.filter(({ kind, start }) => kind === "segment" && start > 0);
+    const key = JSON.stringify([song.id, song.marks, clearest, highlights]);
     /** @param {string} text @param {string} className @param {number} second */
     const jump = (text, className, second) =>
       button(text, `moment ${className}`, () => {
@@ -423,15 +427,26 @@ export class Timeline {
         made.prepend(make("span", { className: `swatch q${quadrant + 1}` }));
         return made;
       }),
-    ]);
-    el("marks").replaceChildren(
-      ...song.marks
-        .filter((second) => second >= viewport.from && second <= viewport.to)
-        .map((second) => {
-          const flag = make("span", { className: "flag" });
-          flag.style.setProperty("--place", String((second - viewport.from) / viewport.span));
-          return flag;
+      ...highlights.map(({ kind, start, end }) =>
+        button(`${capital(kind)} ${clock(start)} to ${clock(end)}`, "moment", () => {
+          this.player.seek(start);
+          this.#select(start, end);
+          viewport.follow(start);
+          this.state.changed();
         }),
+      ),
+    ]);
+    /** @param {string} className @param {number} second */
+    const line = (className, second) => {
+      const made = make("span", { className });
+      made.style.setProperty("--place", String((second - viewport.from) / viewport.span));
+      return made;
+    };
+    /** @param {number} second */
+    const inside = (second) => second >= viewport.from && second <= viewport.to;
+    el("marks").replaceChildren(
+      ...changes.filter(({ start }) => inside(start)).map(({ start }) => line("change", start)),
+      ...song.marks.filter(inside).map((second) => line("flag", second)),
     );
   }
 
@@ -480,8 +495,12 @@ export class Timeline {
     item(sample("uncertain"), term("uncertain", "uncertain"));
     item(sample("silent"), term("silent", "silent"));
     item(make("span", { className: "diamond" }), "the whole song, on the plane");
+    item(make("span", { className: "change-sample" }), "the mood changes");
   }
 }
+
+/** @param {string} text */
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 /** @param {string} className */
 const canvas = (className) => make("canvas", { className, "aria-hidden": "true" });
