@@ -80,7 +80,7 @@ function about({ experimental, scores = [] }) {
   const [{ music, clips, accuracy }] = scores;
   return (
     `${warning}It finds the right quadrant for ${percent(accuracy)} of ${clips} clips that it was ` +
-    `not trained on (${music}).`
+    `not trained on: ${music}.`
   );
 }
 
