@@ -44,13 +44,20 @@ class Worker:
         command += [str(os.getpid()), str(self._limits.memory)]
         # One thread per worker: the number of workers is the number of threads.
         threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        self._process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=PIPE,
-            stdout=PIPE,
-            env={**os.environ, **threads},
-            start_new_session=True,  # Ctrl-C in the terminal is for the server alone
+        starting = asyncio.create_task(
+            asyncio.create_subprocess_exec(
+                *command,
+                stdin=PIPE,
+                stdout=PIPE,
+                env={**os.environ, **threads},
+                start_new_session=True,  # Ctrl-C in the terminal is for the server alone
+            )
         )
+        try:
+            self._process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._process = await starting  # so that `kill` can end it
+            raise
         await self._receive()  # ready
 
     async def send(self, kind: str, body: bytes = b"", **fields: Any) -> None:
@@ -92,9 +99,9 @@ class Worker:
             raise WorkerLostError from None
 
     async def kill(self) -> None:
-        """Kill the process and its children."""
-        process, self._process = self._process, None
-        if process:
+        """Kill the process and its children. If this is cancelled, call it again."""
+        if process := self._process:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+            self._process = None
