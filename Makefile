@@ -46,11 +46,11 @@ docs: $(VENV)/.docs ## build the site into out/docs, fail on any warning
 	$(BIN)/sphinx-build -W --keep-going -b html docs out/docs
 	@echo "Site: $(CURDIR)/out/docs/index.html"
 
-models: $(VENV)/.dev ## rebuild the bundled models: make models DATA=... RUNS=...
+models: $(VENV)/.dev ## train the bundled English model: make models DATA=... RUNS=...
 	@test -n "$(DATA)" -a -n "$(RUNS)" || { echo "usage: make models DATA=FOLDER RUNS=FOLDER"; exit 2; }
 	$(BIN)/python -m experiments.train_models $(DATA) $(RUNS)
 
-bench: $(VENV)/.dev ## measure speed and memory without third-party packages
+bench: $(VENV)/.dev ## measure speed and memory of quadpred
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/cold_start.py
 	$(BIN)/python benchmarks/memory.py

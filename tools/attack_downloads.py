@@ -1,11 +1,11 @@
-"""Download from a hostile server and unpack hostile archives; each must end well or in one line.
+"""Download from hostile servers, unpack hostile archives; each must succeed or fail in one line.
 
     python tools/attack_downloads.py --servers 200 --archives 2000
 
 A server answers with random status lines, headers and bodies. Archives are valid ones with random
-bytes changed, cut off, repeated, or with large headers. `FetchError` and success are the only ends
-that are allowed; nothing may be written outside the folder, and memory may not grow by more than
-200 MB. The exit code is 1 otherwise.
+bytes changed, cut off, repeated, or with large headers. Each must succeed or raise a
+`FetchError`. Nothing may be written outside the folder. Memory may grow by at most 200 MB. The exit
+code is 1 otherwise.
 """
 
 import argparse

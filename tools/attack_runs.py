@@ -1,4 +1,4 @@
-"""Kill, suspend and interrupt library runs at random times; nothing may be lost, wrong or loud.
+"""Kill, suspend and interrupt library runs at random times; results must be complete and right.
 
     python tools/attack_runs.py --rounds 20
 
@@ -7,8 +7,8 @@ Each round predicts a small library with the command line and attacks it once, a
 - kill: SIGKILL to the run, or to it and its workers. Every line of its ledger must hold.
 - worker: SIGKILL to one worker. The run must go on.
 - suspend: SIGSTOP, and SIGCONT after two seconds, as Ctrl-Z and `fg` do. The run must go on.
-- interrupt: SIGINT to the process group, as Ctrl-C does. One line on standard error.
-- remove: the folder .quadpred disappears. One line on standard error, or no effect.
+- interrupt: SIGINT to the process group, as Ctrl-C does. It prints one line on standard error.
+- remove: the folder .quadpred disappears. The run prints one line on standard error, or goes on.
 
 After each round the run is started again and must end well, with the tables and files of a run that
 nobody attacked. The exit code is 1 if any round does not end so.

@@ -2,8 +2,8 @@
 
     python tools/compare_decoders.py FOLDER
 
-Prints a line per file that differs: by more than 0.05 s in duration, or by more than 0.02 in any
-row's probabilities. Files that neither decodes agree.
+Prints one line per file that differs: by more than 0.05 s in duration, or by more than 0.02 in any
+row's probabilities. A file that neither decodes counts as equal.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Decode damaged recordings in child processes, and keep what harms one.
+"""Decode damaged recordings in child processes, and keep the files that break a rule.
 
     python tools/fuzz_audio.py --minutes 20 --output fuzz/
 

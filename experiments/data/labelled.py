@@ -1,6 +1,7 @@
 """The labelled corpora below DATA, as manifests with ratings, in the layout of README.md.
 
-Every reader deals whole groups to five folds, so that run K can leave out fold K of every corpus.
+Every reader distributes whole groups over five folds, so that run K can leave out fold K of every
+corpus.
 """
 
 import sys

@@ -45,7 +45,7 @@ def predict(
     damaged or missing, one `AudioWarning` says so.
 
     Args:
-        path: any file with audio, films included.
+        path: any file with audio, videos included.
         speech: language of the speech that the model was pre-trained on: english, mandarin or
             mixed.
         music: language of the music that it was fine-tuned on: english or mandarin.

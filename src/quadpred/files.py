@@ -48,7 +48,7 @@ def escape_name(name: str) -> str:
 
 
 def unescape_name(text: str) -> str:
-    r"""Return the file name that `escape_name` made a text of.
+    r"""Return the file name from a text that `escape_name` made.
 
     >>> os.fsencode(unescape_name(r"caf\xe9.mp3"))
     b'caf\xe9.mp3'
@@ -127,7 +127,7 @@ def check_target(path: Path) -> None:
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is not a folder", str(folder))
     with ExitStack() as stack, _replace_filename_in_errors(path):
-        # Permissions do not tell of read-only and other special file systems: create a file.
+        # Permissions do not show that a file system is read-only: create a file.
         _open(folder / path.name, stack)
 
 

@@ -152,12 +152,12 @@ class Prediction:
 
     @cached_property
     def uncertain_seconds(self) -> NDArray[np.bool_]:
-        """Seconds whose quadrant is uncertain, shape (rows,): silent, or of a small margin."""
+        """Seconds that are silent or whose margin is below `min_margin_second`, shape (rows,)."""
         return self.silent | (margin(self.quadrant) < self.model.min_margin_second)
 
     @property
     def uncertain(self) -> bool:
-        """Whether the recording's quadrant is uncertain: all silent, or of a small margin."""
+        """Whether it is all silent, or the margin of its means is below `min_margin_clip`."""
         small = margin(self.mean(QUADRANT)[None])[0] < self.model.min_margin_clip
         return bool(self.silent.all() or small)
 

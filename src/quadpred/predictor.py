@@ -158,11 +158,15 @@ class Predictor:
     def predict(self, path: str | os.PathLike[str], *, embeddings: bool = False) -> Prediction:
         """Predict a file. It is streamed: memory does not grow with its length.
 
-        If a part of it is damaged or missing, one `AudioWarning` says so, and `damage` of the
-        prediction too.
+        If a part of it is damaged or missing, one `AudioWarning` and the result's `damage` say so.
+
+        Args:
+            path: the file.
+            embeddings: whether the prediction carries embeddings.
 
         Raises:
             AudioError: the file cannot be read.
+            ModelError: the network fails, or embeddings are requested and it has none.
         """
         prediction = join(self.stream(path, embeddings=embeddings))
         if prediction.damage:
@@ -237,10 +241,17 @@ class Predictor:
     def predict_samples(
         self, samples: ArrayLike, sample_rate: int, *, embeddings: bool = False
     ) -> Prediction:
-        """Predict samples of shape (samples,) or (samples, channels), at `sample_rate` Hz.
+        """Predict samples in memory.
+
+        Args:
+            samples: shape (samples,) or (samples, channels); floats with full scale 1, or integers,
+                which are scaled from their full range.
+            sample_rate: in Hz.
+            embeddings: whether the prediction carries embeddings.
 
         Raises:
             AudioError: the samples are empty, of another shape or type, or not finite.
+            ModelError: the network fails, or embeddings are requested and it has none.
         """
 
         def read() -> Iterator[Array]:

@@ -39,7 +39,7 @@ class _Weights:
 
     @property
     def card(self) -> Path:
-        """What it was trained on and how well it does, in Markdown."""
+        """The card: training data and scores, in Markdown."""
         return WEIGHTS / f"{self.name}.md"
 
 

@@ -174,8 +174,8 @@ def test_entries_that_are_not_recordings(folder):
     found = discover(["p.m3u8"])
     assert [each.name for each in found.recordings] == ["a.mp3"]
     assert sorted(found.errors.values()) == [
-        "is a path of Windows; write it as it is here",
-        "is a path of Windows; write it as it is here",
+        "is a Windows path; write the path on this machine",
+        "is a Windows path; write the path on this machine",
         "is a playlist in a playlist; give it to the command itself",
         "is an address; download the file and list its path",
     ]

@@ -201,7 +201,7 @@ def test_a_dry_run_shows_a_table_and_changes_nothing(summary):
     assert table["sad.flac"] == ["sad", "0.12", "0.25", "0.80", "tagged"]
     assert table["unsure.flac"][-1] == "left out: uncertain"
     totals = "2 tagged, 1 left out: uncertain, 1 left out: its audio changed"
-    assert lines[-1] == f"Nothing was changed. It would be: {totals}"
+    assert lines[-1] == f"No file was changed. Without --dry-run: {totals}"
     assert {path: path.read_bytes() for path in Path().glob("*.flac")} == before
 
 

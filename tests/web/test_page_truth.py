@@ -153,7 +153,7 @@ def test_a_verdict_apart_from_the_plane_is_explained(page: Page, files: Any) -> 
     expect(verdict(page)).to_contain_text("Q1 happy", use_inner_text=True)
     page.get_by_role("button", name="Arousal and valence differ").hover()
     expect(page.get_by_role("tooltip")).to_contain_text(
-        "predicts the quadrant, arousal and valence"
+        "the means of arousal and valence lie in another quadrant"
     )
     page.keyboard.press("Escape")
     expect(page.get_by_role("tooltip")).to_be_hidden()

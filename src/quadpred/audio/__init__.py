@@ -1,6 +1,6 @@
-"""Any audio file, array or live stream to mono float32 blocks at one sample rate.
+"""Convert any audio file, array or live stream to mono float32 blocks at one sample rate.
 
-Streamed: memory does not grow with the length of the audio.
+Audio is streamed: memory does not grow with the length of the audio.
 """
 
 from quadpred.audio.errors import AudioError, AudioWarning, TooLongError

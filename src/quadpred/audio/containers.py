@@ -1,6 +1,6 @@
-"""What the bytes of a file say about it: leading tags, chained Ogg, and the length it promises.
+"""Read from the bytes of a file: leading tags, the links of chained Ogg, and the stated length.
 
-FFmpeg clips a promised length to the bytes that are there, so to it a truncated file is complete.
+FFmpeg limits a stated length to the bytes that exist, so it does not notice a truncated file.
 """
 
 import re
@@ -48,7 +48,7 @@ def skip_tags(file: BinaryIO, size: int) -> int:
 
 
 def xing_frames(head: bytes) -> int | None:
-    """Return the number of frames that the header of an mp3 promises, if it can be believed."""
+    """Return the number of frames that the header of an mp3 states, if it is plausible."""
     found = _XING.search(head)
     if not found:
         return None
@@ -57,7 +57,7 @@ def xing_frames(head: bytes) -> int | None:
 
 
 def promised_fraction(file: BinaryIO, start: int, size: int) -> float:
-    """Return how much audio a PCM file promises, as a multiple of what it holds.
+    """Return how much audio the header of a PCM file states, as a multiple of what the file holds.
 
     Args:
         file: wav, aiff, caf, w64 or au; for any other the result is 1.

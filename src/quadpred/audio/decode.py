@@ -1,7 +1,7 @@
 """Decode any audio file, packet by packet, with the FFmpeg libraries that PyAV bundles.
 
-What a stranger sends is decoded by these libraries, so they may do little: open no other file and
-no address, take no format that is a list of files, and decode no pictures.
+Input is untrusted, so the libraries are restricted. They open neither other files nor addresses,
+and accept neither lists of files nor pictures.
 """
 
 import os
@@ -283,7 +283,7 @@ def _codec(track: AudioStream) -> str:
 
 
 def decoder_of(track: AudioStream) -> AudioCodecContext:
-    """Return what decodes a track, on one thread: other cores are left to other files."""
+    """Return the decoder of a track, on one thread: other cores are for other files."""
     decoder = track.codec_context
     if decoder.name == "pcm_f24le":
         # 24 bits in 32 are integers, but FFmpeg takes them for floats of a rare old editor.

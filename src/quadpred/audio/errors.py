@@ -1,4 +1,4 @@
-"""What can go wrong with audio, each in one line."""
+"""Errors and warnings about audio, each one line."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ class AudioError(QuadpredError):
 
 
 class AudioWarning(UserWarning):
-    """Audio that was read in part only, or whose scale is unlikely."""
+    """Audio that was read only in part, or whose scale is unlikely."""
 
 
 class TooLongError(AudioError):

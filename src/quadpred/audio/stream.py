@@ -13,8 +13,7 @@ from quadpred.audio.errors import AudioError, AudioWarning, TooLongError
 from quadpred.audio.levels import SILENCE
 from quadpred.files import printable
 
-# PyAV takes a tenth of a second to import, which only who reads audio should pay: hence it is
-# imported in functions here.
+# PyAV takes a tenth of a second to import, so only the functions that need it import it.
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
 
@@ -125,7 +124,7 @@ def _cancels(power: NDArray[np.float64]) -> bool:
 def _channel(frames: list["AudioFrame"], previous: int | None) -> int | None:
     """Choose the channel that stands for all, if they cancel; None for their mean.
 
-    Where a few samples in the middle neither cancel nor are silent, the others need no look.
+    If a few samples in the middle neither cancel nor are silent, the others are not examined.
     """
     if frames[0].layout.nb_channels == 1:
         return None
@@ -198,7 +197,7 @@ def _check(name: str, rate: int, channels: int) -> None:
 
 
 class _Scale:
-    """Refuses what is not sound in the blocks that pass, and finds samples that are far too large.
+    """Refuses blocks with samples that are not finite, and finds samples far above full scale.
 
     Attributes:
         warning: one phrase that names the likely cause, or None.

@@ -110,7 +110,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A recording that was not predicted; `no_room` if others could not be saved either."""
+    """A recording that was not predicted; `no_room` if the disk is full, which ends the run."""
 
     recording: Recording
     reason: str

@@ -101,7 +101,7 @@ class Shard:
         return f"-{self.index}-of-{self.count}"
 
     def holds(self, name: str) -> bool:
-        """Tell whether a recording is of this share, by its name alone."""
+        """Return whether a recording is of this share; only its name decides."""
         digest = hashlib.sha256(os.fsencode(name)).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.index - 1
 
@@ -127,7 +127,7 @@ def is_collection(path: str) -> bool:
 def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) -> DiscoveryResult:
     """List the recordings of files, folders, playlists and of standard input.
 
-    A folder is searched with all that it holds, except hidden files, hidden folders and those in
+    A folder is searched with all its subfolders, except hidden files, hidden folders and those in
     which systems keep what was deleted. Links are followed, but nothing is found twice. In one
     folder given alone, names are relative to it; else they are the paths as given, without a
     leading slash.

@@ -230,7 +230,7 @@ class Ledger:
         return self._at(self._where.get(name))
 
     def alike(self, stamp: Stamp) -> Record | None:
-        """Return a record that a file with this stamp had under another name, perhaps."""
+        """Return a record of a file with this stamp under another name, if there is one."""
         return self._at(self._alike.get(stamp[:2]))
 
     def add_seconds(self, rows: Array) -> Seconds:

@@ -127,5 +127,5 @@ def _refusal(entry: str, path: str) -> str | None:
     if is_playlist(path):
         return "is a playlist in a playlist; give it to the command itself"
     if os.sep == "/" and (_DRIVE.match(entry) or re.match(r"/[A-Za-z]:/", path)):
-        return None if os.path.exists(path) else "is a path of Windows; write it as it is here"
+        return None if os.path.exists(path) else "is a Windows path; write the path on this machine"
     return None

@@ -23,7 +23,7 @@ app = typer.Typer(
 
 _TABLE_WIDTH = 240  # characters, in a file or a pipe
 
-Name = Annotated[str, typer.Argument(help="Name of a corpus in `quadpred corpora`.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A corpus of `quadpred corpora`.")]
 
 
 @app.callback()
@@ -106,7 +106,9 @@ def fetch(
 @app.command()
 def manifest(
     name: Name,
-    folder: Annotated[Path, typer.Argument(help="Folder of the corpus, as published.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder of the corpus, as published.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The manifest, a CSV file.")],
     folds: Annotated[
         int | None,

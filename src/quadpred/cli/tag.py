@@ -196,7 +196,7 @@ def _report(
     if dry_run:
         _print_table(rows)
     total = ", ".join(f"{count} {what}" for what, count in counts.items())
-    print_line(f"Nothing was changed. It would be: {total}" if dry_run else total)
+    print_line(f"No file was changed. Without --dry-run: {total}" if dry_run else total)
     if counts[_FAILURE]:
         raise typer.Exit(PARTLY if counts[_FAILURE] < counts.total() else FAILED)
 

@@ -37,7 +37,7 @@ Test = Annotated[list[str] | None, typer.Option(help="Split to keep for evaluati
 
 @app.command()
 def manifest(
-    folder: Annotated[Path, typer.Argument(help="Folder of recordings.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of recordings.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The manifest, a CSV file.")],
     labels: Annotated[
         Path | None,
@@ -96,7 +96,9 @@ def print_manifest(made: "Manifest", output: Path) -> None:
 
 @app.command()
 def pretrain(
-    manifests: Annotated[list[Path], typer.Argument(help="Manifests of speech.")],
+    manifests: Annotated[
+        list[Path], typer.Argument(metavar="MANIFEST", help="Manifests of speech.")
+    ],
     output: RunFolder,
     recipe: RecipeName = "base",
     validation: Validation = None,
@@ -113,7 +115,9 @@ def pretrain(
 
 @app.command()
 def transfer(
-    manifests: Annotated[list[Path], typer.Argument(help="Manifests of labelled music.")],
+    manifests: Annotated[
+        list[Path], typer.Argument(metavar="MANIFEST", help="Manifests of labelled music.")
+    ],
     output: RunFolder,
     recipe: RecipeName = "base",
     outliers: Annotated[
@@ -146,7 +150,9 @@ def transfer(
 
 @app.command()
 def evaluate(
-    runs: Annotated[list[Path], typer.Argument(help="Finished transfers, such as all folds.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Finished transfers, such as all folds.")
+    ],
     manifest: Annotated[Path, typer.Option(help="Manifest of the music to score them on.")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="JSON file for all scores.")
@@ -177,13 +183,15 @@ def evaluate(
 
 @app.command()
 def tune(
-    manifest: Annotated[Path, typer.Argument(help="Manifest of labelled music.")],
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="Manifest of labelled music.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the trials.")],
     recipe: RecipeName = "base",
     start: Start = None,
     trials: Annotated[int, typer.Option(min=1, help="Total number of trials.")] = 20,
     validation: Annotated[
-        str, typer.Option(help="Split whose loss is minimised. Default: the first one.")
+        str, typer.Option(help="Split whose loss is minimised. Default: the first not in --test.")
     ] = "",
     test: Test = None,
     cache: Cache = None,
@@ -211,7 +219,7 @@ def tune(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A finished transfer.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished transfer.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The ONNX file.")],
     speech: Annotated[str, typer.Option("-s", "--speech", help="Language of the speech.")],
     music: Annotated[str, typer.Option("-m", "--music", help="Language of the music.")],
@@ -264,7 +272,10 @@ def export(
 def adapt(
     songs: Annotated[
         Path,
-        typer.Argument(help="CSV with columns file, quadrant and group; or folders Q1 to Q4."),
+        typer.Argument(
+            metavar="SONGS",
+            help="CSV with columns file, quadrant and group; or a folder with folders Q1 to Q4.",
+        ),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE.onnx", help="The model file.")

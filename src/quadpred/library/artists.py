@@ -1,4 +1,4 @@
-"""Artists of music files, to keep playlists from being of one artist alone."""
+"""Artists of music files, and playlists with a limited number of songs per artist."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -31,7 +31,7 @@ NEUTRAL = 0.2
 
 
 class MoodError(QuadpredError):
-    """Words that cannot be used, or a mood that is none of them. One line."""
+    """Words that cannot be used, or a mood that is not one of them."""
 
 
 def place_of(arousal: float, valence: float) -> str:
@@ -94,7 +94,7 @@ class Vocabulary:
         raise MoodError(f"{mood}: unknown mood; choose from {', '.join(self.words.values())}")
 
     def has_word(self, mood: str, quadrant: str, *, arousal: float, valence: float) -> bool:
-        """Tell whether a word, or Q1..Q4, is the mood of a recording.
+        """Return whether a word, or Q1..Q4, is the mood of a recording.
 
         Raises:
             MoodError: it is not a word of this vocabulary.
@@ -104,7 +104,7 @@ class Vocabulary:
         if asked not in {word.casefold() for word in (*known, *self.words)}:
             raise MoodError(f"{mood}: unknown mood; choose from {', '.join(known)}")
         words = self.words_of(quadrant, arousal=arousal, valence=valence)
-        # A quadrant's own word takes in the whole quadrant.
+        # A quadrant's own word includes the whole quadrant.
         return asked in {word.casefold() for word in (*words, quadrant, self.word(quadrant))}
 
 

@@ -32,7 +32,7 @@ class Region:
         return (song.arousal - arousal) ** 2 + (song.valence - valence) ** 2
 
     def holds(self, song: SummaryRow) -> bool:
-        """Tell whether a song lies in the region."""
+        """Return whether a song lies in the region."""
         (low, high), (left, right) = self.arousal, self.valence
         return low <= song.arousal <= high and left <= song.valence <= right
 

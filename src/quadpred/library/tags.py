@@ -43,7 +43,7 @@ AROUSAL, VALENCE = "QUADPRED_AROUSAL", "QUADPRED_VALENCE"
 UNDO = "QUADPRED_UNDO"
 """What `remove_tags` needs to know: what was written, and what was there before."""
 
-_OWN = "QUADPRED_"  # names that begin with this are not anybody else's
+_OWN = "QUADPRED_"  # other programs have no names that begin with this
 
 
 class TagError(QuadpredError):
@@ -83,7 +83,7 @@ def write_tags(
         touch: set the time of modification to now, so that servers read the file again.
 
     Returns:
-        Whether the file changed; not if it has just these fields already.
+        Whether the file changed; `False` if it has exactly these fields already.
 
     Raises:
         ExistingTagError: the file has one of the fields, and quadpred did not write it.
@@ -234,7 +234,7 @@ class _Tags:
         return container.patches(others, room=record.room)
 
     def _others(self) -> list[Item]:
-        """Return the items that there would be without ours."""
+        """Return the items as they would be without ours."""
         container, record = self._container, self._record
         others = [item for item in container.items if not self._is_ours(item)]
         if record is None:
@@ -250,7 +250,7 @@ class _Tags:
         return others
 
     def _is_ours(self, item: Item) -> bool:
-        """Tell whether quadpred wrote an item, and no other program has changed it since."""
+        """Return whether quadpred wrote an item, and no other program has changed it since."""
         if self._record is None:
             return False
         wrote = self._record.wrote.get(item.name)

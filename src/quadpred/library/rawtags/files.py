@@ -1,4 +1,4 @@
-"""Find out what a file is, and open its tags; ID3 in mp3, wav and aiff files."""
+"""Detect the format of a file and open its tags; ID3 in mp3, wav and aiff files."""
 
 import os
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def open_tags(file: BinaryIO | Patched, name: str) -> Container:
 
     Args:
         file: open for reading.
-        name: of the file; only its ending counts, where the content leaves doubts.
+        name: of the file; its ending decides if the content is ambiguous.
 
     Raises:
         ContainerError: a format that cannot be tagged, or a file that would be harmed.

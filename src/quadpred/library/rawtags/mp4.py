@@ -26,7 +26,7 @@ class _Atom:
 
 
 class Mp4Tags(Container):
-    """The metadata of a file whose sound is in one piece."""
+    """The metadata of a file that is not fragmented."""
 
     kind = "mp4"
 
@@ -51,7 +51,7 @@ class Mp4Tags(Container):
         if meta:
             handler = self._child(meta, b"hdlr", skip=4)
             if handler is None or self._bytes(handler)[8:12] != b"mdir":
-                raise ContainerError("its MP4 metadata is not of iTunes")
+                raise ContainerError("its MP4 metadata is not in iTunes format")
         self.items = []
         self._rest = b""
         if ilst:
@@ -100,7 +100,7 @@ class Mp4Tags(Container):
         return self._changed(parents, gone.start, gone.end, b"")
 
     def _changed(self, parents: Sequence[_Atom], start: int, end: int, new: bytes) -> list[Patch]:
-        """Replace bytes inside `moov`; grow its parents, and shift offsets of the sound behind."""
+        """Replace bytes inside `moov`, resize its parents, and shift offsets of later audio."""
         grown = len(new) - (end - start)
         patches = [Patch(start, end, new)]
         for atom in parents:

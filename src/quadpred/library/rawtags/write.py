@@ -133,7 +133,7 @@ def _check_unchanged(path: Path, status: os.stat_result) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Have the new name survive a loss of power."""
+    """Flush a folder, so that a renamed file survives a power failure."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

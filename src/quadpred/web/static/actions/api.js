@@ -21,7 +21,7 @@
  * @property {string} speech language of the speech that the encoder was trained on
  * @property {string} music language of the music that the model was trained on
  * @property {string} sha256
- * @property {boolean} experimental whether it is hardly better than chance
+ * @property {boolean} experimental whether it is no better than chance
  * @property {Score[]} [scores]
  */
 

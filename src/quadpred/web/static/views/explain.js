@@ -7,7 +7,7 @@ const TERMS = {
     "The probability that the model gives to this quadrant, as the mean over all seconds with " +
     "sound. The four quadrants add up to 100 %. A guess would have 25 %.",
   uncertain:
-    "The two most probable quadrants are close to each other, closer than the model's own limit. " +
+    "The two most probable quadrants are closer to each other than the model's margin. " +
     "Do not rely on the quadrant here.",
   silent: "There is no sound to predict an emotion from.",
   arousal:
@@ -16,11 +16,11 @@ const TERMS = {
   valence:
     "How pleasant the emotion is. Happy and calm are positive, angry and sad are negative. The " +
     "number is the probability that the valence is positive.",
-  experimental: "This model is hardly better than chance. Do not rely on it.",
+  experimental: "On other music, this model is no better than chance. Do not rely on it.",
   corrected: "You gave this label. The prediction of the model is unchanged below.",
   disagree:
-    "The model predicts the quadrant, arousal and valence separately. Here the means of arousal " +
-    "and valence lie in another quadrant than the most probable one.",
+    "The verdict is the most probable quadrant. Here the means of arousal and valence lie in " +
+    "another quadrant.",
 };
 
 /** @type {Element|null} */

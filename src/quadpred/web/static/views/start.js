@@ -75,7 +75,7 @@ function option(model) {
 
 /** How far the model can be relied on. @param {import("../actions/api.js").Model} model */
 function about({ experimental, scores = [] }) {
-  const warning = experimental ? "Experimental: this model is hardly better than chance. " : "";
+  const warning = experimental ? "Experimental: this model is no better than chance. " : "";
   if (!scores.length) return warning;
   const [{ music, clips, accuracy }] = scores;
   return (
