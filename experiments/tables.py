@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import results as storage
+from experiments.data import SOUNDFONTS
 from experiments.report import HEAD_NAMES, QUOTED, SPLIT_HALF, interval
 from experiments.scoring import AXES
 from quadpred.files import atomic_write
@@ -25,6 +26,7 @@ SYSTEMS = {
     "vibenet": "VibeNet 0.1.0",
     "teachers": "all teachers, linear regression",
     "baseline": "quadpred before this training",
+    "english-first": "this network, first recipe",
     "english": "**quadpred, English to English**",
     "large": "**quadpred, English to English, large**",
 }
@@ -51,15 +53,14 @@ def scores_table(results: Results) -> Lines:
 
 
 def comparison_table(results: Results) -> Lines:
-    """Macro F1 on 4Q of all systems."""
-    rows = [
-        [title, *_cells(results[name]["sets"]["4q"]["classes"]["macro_f1"])]
-        for name, title in SYSTEMS.items()
-        if "4q" in results.get(name, {}).get("sets", {})
-    ]
-    quoted = next(cells for set_title, _, cells in QUOTED if set_title.startswith("4Q"))
-    rows.insert(0, [SYSTEMS["baseline"] + ", one seed", *quoted])
-    return _table(["system", *HEAD_NAMES], rows)
+    """Macro F1 of all systems on the sets with labels, without the weak ones."""
+    quoted = next(cells for title, _, cells in QUOTED if title.startswith("4Q"))
+    rows = [["4Q", SYSTEMS["baseline"] + ", one seed", *quoted]]
+    for key in ("4q", *(f"emopia-{soundfont}" for soundfont in SOUNDFONTS)):
+        for name, system in SYSTEMS.items():
+            if found := results.get(name, {}).get("sets", {}).get(key):
+                rows.append([found["title"], system, *_cells(found["classes"]["macro_f1"])])
+    return _table(["set", "system", *HEAD_NAMES], rows)
 
 
 def ratings_table(results: Results) -> Lines:
