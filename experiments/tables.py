@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from experiments import results as storage
 from experiments.data import SOUNDFONTS
 from experiments.report import HEAD_NAMES, QUOTED, SPLIT_HALF, interval
@@ -79,6 +81,21 @@ def ratings_table(results: Results) -> Lines:
     return _table(["set", "measure", "system", *AXES], rows)
 
 
+def criterion_table(results: Results) -> Lines:
+    """Normalised losses of the selection criterion, by recipe."""
+    found = {
+        name: results[name]["criterion"]
+        for name in SYSTEMS
+        if results.get(name, {}).get("criterion")
+    }
+    rows = [
+        [loss, *(f"{np.mean(one['losses'][loss]):.4f}" for one in found.values())]
+        for loss in next(iter(found.values()), {"losses": {}})["losses"]
+    ]
+    rows.append(["**criterion**", *(f"{one['value']:.4f}" for one in found.values())])
+    return _table(["normalised loss", *(SYSTEMS[name] for name in found)], rows)
+
+
 def calibration_table(results: Results) -> Lines:
     """Calibration and selective prediction of quadrants, per set."""
     rows = []
@@ -143,6 +160,7 @@ BLOCKS: dict[str, Callable[[Results], Lines]] = {
     "scores": scores_table,
     "comparison": comparison_table,
     "ratings": ratings_table,
+    "criterion": criterion_table,
     "calibration": calibration_table,
     "robustness": robustness_table,
     "non-music": non_music_table,
