@@ -221,7 +221,7 @@ def test_what_is_skipped_is_counted_in_one_line():
     touch("m/$RECYCLE.BIN/x.mp3", "m/@eaDir/y.mp3", "m/lost+found/z.mp3")
     found = discover(["m"])
     assert [each.name for each in found.recordings] == ["a.mp3", "b.webm"]
-    assert found.notes == ["skipped 3 system folders, 1 hidden, 2 not audio by their names"]
+    assert found.notes == ["skipped 3 system folders, 1 hidden, 2 without an audio extension"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")

@@ -260,7 +260,7 @@ class _Search:
         elif folder and entry.name.lower() in _SYSTEM:
             self.skipped["system folders"] += 1
         elif not folder and os.path.splitext(entry.name)[1].lower() not in _AUDIO:
-            self.skipped["not audio by their names"] += 1
+            self.skipped["without an audio extension"] += 1
         else:
             return False
         return True
