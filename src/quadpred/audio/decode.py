@@ -91,8 +91,11 @@ class _Part:
         return self._file.read(min(_HEAD, self._stop - self.start))
 
     def read(self, size: int) -> bytes:
+        size = min(size, self._stop - self._at)
+        if size <= 0:
+            return b""  # a damaged header can name a place at which no file system has files
         self._file.seek(self._at)
-        data = self._file.read(max(0, min(size, self._stop - self._at)))
+        data = self._file.read(size)
         self._at += len(data)
         return data
 
