@@ -108,21 +108,22 @@ def decode(tasks: Connection) -> None:
 
     warnings.simplefilter("error")
     limit_memory(MEMORY)
-    printed, length = tempfile.TemporaryFile(), 0
-    os.dup2(printed.fileno(), sys.stderr.fileno())
-    while path := tasks.recv():
-        try:
-            reader = AudioReader(path, 16_000)
-            samples = sum(map(len, reader))
-            outcome = ("damaged" if reader.damage else "whole") if samples else "no samples"
-        except AudioError as error:
-            outcome = error.reason.partition(" (")[0]
-        except MemoryError:
-            outcome = "FOUND out of memory"
-        except Exception as error:
-            outcome = f"FOUND {type(error).__name__}: {error}"
-        before, length = length, os.fstat(printed.fileno()).st_size
-        tasks.send(outcome if length == before else "FOUND output on standard error")
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), sys.stderr.fileno())
+        length = 0
+        while path := tasks.recv():
+            try:
+                reader = AudioReader(path, 16_000)
+                samples = sum(map(len, reader))
+                outcome = ("damaged" if reader.damage else "whole") if samples else "no samples"
+            except AudioError as error:
+                outcome = error.reason.partition(" (")[0]
+            except MemoryError:
+                outcome = "FOUND out of memory"
+            except Exception as error:
+                outcome = f"FOUND {type(error).__name__}: {error}"
+            before, length = length, os.fstat(printed.fileno()).st_size
+            tasks.send(outcome if length == before else "FOUND output on standard error")
 
 
 class Child:
