@@ -3,7 +3,7 @@
     python tools/fuzz_audio.py --minutes 20 --output fuzz/
 
 A file may be decoded or refused. It may not end its process by a signal, raise anything but an
-`AudioError`, take more than 2 GiB, or keep it busy for more than a minute.
+`AudioError`, print anything, take more than 2 GiB, or keep it busy for more than a minute.
 """
 
 import argparse
@@ -108,17 +108,22 @@ def decode(tasks: Connection) -> None:
 
     warnings.simplefilter("error")
     limit_memory(MEMORY)
-    while path := tasks.recv():
-        try:
-            reader = AudioReader(path, 16_000)
-            samples = sum(map(len, reader))
-            tasks.send(("damaged" if reader.damage else "whole") if samples else "no samples")
-        except AudioError as error:
-            tasks.send(error.reason.partition(" (")[0])
-        except MemoryError:
-            tasks.send("FOUND out of memory")
-        except Exception as error:
-            tasks.send(f"FOUND {type(error).__name__}: {error}")
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), sys.stderr.fileno())
+        length = 0
+        while path := tasks.recv():
+            try:
+                reader = AudioReader(path, 16_000)
+                samples = sum(map(len, reader))
+                outcome = ("damaged" if reader.damage else "whole") if samples else "no samples"
+            except AudioError as error:
+                outcome = error.reason.partition(" (")[0]
+            except MemoryError:
+                outcome = "FOUND out of memory"
+            except Exception as error:
+                outcome = f"FOUND {type(error).__name__}: {error}"
+            before, length = length, os.fstat(printed.fileno()).st_size
+            tasks.send(outcome if length == before else "FOUND output on standard error")
 
 
 class Child:

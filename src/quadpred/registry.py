@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from quadpred.errors import QuadpredError
 
@@ -34,8 +34,16 @@ class LanguageError(QuadpredError):
 class _Weights:
     """A file of weights in the package, with its card."""
 
+    suffix: ClassVar[str]
+
     name: str
     speech: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return WEIGHTS / f"{self.name}{self.suffix}"
 
     @property
     def card(self) -> Path:
@@ -45,7 +53,7 @@ class _Weights:
 
 @dataclass(frozen=True)
 class Model(_Weights):
-    """A model file.
+    """A model, as an ONNX file.
 
     Attributes:
         name: such as "english-to-mandarin".
@@ -57,20 +65,18 @@ class Model(_Weights):
             macro `f1` of quadrants by clip, with the 95 % interval `f1_low` to `f1_high`.
     """
 
+    suffix = ".onnx"
+
     music: str
-    sha256: str
     experimental: bool = False
     scores: tuple[dict[str, Any], ...] = field(default=(), compare=False)
-
-    @property
-    def path(self) -> Path:
-        """The ONNX file."""
-        return WEIGHTS / f"{self.name}.onnx"
 
 
 @dataclass(frozen=True)
 class Encoder(_Weights):
-    """A pre-trained speech encoder, from which training on music starts.
+    """A pre-trained speech encoder, as `quadpred.train.encoders` writes it.
+
+    Training on music starts from it.
 
     Attributes:
         name: such as "speech-english".
@@ -78,12 +84,7 @@ class Encoder(_Weights):
         sha256: checksum of the file.
     """
 
-    sha256: str
-
-    @property
-    def path(self) -> Path:
-        """The weights, as `quadpred.train.encoders` writes them."""
-        return WEIGHTS / f"{self.name}.safetensors"
+    suffix = ".safetensors"
 
 
 def language(code: str) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.decoded import RATE, assert_tone, read, read_warned
+from helpers.decoded import RATE, assert_tone, read, read_warned, refusal
 from helpers.sounds import music, tone
 
 MISSING = r"decoded \d+\.\d+ (of \d+\.\d+ )?seconds, (the rest|more) is damaged or missing"
@@ -95,3 +95,13 @@ def test_a_few_missing_samples_are_not_reported(sound_file):
 def test_floats_that_are_integers_are_reported(sound_file):
     path = sound_file("a.wav", 20_000 * tone(2, RATE), RATE, subtype="FLOAT")
     read_warned(path, r"samples reach 10000, full scale is 1; .*Divide them by 32768")
+
+
+@pytest.mark.parametrize("bits", [50, 60, 62])
+def test_a_chunk_that_ends_beyond_any_file_is_quiet(sound_file, bits, capfd):
+    path = sound_file("a.caf", tone(1, 44_100), 44_100)
+    data = path.read_bytes()
+    end = data.index(b"desc") + 12 + 32
+    path.write_bytes(data[:end] + b"info" + (1 << bits).to_bytes(8, "big") + data[end:])
+    refusal(path)
+    assert capfd.readouterr() == ("", "")

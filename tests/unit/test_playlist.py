@@ -68,6 +68,8 @@ def test_a_mood_in_so_many_minutes():
         mood_playlist(library, "Q1", seconds=99)
     with pytest.raises(SummaryError, match="no song is confidently Q2; try --uncertain"):
         mood_playlist(library, "Q2")
+    with pytest.raises(SummaryError, match=r"^no song is Q2$"):
+        mood_playlist(library, "Q2", uncertain=True)
 
 
 def test_a_song_is_there_once():
@@ -117,7 +119,7 @@ def test_ways_that_are_none():
     library = [clip("sad", "Q3"), clip("happy", "Q1")]
     with pytest.raises(SummaryError, match="--from and --to must differ"):
         path_playlist(library, "Q1", "Q1", seconds=HOUR)
-    with pytest.raises(SummaryError, match="confidently Q2"):
+    with pytest.raises(SummaryError, match="no song is confidently Q2; try --uncertain"):
         path_playlist(library, "Q2", "Q1", seconds=HOUR)
     with pytest.raises(SummaryError, match="no playlist from Q3 to Q1 fits in 5 minutes"):
         path_playlist(library, "Q3", "Q1", seconds=300)
@@ -209,6 +211,10 @@ def test_scenes_choose_songs_of_their_region_in_their_order():
     assert scene_playlist([border], "sleep", seconds=HOUR) == [border]
     with pytest.raises(SummaryError, match="in the region of --scene party"):
         scene_playlist([border], "party", seconds=HOUR)
+    with pytest.raises(SummaryError, match=r"^no song is in the region of --scene party$"):
+        scene_playlist([border], "party", seconds=HOUR, uncertain=True)
+    with pytest.raises(SummaryError, match="every song in the region of --scene sleep is longer"):
+        scene_playlist([border], "sleep", seconds=border.duration / 2)
 
 
 def test_a_limit_per_artist(monkeypatch):

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import mutagen
@@ -18,7 +19,9 @@ from mutagen.id3 import ID3, TIT2, TMOO, TXXX
 from mutagen.mp4 import MP4
 
 from helpers.full_disk import large_files_refused
-from helpers.sounds import music
+from helpers.sounds import music, tone
+from quadpred.files import sha256_of
+from quadpred.library.fingerprint import audio_sha256
 from quadpred.library.tags import (
     AROUSAL,
     MOOD,
@@ -580,6 +583,26 @@ def test_what_is_not_tagged(made, tmp_path, flac):
     with pytest.raises(IsADirectoryError):
         write_tags(tmp_path, HAPPY)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    pipe = tmp_path / "pipe.mp3"
+    os.mkfifo(pipe)
+    for use in partial(write_tags, fields=HAPPY), remove_tags, read_tags:
+        with pytest.raises(TagError, match=r"pipe\.mp3: is not a file"):
+            use(pipe)
+    with pytest.raises(OSError, match="is a pipe, a socket or a device, not a file"):
+        audio_sha256(pipe)
+
+
+def test_a_checksum_of_damaged_audio_is_quiet(tmp_path, sound_file, capfd):
+    path = sound_file("a.caf", tone(0.1, 44_100), 44_100)
+    data = path.read_bytes()
+    end = data.index(b"desc") + 12 + 32
+    path.write_bytes(data[:end] + b"info" + (1 << 60).to_bytes(8, "big") + data[end:])
+    assert audio_sha256(path) == sha256_of(path)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_files_whose_sound_would_be_harmed(made, tmp_path):

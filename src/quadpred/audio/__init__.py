@@ -5,7 +5,7 @@ Audio is streamed: memory does not grow with the length of the audio.
 
 from quadpred.audio.errors import AudioError, AudioWarning, TooLongError
 from quadpred.audio.levels import SecondLevels
-from quadpred.audio.source import NOT_REGULAR, open_regular
+from quadpred.audio.source import NOT_REGULAR, FilePart, open_regular
 from quadpred.audio.stream import (
     AudioReader,
     OnBlock,
@@ -21,6 +21,7 @@ __all__ = [
     "AudioError",
     "AudioReader",
     "AudioWarning",
+    "FilePart",
     "OnBlock",
     "SecondLevels",
     "TooLongError",

@@ -20,7 +20,7 @@ from av.stream import Discard, Disposition
 
 from quadpred.audio.containers import ogg_links, promised_fraction, skip_tags, xing_frames
 from quadpred.audio.errors import AudioError
-from quadpred.audio.source import open_regular
+from quadpred.audio.source import FilePart, open_regular
 
 __all__ = ["Decoder", "announced_seconds"]
 
@@ -76,37 +76,6 @@ _ATTEMPTS = 100  # errors of a container in a row, after which its end is given 
 _HEAD = 1 << 16  # bytes in which an mp3 has its Xing header
 
 
-class _Part:
-    """The bytes [start, stop) of an open file, as a file that PyAV can read."""
-
-    def __init__(self, file: BinaryIO, start: int, stop: int):
-        # FFmpeg looks at the ending of the name where the content does not say what it is.
-        self.name = os.fsdecode(file.name)
-        self.start = start
-        self._file, self._stop, self._at = file, stop, start
-
-    def head(self) -> bytes:
-        """Return its first bytes."""
-        self._file.seek(self.start)
-        return self._file.read(min(_HEAD, self._stop - self.start))
-
-    def read(self, size: int) -> bytes:
-        self._file.seek(self._at)
-        data = self._file.read(max(0, min(size, self._stop - self._at)))
-        self._at += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        origin = (self.start, self._at, self._stop)[whence]
-        if not self.start <= origin + offset:
-            return -1  # an exception would be printed
-        self._at = origin + offset
-        return self.tell()
-
-    def tell(self) -> int:
-        return self._at - self.start
-
-
 class Decoder:
     """A file that is decoded once, from start to end; what is damaged is skipped.
 
@@ -157,7 +126,7 @@ class Decoder:
             f"decoded {self.seconds:.{digits}f} of {whole} seconds, the rest is damaged or missing"
         )
 
-    def _decode(self, part: "_Part") -> Iterator[AudioFrame]:
+    def _decode(self, part: FilePart) -> Iterator[AudioFrame]:
         """Yield the frames of one part, and add up what is lost in it."""
         with _open(part, self.path) as container:
             track = _audio_track(container, self.path)
@@ -242,18 +211,18 @@ def _size(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _parts(file: BinaryIO) -> tuple[list[_Part], bool]:
+def _parts(file: BinaryIO) -> tuple[list[FilePart], bool]:
     """Cut a file into parts that are files of their own; also return whether the last is cut."""
     size = _size(file)
     start = skip_tags(file, size)
     file.seek(start)
     if file.read(4) != b"OggS":
-        return [_Part(file, start, size)], False
+        return [FilePart(file, start, size)], False
     spans, truncated = ogg_links(file, start, size)
-    return [_Part(file, *span) for span in spans], truncated
+    return [FilePart(file, *span) for span in spans], truncated
 
 
-def _open(part: _Part, path: str) -> InputContainer:
+def _open(part: FilePart, path: str) -> InputContainer:
     try:
         return av.open(part, "r", options=_options(), metadata_errors="replace")
     except (av.FFmpegError, ValueError):
@@ -301,11 +270,13 @@ def decoder_of(track: AudioStream) -> AudioCodecContext:
     return decoder
 
 
-def _stated(container: InputContainer, track: AudioStream, part: _Part, first: AudioFrame) -> float:
+def _stated(
+    container: InputContainer, track: AudioStream, part: FilePart, first: AudioFrame
+) -> float:
     """Return the duration in seconds that the header of a part states, or 0."""
     name = container.format.name
     if name == "mp3":
-        frames = xing_frames(part.head())
+        frames = xing_frames(part.head(_HEAD))
         # The first frame is no measure: an encoder's delay is cut from it.
         return (frames or 0) * (track.codec_context.frame_size or 0) / first.sample_rate
     if name not in _STATED:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from quadpred.audio.errors import AudioError
 
-__all__ = ["NOT_REGULAR", "open_regular"]
+__all__ = ["NOT_REGULAR", "FilePart", "open_regular"]
 
 NOT_REGULAR = "is a pipe, a socket or a device, not a file"
 
@@ -40,3 +40,40 @@ def open_regular(path: str) -> BinaryIO:
         raise AudioError(path, "no permission to read it") from None
     except OSError as error:
         raise AudioError(path, f"cannot be opened ({error.strerror})") from None
+
+
+class FilePart:
+    """The bytes [start, stop) of an open file, as a file that PyAV can read."""
+
+    def __init__(self, file: BinaryIO, start: int, stop: int):
+        # FFmpeg looks at the ending of the name where the content does not say what it is.
+        self.name = os.fsdecode(file.name)
+        self.start = start
+        self._file, self._stop, self._at = file, stop, start
+
+    def head(self, size: int) -> bytes:
+        """Return its first bytes."""
+        self._file.seek(self.start)
+        return self._file.read(min(size, self._stop - self.start))
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes, and move on; none at the end or beyond it."""
+        size = min(size, self._stop - self._at)
+        if size <= 0:
+            return b""  # damaged headers name positions to which no file system can seek
+        self._file.seek(self._at)
+        data = self._file.read(size)
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position, and return it, or -1 if it is before the start."""
+        origin = (self.start, self._at, self._stop)[whence]
+        if not self.start <= origin + offset:
+            return -1  # an exception would be printed
+        self._at = origin + offset
+        return self.tell()
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at - self.start

@@ -5,12 +5,11 @@ Each appears complete or not at all. They are CSV, and also Parquet if pyarrow i
 
 import csv
 import heapq
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +18,16 @@ from quadpred.batch.discovery import Shard, natural_key
 from quadpred.batch.ledger import FOLDER
 from quadpred.batch.locks import locked
 from quadpred.files import add_filename_to_errors, atomic_write
-from quadpred.formats.rows import SECOND_COLUMNS, VALUE_COLUMNS, second_records
-from quadpred.library.summary import COLUMNS, escape_cell, unescape_cell
+from quadpred.formats.rows import SECOND_COLUMNS, second_arrays, second_records
+from quadpred.formats.tables import Columns, csv_table, parquet_table
+from quadpred.library.summary import COLUMNS, unescape_cell
 
 __all__ = ["has_parquet", "merge", "write_errors", "write_seconds", "write_summary"]
 
 Row = Mapping[str, Any]
-Columns = Mapping[str, type]
 
 _ERRORS: Columns = {"path": str, "reason": str}
 _SECONDS: Columns = {"path": str, **SECOND_COLUMNS}
-_DTYPES = {int: np.int32, float: np.float32, bool: np.bool_}
 _GROUP_ROWS = 50_000  # rows collected before they are written
 
 
@@ -73,18 +71,12 @@ def write_seconds(
     with (
         atomic_write(target) as (file,),
         add_filename_to_errors(target),
-        _parquet(_SECONDS, file) as write,
+        parquet_table(_SECONDS, file, single=True) as append,
     ):
         for group in _groups(clips, size=lambda clip: len(clip[1])):
-            lengths = [len(rows) for _, rows in group]
-            columns = np.concatenate([rows for _, rows in group]).T
-            write(
-                {
-                    "path": np.repeat(np.array([path for path, _ in group], object), lengths),
-                    "second": np.concatenate([np.arange(length) for length in lengths]),
-                    **dict(zip(VALUE_COLUMNS, columns, strict=True)),
-                }
-            )
+            paths = np.array([path for path, _ in group], object)
+            lengths = [len(values) for _, values in group]
+            append({"path": np.repeat(paths, lengths), **second_arrays(*(v for _, v in group))})
     return [target]
 
 
@@ -125,58 +117,20 @@ def _write(
 ) -> list[Path]:
     """Write rows as CSV and, if requested, as Parquet, in one pass."""
     targets = [_ending(stem, ".csv"), *([_ending(stem, ".parquet")] if parquet else [])]
-    with atomic_write(*targets) as files, add_filename_to_errors(targets[0]):
-        text = io.TextIOWrapper(files[0], "utf-8-sig" if bom else "utf-8", newline="")
-        plain = csv.writer(text, lineterminator="\n")
-        quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        plain.writerow(columns)
-
-        def passed() -> Iterator[Row]:
-            for row in rows:
-                cells = [_cell(row[name], kind) for name, kind in columns.items()]
-                # Without quotes, a carriage return in a name would end the line.
-                writer = quoting if any("\r" in cell for cell in cells) else plain
-                writer.writerow(cells)
-                yield row
-
-        if parquet:
-            with add_filename_to_errors(targets[1]), _parquet(columns, files[1]) as write:
-                for group in _groups(passed(), size=lambda row: 1):
-                    write({name: [row[name] for row in group] for name in columns})
-        else:
-            for _ in passed():
-                pass
-        text.flush()
-        text.detach()
+    with (
+        atomic_write(*targets) as files,
+        add_filename_to_errors(targets[0]),
+        csv_table(columns, files[0], bom=bom) as append,
+        add_filename_to_errors(targets[-1]),
+        parquet_table(columns, files[1]) if parquet else nullcontext() as append_columns,
+    ):
+        for group in _groups(rows, size=lambda row: 1):
+            with add_filename_to_errors(targets[0]):
+                for row in group:
+                    append(row)
+            if append_columns:
+                append_columns({name: [row[name] for row in group] for name in columns})
     return targets
-
-
-@contextmanager
-def _parquet(columns: Columns, file: BinaryIO) -> Iterator[Any]:
-    """Yield a function that appends rows to a Parquet file; it takes their columns."""
-    import pyarrow
-    from pyarrow import parquet
-
-    narrow = columns is _SECONDS
-    kinds = {
-        str: pyarrow.string(),
-        bool: pyarrow.bool_(),
-        int: pyarrow.int32(),
-        float: pyarrow.float32() if narrow else pyarrow.float64(),
-    }
-    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
-    with parquet.ParquetWriter(file, schema) as writer:
-
-        def write(values: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
-            arrays = []
-            for name, kind in columns.items():
-                column = values[name]
-                if isinstance(column, np.ndarray) and kind is not str:
-                    column = column.astype(_DTYPES[kind])
-                arrays.append(pyarrow.array(column, kinds[kind]))
-            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
-
-        yield write
 
 
 def _groups(items: Iterable[Any], *, size: Any) -> Iterator[list[Any]]:
@@ -197,12 +151,6 @@ def _read(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.DictReader(file):
             yield {name: _value(row[name], kind) for name, kind in columns.items()}
-
-
-def _cell(value: Any, kind: type) -> str:
-    if kind is bool:
-        return str(bool(value)).lower()
-    return escape_cell(value) if kind is str else str(value)
 
 
 def _value(cell: str, kind: type) -> Any:

@@ -2,14 +2,13 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from quadpred.cli.console import UsageError, make_console, print_line, print_message
-from quadpred.cli.train import Cache, print_manifest
+from quadpred.cli.train import Cache, Dynamics, Teacher, save_manifest
 
 if TYPE_CHECKING:
     from quadpred.train.corpora import Archive, Corpus
@@ -141,13 +140,8 @@ def manifest(
     language: Annotated[
         str, typer.Option(help="Language, for corpora of several: english, mandarin, …")
     ] = "",
-    teacher: Annotated[
-        Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")
-    ] = None,
-    dynamics: Annotated[
-        Path | None,
-        typer.Option(help="CSV of ratings over time: file, start, end, arousal, valence."),
-    ] = None,
+    teacher: Teacher = None,
+    dynamics: Dynamics = None,
 ) -> None:
     """Make the manifest of a published corpus, split by group."""
 
@@ -170,15 +164,7 @@ def manifest(
         hours=hours,
         render=render,
     )
-    added = {
-        "name": title,
-        "language": language,
-        "teacher": str(teacher.resolve()) if teacher else "",
-        "dynamics": str(dynamics.resolve()) if dynamics else "",
-    }
-    made = replace(made, sheet=replace(made.sheet, **{k: v for k, v in added.items() if v}))
-    made.save(output)
-    print_manifest(made, output)
+    save_manifest(made, output, teacher=teacher, dynamics=dynamics, name=title, language=language)
 
 
 def _corpus(name: str) -> "Corpus":

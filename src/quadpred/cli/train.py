@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from quadpred.train.corpora import Manifest
     from quadpred.train.recipe import Recipe
 
-__all__ = ["adapt", "app", "print_manifest"]
+__all__ = ["adapt", "app", "save_manifest"]
 
 app = typer.Typer(no_args_is_help=True, help="Train speech encoders and models of music.")
 
@@ -32,6 +32,12 @@ Start = Annotated[
     typer.Option("--from", help="Run or encoder to start from. Default: random weights."),
 ]
 Validation = Annotated[list[str] | None, typer.Option(help="Split to validate on; repeatable.")]
+Teacher = Annotated[
+    Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")
+]
+Dynamics = Annotated[
+    Path | None, typer.Option(help="CSV of ratings over time: file, start, end, arousal, valence.")
+]
 Test = Annotated[list[str] | None, typer.Option(help="Split to keep for evaluation; repeatable.")]
 
 
@@ -57,13 +63,8 @@ def manifest(
     language: Annotated[str, typer.Option(help="Language: english, mandarin, …")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the recordings.")] = "unknown",
     note: Annotated[str, typer.Option(help="Remark on the corpus, for model cards.")] = "",
-    teacher: Annotated[
-        Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")
-    ] = None,
-    dynamics: Annotated[
-        Path | None,
-        typer.Option(help="CSV of ratings over time: file, start, end, arousal, valence."),
-    ] = None,
+    teacher: Teacher = None,
+    dynamics: Dynamics = None,
 ) -> None:
     """Make a manifest of your own recordings, split by group.
 
@@ -79,15 +80,22 @@ def manifest(
         tags=tags or (),
         folds=folds,
     )
-    added = {"teacher": teacher, "dynamics": dynamics}
-    files = {name: str(path.resolve()) for name, path in added.items() if path}
-    made = replace(made, sheet=replace(made.sheet, **files))
-    made.save(output)
-    print_manifest(made, output)
+    save_manifest(made, output, teacher=teacher, dynamics=dynamics)
 
 
-def print_manifest(made: "Manifest", output: Path) -> None:
-    """Print the size of a manifest."""
+def save_manifest(
+    made: "Manifest",
+    output: Path,
+    *,
+    teacher: Path | None,
+    dynamics: Path | None,
+    **sheet: str,
+) -> None:
+    """Save a manifest whose data sheet names these files and texts, and print its size."""
+    files = {"teacher": teacher, "dynamics": dynamics}
+    added = {name: str(path.resolve()) for name, path in files.items() if path}
+    added |= {name: text for name, text in sheet.items() if text}
+    replace(made, sheet=replace(made.sheet, **added)).save(output)
     groups = len({clip.group for clip in made.clips})
     splits = Counter(clip.split for clip in made.clips)
     parts = ", ".join(f"{split} {count}" for split, count in sorted(splits.items()))

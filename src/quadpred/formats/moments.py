@@ -1,15 +1,14 @@
 """Write moments as JSON, CSV and label tracks of Audacity."""
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
-from io import TextIOWrapper
 from itertools import pairwise
 from typing import Any, BinaryIO
 
 from quadpred import __version__
 from quadpred.files import escape_name
 from quadpred.formats.rows import DIGITS
+from quadpred.formats.tables import csv_table
 from quadpred.library.moments import Moment
 from quadpred.library.moods import Vocabulary
 from quadpred.prediction import Prediction
@@ -68,12 +67,10 @@ def _write_csv(
     prediction: Prediction, moments: Moments, vocabulary: Vocabulary, file: BinaryIO
 ) -> None:
     records = [_record(moment, vocabulary) for moment in moments]
-    text = TextIOWrapper(file, "utf-8", newline="")
-    writer = csv.DictWriter(text, records[0], lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        writer.writerow({**record, "uncertain": str(record["uncertain"]).lower()})
-    text.detach()
+    columns = {name: type(value) for name, value in records[0].items()}
+    with csv_table(columns, file) as append:
+        for record in records:
+            append(record)
 
 
 def _write_audacity(

@@ -12,20 +12,21 @@ A table of several recordings has `path` before them. CSV has at most 6 digits a
 `true` or `false`. Parquet has 32-bit numbers and booleans.
 """
 
-import csv
 from collections.abc import Iterator, Mapping
-from io import BytesIO, TextIOWrapper
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quadpred.formats.tables import csv_table, parquet_table
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 
 __all__ = [
     "SECOND_COLUMNS",
     "VALUE_COLUMNS",
+    "second_arrays",
     "second_records",
     "second_values",
     "write_csv",
@@ -68,17 +69,17 @@ def second_records(values: NDArray[np.float32]) -> Iterator[dict[str, Any]]:
         yield {name: kind(value) for (name, kind), value in cells}
 
 
+def second_arrays(*clips: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """Return `SECOND_COLUMNS` of recordings in their order, from what `second_values` returns."""
+    seconds = np.concatenate([np.arange(len(values)) for values in clips])
+    return dict(zip(SECOND_COLUMNS, (seconds, *np.concatenate(clips).T), strict=True))
+
+
 def write_csv(prediction: Prediction, file: BinaryIO) -> None:
     """Write one row per second as CSV to an open file."""
-    text = TextIOWrapper(file, "utf-8", newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(SECOND_COLUMNS)
-    for record in second_records(second_values(prediction)):
-        writer.writerow(
-            str(value).lower() if kind is bool else value
-            for value, kind in zip(record.values(), SECOND_COLUMNS.values(), strict=True)
-        )
-    text.detach()
+    with csv_table(SECOND_COLUMNS, file) as append:
+        for record in second_records(second_values(prediction)):
+            append(record)
 
 
 def write_parquet(prediction: Prediction, file: BinaryIO) -> None:
@@ -87,17 +88,9 @@ def write_parquet(prediction: Prediction, file: BinaryIO) -> None:
     Raises:
         ModuleNotFoundError: pyarrow is not installed.
     """
-    import pyarrow
-    from pyarrow import parquet
-
-    values = np.column_stack([prediction.times, second_values(prediction)])
-    dtypes = {int: np.int32, float: np.float32, bool: np.bool_}
-    columns = {
-        name: column.astype(dtypes[kind])
-        for (name, kind), column in zip(SECOND_COLUMNS.items(), values.T, strict=True)
-    }
     content = BytesIO()  # pyarrow's errors do not give the reason for which a write failed
-    parquet.write_table(pyarrow.table(columns), content)
+    with parquet_table(SECOND_COLUMNS, content, single=True) as append:
+        append(second_arrays(second_values(prediction)))
     file.write(content.getbuffer())
 
 

@@ -1,10 +1,13 @@
 """A checksum of the audio of a file that does not change with its tags."""
 
+import errno
 import hashlib
 import os
+import stat
 
 import av
 
+from quadpred.audio import NOT_REGULAR, FilePart
 from quadpred.files import sha256_of
 
 __all__ = ["audio_sha256"]
@@ -19,15 +22,20 @@ def audio_sha256(path: str | os.PathLike[str]) -> str:
     read, it is the checksum of the whole file.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is not a regular file.
     """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would block
+        raise OSError(errno.EINVAL, NOT_REGULAR, os.fspath(path))
     digest = hashlib.sha256()
     size = 0
     try:
         # FFmpeg gets bytes alone, so that a playlist in disguise cannot open anything else.
         with (
             open(path, "rb") as file,
-            av.open(file, "r", options=_OPTIONS, metadata_errors="ignore") as container,
+            av.open(
+                FilePart(file, 0, status.st_size), "r", options=_OPTIONS, metadata_errors="ignore"
+            ) as container,
         ):
             stream = container.streams.audio[0]
             digest.update(stream.codec_context.name.encode())

@@ -9,7 +9,7 @@ from quadpred.labels import signs_of
 from quadpred.library.moods import Vocabulary
 from quadpred.library.summary import SummaryError, SummaryRow
 
-__all__ = ["candidates", "mood_playlist", "path_playlist", "within"]
+__all__ = ["candidates", "mood_playlist", "no_song", "path_playlist", "within"]
 
 Array = NDArray[np.float64]
 
@@ -46,20 +46,23 @@ def mood_playlist(
     ]
     fitting.sort(key=lambda song: (-song.confidence, song.file))
     if not fitting:
-        raise SummaryError(_no_song(mood))
-    chosen = within(fitting, seconds)
-    if not chosen:
-        raise SummaryError(f"every {mood} song is longer than {seconds / 60:g} minutes")
-    return chosen
+        raise no_song(mood, uncertain=uncertain)
+    return within(fitting, seconds, kind=f"{mood} song")
 
 
-def within(songs: Iterable[SummaryRow], seconds: float) -> list[SummaryRow]:
-    """Return the songs that fit into a total duration, in their order; others are skipped."""
+def within(songs: Iterable[SummaryRow], seconds: float, *, kind: str) -> list[SummaryRow]:
+    """Return the songs that fit into a total duration, in their order; others are skipped.
+
+    Raises:
+        SummaryError: every one is longer; the message names their kind.
+    """
     chosen = []
     for song in songs:
         if song.duration <= seconds:
             chosen.append(song)
             seconds -= song.duration
+    if not chosen:
+        raise SummaryError(f"every {kind} is longer than {seconds / 60:g} minutes")
     return chosen
 
 
@@ -90,7 +93,7 @@ def path_playlist(
     known.sort(key=lambda song: song.file)
     for quadrant in (start, end):
         if not any(song.quadrant == quadrant for song in known):
-            raise SummaryError(_no_song(quadrant))
+            raise no_song(quadrant, uncertain=uncertain)
     first, last = _centre(start), _centre(end)
     points = np.array([(song.valence, song.arousal) for song in known])
     near = _near_line(known, points, first, last, {start, end})
@@ -163,5 +166,8 @@ def candidates(songs: Iterable[SummaryRow], *, uncertain: bool) -> list[SummaryR
     return list({song.file: song for song in songs if uncertain or not song.uncertain}.values())
 
 
-def _no_song(mood: str) -> str:
-    return f"no song is confidently {mood}; try --uncertain"
+def no_song(kind: str, *, uncertain: bool) -> SummaryError:
+    """Return the error that a library has no song of a kind, with a remedy if there is one."""
+    if uncertain:
+        return SummaryError(f"no song is {kind}")
+    return SummaryError(f"no song is confidently {kind}; try --uncertain")

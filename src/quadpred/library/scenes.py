@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from quadpred.library.playlist import candidates, path_playlist, within
-from quadpred.library.summary import SummaryError, SummaryRow
+from quadpred.library.playlist import candidates, no_song, path_playlist, within
+from quadpred.library.summary import SummaryRow
 
 __all__ = ["SCENES", "Path", "Region", "scene_playlist"]
 
@@ -67,16 +67,17 @@ def scene_playlist(
         uncertain: include songs whose quadrant is uncertain.
 
     Raises:
-        SummaryError: there are none.
+        SummaryError: there are none, or every one is longer.
     """
     scene = SCENES[name]
     if isinstance(scene, Path):
         return path_playlist(songs, scene.start, scene.end, seconds=seconds, uncertain=uncertain)
+    region = f"in the region of --scene {name}"
     inside = [song for song in candidates(songs, uncertain=uncertain) if scene.holds(song)]
     if not inside:
-        raise SummaryError(f"no song is in the region of --scene {name}; try --uncertain")
+        raise no_song(region, uncertain=uncertain)
     inside.sort(key=lambda song: (scene.distance(song), song.file))
-    chosen = within(inside, seconds)
+    chosen = within(inside, seconds, kind=f"song {region}")
     if scene.order != "steady":
         chosen.sort(key=lambda song: song.arousal, reverse=scene.order == "falling")
     return chosen

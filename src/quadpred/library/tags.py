@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from quadpred.errors import QuadpredError
 from quadpred.library.rawtags.files import open_tags
@@ -124,7 +125,7 @@ def read_tags(path: Path, names: Sequence[str] = (MOOD, AROUSAL, VALENCE)) -> di
         TagError: of a format without such tags, or damaged.
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file, _errors_of(path):
+    with _open(path) as file, _errors_of(path):
         tags = _Tags(path, open_tags(file, path.name))
         return {name: list(tags.texts(name)) for name in names}
 
@@ -279,6 +280,12 @@ class _Tags:
             raise TagError(self._path, f"its {UNDO} is damaged") from None
 
 
+def _open(path: Path) -> BinaryIO:
+    if not (path.is_dir() or stat.S_ISREG(path.stat().st_mode)):  # to open a pipe would block
+        raise TagError(path, "is not a file")
+    return path.open("rb")
+
+
 @contextmanager
 def _errors_of(path: Path) -> Iterator[None]:
     """Name the file in what a container reports."""
@@ -298,10 +305,8 @@ def _change(
 ) -> bool:
     """Change a file's tags if that can be undone; return whether there was a change."""
     real = Path(os.path.realpath(path))
-    with real.open("rb") as file, _errors_of(path):
+    with _open(path) as file, _errors_of(path):
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise TagError(path, "is not a file")
         tags = _Tags(path, open_tags(file, real.name))
         patches = change(tags)
         if not patches:
