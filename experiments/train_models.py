@@ -83,7 +83,8 @@ def _long_emotify(data: Path, runs: Path) -> Manifest:
     folder = runs / "audio/emotify60"
     manifest = _with_ratings(emotify(data), runs, "emotify60")
     clips = (replace(clip, path=folder / f"{clip.path.stem}.flac") for clip in manifest.clips)
-    return Manifest(tuple(clips), manifest.sheet)
+    sheet = replace(manifest.sheet, note=manifest.sheet.note.replace("of 20 s", "of 60 s"))
+    return Manifest(tuple(clips), sheet)
 
 
 def emopia(data: Path, runs: Path, soundfont: str) -> Manifest:
