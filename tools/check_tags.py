@@ -25,7 +25,7 @@ from quadpred.batch.tables import write_summary
 from quadpred.files import escape_name, sha256_of
 from quadpred.library.fingerprint import audio_sha256
 
-WORDS = 'Q1 = "fröhlich; heiter"\nQ2 = "angry"\nQ3 = "sad"\nQ4 = "静か"\n'
+WORDS = 'Q1 = "fröhlich; heiter"\nQ2 = "agitated"\nQ3 = "sad"\nQ4 = "静か"\n'
 OPTIONS: tuple[tuple[str, ...], ...] = (
     (),
     ("--words", "WORDS"),
