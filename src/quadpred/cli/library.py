@@ -27,7 +27,7 @@ Words = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE.toml",
-        help='Your own words for quadrants and places on the plane, such as Q2 = "angry".',
+        help='Your own words for quadrants and places on the plane, such as Q2 = "agitated".',
     ),
 ]
 

@@ -109,7 +109,7 @@ class Vocabulary:
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Read words from a TOML file, such as `Q2 = "angry"`; other words keep their defaults.
+    """Read words from a TOML file, such as `Q2 = "agitated"`; other words keep their defaults.
 
     A quadrant's new word is also that of the place with the quadrant's default word.
 
