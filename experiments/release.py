@@ -61,7 +61,8 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
     manifest = (four_quadrants if english else mandarin)(data).manifest
     folds = sorted(path.parent for path in folder.glob("fold-*-seed-*/model.pt"))
     scores = evaluate(folds, manifest)
-    title = f"{manifest.sheet.name}, five folds by {'artist' if english else 'song'}"
+    share = "one of five" if len(folds) == 1 else "five"
+    title = f"{manifest.sheet.name}, {share} folds by {'artist' if english else 'song'}"
     results = {}
     if english and (path := storage.FOLDER / f"{speech}.json").is_file():
         results = storage.load(path)
