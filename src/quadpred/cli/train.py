@@ -313,14 +313,10 @@ def adapt(
     from quadpred.train import report
     from quadpred.train.adapt import adapt as run
 
-    base = Predictor.load(speech=registry.encoder(speech).speech)
-    if base.has_embedding:
-        _adapt_heads(songs, output, base)
-        if not full:
-            print_line(f"Use it: quadpred predict --model {output} SONG")
-            return
-    elif not full:
-        print_message(f"{base.info.name} has no embeddings: training the whole network")
+    _adapt_heads(songs, output, Predictor.load(speech=registry.encoder(speech).speech))
+    if not full:
+        print_line(f"Use it: quadpred predict --model {output} SONG")
+        return
     progress = make_console(stderr=True)
     adapted = run(
         songs,
