@@ -88,7 +88,8 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
             save_reliability(_panels(results), file)
     else:
         save_reliability_of(scores.calibration, output)
-    summary = _summary(results) if results else [_scored(title, scores)]
+    music_of = PLAIN_NAMES["4Q" if english else "Mandarin"]
+    summary = _summary(results) if results else [_scored(music_of, scores)]
     _register(
         name,
         {
@@ -132,11 +133,11 @@ def _summary(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _scored(title: str, scores: Evaluation) -> dict[str, Any]:
-    """Accuracy and macro F1 of the quadrants of one set."""
+def _scored(music: str, scores: Evaluation) -> dict[str, Any]:
+    """Accuracy and macro F1 of the quadrants of one kind of music."""
     found = scores.heads[QUADRANT.name].clip
     return {
-        "music": title,
+        "music": music,
         "clips": scores.clips,
         "accuracy": round(found.accuracy, 3),
         "f1": round(found.macro_f1.value, 3),
