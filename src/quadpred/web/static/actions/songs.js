@@ -116,9 +116,13 @@ export class Songs {
   /** Remember where the song that is shown was played last. */
   keepPosition() {
     const { shown } = this.state;
-    if (!shown || shown.live || shown.position === this.player.time) return;
-    shown.position = this.player.time;
-    this.storage.save(shown);
+    if (shown && !shown.live && shown.position !== this.player.time) this.#keep(shown);
+  }
+
+  /** Save a song, with the position if it is shown. @param {Song} song */
+  #keep(song) {
+    if (song === this.state.shown && !song.live) song.position = this.player.time;
+    this.storage.save(song);
   }
 
   /** @param {Partial<Settings>} settings */
@@ -235,7 +239,7 @@ export class Songs {
     /** @type {Correction[]} */
     const made = quadrant === null ? [] : [{ from, to, quadrant }];
     song.corrections = [...others, ...made];
-    this.storage.save(song);
+    this.#keep(song);
     this.state.changed();
   }
 
@@ -245,7 +249,7 @@ export class Songs {
     song.marks = song.marks.includes(at)
       ? song.marks.filter((each) => each !== at)
       : [...song.marks, at].sort((a, b) => a - b);
-    this.storage.save(song);
+    this.#keep(song);
     this.state.changed();
   }
 
