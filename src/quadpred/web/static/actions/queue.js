@@ -26,8 +26,11 @@ export class Queue {
   #failures = 0; // of the connection, one after the other
   #until = 0; // no upload before this time, in milliseconds
   #reason = ""; // of the pause
-  /** Jobs with events that came before the answer to their upload. @type {Set<string>} */
-  #early = new Set();
+  /**
+   * Events that came before the answer to their upload, by job.
+   * @type {Map<string, ((task: Task) => void)[]>}
+   */
+  #early = new Map();
 
   /**
    * @param {State} state
@@ -115,6 +118,7 @@ export class Queue {
       this.#uploads += 1;
       this.#upload(task).finally(() => {
         this.#uploads -= 1;
+        if (!this.#uploads) this.#early.clear(); // what is left is of other tabs
         this.#next();
       });
     }
@@ -147,7 +151,8 @@ export class Queue {
       prediction.progress = job.progress;
       this.storage.savePrediction(song, prediction);
       this.#connected();
-      if (this.#early.delete(job.id)) this.events.open();
+      for (const act of this.#early.get(job.id) ?? []) act(task);
+      this.#early.delete(job.id);
     } catch (error) {
       prediction.cancel = null;
       if (prediction.status === "sending") await this.#refused(task, error);
@@ -250,7 +255,7 @@ export class Queue {
         return;
       }
     }
-    this.#early.add(job);
+    if (this.#uploads) this.#early.set(job, [...(this.#early.get(job) ?? []), act]);
   }
 
   /**
