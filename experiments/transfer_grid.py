@@ -73,15 +73,15 @@ class Grid:
         return self.runs / "cells.jsonl"
 
     def cells(self) -> Iterator[Cell]:
-        """All cells in rounds of every way on one fold with one seed.
+        """All cells in rounds of every condition on one fold with one seed.
 
         Each round has the next fold and the next seed, so a grid stopped early has met as many of
         both as it could (and all their pairs come, as long as their numbers share no divisor).
         """
-        ways = list(product(("frozen", "full"), self.pretrainings))
+        conditions = list(product(("frozen", "full"), self.pretrainings))
         for number in range(self.folds * self.seeds):
-            for music, (way, pretraining) in product(self.music, ways):
-                yield Cell(pretraining, way, music, number % self.folds, number % self.seeds)
+            for music, (freezing, pretraining) in product(self.music, conditions):
+                yield Cell(pretraining, freezing, music, number % self.folds, number % self.seeds)
 
     def run(self) -> None:
         """Do every cell that is not done."""

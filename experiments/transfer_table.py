@@ -81,11 +81,11 @@ def read(path: Path) -> dict[Cell, dict[str, Any]]:
 
 
 def balanced(log: Log) -> Log:
-    """Drop the round that a stopped grid has begun: what some ways have not met counts for none."""
-    ways = Counter((cell.music, cell.fold, cell.seed) for cell in log)
+    """Drop rounds that a stopped grid has not finished, so that all conditions have the same."""
+    done = Counter((cell.music, cell.fold, cell.seed) for cell in log)
     full = len(PRETRAININGS) * len(TRANSFERS)
     return {
-        cell: line for cell, line in log.items() if ways[cell.music, cell.fold, cell.seed] == full
+        cell: line for cell, line in log.items() if done[cell.music, cell.fold, cell.seed] == full
     }
 
 
@@ -106,9 +106,9 @@ def estimate(values: Sequence[float]) -> Estimate:
 def scores(
     log: Log, head: str, unit: str, pretraining: str, transfer: str, music: str
 ) -> dict[tuple[int, int], float]:
-    """Macro F1 of one way by (fold, seed)."""
-    way = (pretraining, transfer, music)
-    return {(c.fold, c.seed): line[head][unit] for c, line in log.items() if c[:3] == way}
+    """Macro F1 of one condition by (fold, seed)."""
+    condition = (pretraining, transfer, music)
+    return {(c.fold, c.seed): line[head][unit] for c, line in log.items() if c[:3] == condition}
 
 
 def difference(
@@ -201,13 +201,13 @@ def write(log: Log, page: Path) -> None:
 
 
 def _done(log: Log) -> list[str]:
-    """One sentence a music: on how many folds and seeds every way was tried."""
+    """One sentence per language of music: the number of folds and seeds of every condition."""
     sentences = []
     for music in MUSIC:
         rounds = {(cell.fold, cell.seed) for cell in log if cell.music == music}
         folds, seeds = (len(set(numbers)) for numbers in zip(*rounds, strict=True))
         sentences.append(
-            f"{music.capitalize()} music: {len(rounds)} runs of each way, which meet {folds} folds"
+            f"{music.capitalize()} music: {len(rounds)} runs per condition, over {folds} folds"
             f" and {seeds} seeds."
         )
     return sentences

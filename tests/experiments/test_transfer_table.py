@@ -30,9 +30,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def grid(path: Path, *, folds: int = 3, seeds: int = 2) -> Path:
     """A log in which CPC is always .1 better than none, and everything else as good."""
-    ways = product(PRETRAININGS, TRANSFERS, MUSIC, range(folds), range(seeds))
+    conditions = product(PRETRAININGS, TRANSFERS, MUSIC, range(folds), range(seeds))
     lines = []
-    for cell in map(Cell._make, ways):
+    for cell in map(Cell._make, conditions):
         f1 = 0.5 + 0.05 * cell.fold - 0.02 * cell.seed + 0.1 * (cell.pretraining == "cpc-mixed")
         heads = {head: {"second": f1, "clip": f1} for head in HEADS}
         lines.append(json.dumps(cell._asdict() | heads))
@@ -69,7 +69,7 @@ def test_page_keeps_its_prose_and_takes_new_tables(tmp_path: Path) -> None:
     assert "outdated" not in text
     assert "| quadrant | CPC mixed less none | full | **+0.100 ± 0.000** |" in text
     assert "| valence | SCAE English | full | 0.54 ± 0.08 | 0.66 |" in text
-    assert "English music: 6 runs of each way, which meet 3 folds and 2 seeds." in text
+    assert "English music: 6 runs per condition, over 3 folds and 2 seeds." in text
     assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     write(log, page)
     assert page.read_text() == text
