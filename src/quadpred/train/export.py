@@ -161,8 +161,8 @@ def _to_onnx(network: nn.Module, log_mel: Tensor, dynamic: dict[int, object]) ->
 def _shrink_weights(model: onnx.ModelProto) -> None:
     """Store large float32 constants in fewer bits, followed by nodes that restore float32.
 
-    The matrices of dense layers, which hold most weights, become int8 with one scale per output;
-    all others become float16.
+    The matrices of dense layers and the kernels over time, which hold most weights, become int8
+    with one scale per output; all others become float16.
     """
     graph = model.graph
     restoring: list[onnx.NodeProto] = []
@@ -176,8 +176,9 @@ def _shrink_weights(model: onnx.ModelProto) -> None:
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALL:
             continue
         name, values = tensor.name, numpy_helper.to_array(tensor)
-        if values.ndim == 2 and values.size >= LARGE:
-            scale = np.maximum(np.abs(values).max(0, keepdims=True), 1e-12) / 127
+        inputs = {2: (0,), 3: (1, 2)}.get(values.ndim)  # axes; a kernel is (outputs, inputs, time)
+        if inputs and values.size >= LARGE:
+            scale = np.maximum(np.abs(values).max(inputs, keepdims=True), 1e-12) / 127
             store(tensor, np.rint(values / scale).astype(np.int8), f"{name}.steps")
             graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
             restoring.append(helper.make_node("Mul", [f"{name}.steps", f"{name}.scale"], [name]))
