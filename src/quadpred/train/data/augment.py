@@ -27,7 +27,7 @@ def augment(frames: Tensor, config: AugmentConfig, silence: float, rng: torch.Ge
         # A codec, a telephone, a small loudspeaker: attenuation grows above one band or below
         # another, between a gentle slope and a wall.
         steepness = 10 ** (2 * uniform(crops, 1, 1) - 0.3)  # dB per band
-        for outside, farthest in ((bands + 1 - mels, 0.5), (-bands, 0.25)):
+        for outside, farthest in ((bands + 1 - mels, 0.5), (-bands, 0.15)):
             limited = uniform(crops, 1, 1) < config.band_limit
             moved = limited * farthest * mels * uniform(crops, 1, 1)
             change = change - steepness * (outside + moved).clamp_min(0)
