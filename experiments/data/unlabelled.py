@@ -4,20 +4,24 @@ Nothing of it is scored. Each function lists excerpts; `read_excerpt` decodes or
 """
 
 import random
+import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from experiments.data.labelled import SOUNDFONTS, render_one
 from quadpred.audio import read_blocks
+from quadpred.train.corpora import ManifestError
 
 __all__ = ["DISTILLED", "UNLABELLED", "Excerpt", "excerpts", "read_excerpt"]
 
 RATE = 16_000
+SYNTHESIS_RATE = 44_100
 MIDI_SUFFIXES = {".mid", ".midi"}
 
 
@@ -40,15 +44,19 @@ class Excerpt:
 def read_excerpt(excerpt: Excerpt, cache: Path | None = None) -> NDArray[np.float32]:
     """Decode an excerpt to mono samples at 16 kHz; MIDI is rendered first.
 
+    A whole MIDI file is rendered once and cached. For a part, rendering stops at its end.
+
     Raises:
         AudioError: the recording cannot be read.
         ManifestError: the MIDI file cannot be rendered.
     """
     path = excerpt.path
-    if excerpt.soundfont:
-        path = render_one(path, excerpt.soundfont, cache)
     first = round(excerpt.start * RATE)
     last = None if excerpt.seconds is None else first + round(excerpt.seconds * RATE)
+    if excerpt.soundfont and excerpt.seconds is not None:
+        return _render_start(path, excerpt.soundfont, excerpt.start + excerpt.seconds)[first:]
+    if excerpt.soundfont:
+        path = render_one(path, excerpt.soundfont, cache)
     blocks, count = [], 0
     for block in read_blocks(path, RATE):
         blocks.append(block)
@@ -56,6 +64,29 @@ def read_excerpt(excerpt: Excerpt, cache: Path | None = None) -> NDArray[np.floa
         if last is not None and count >= last:
             break
     return np.ascontiguousarray(np.concatenate(blocks)[first:last])
+
+
+def _render_start(midi: Path, soundfont: str, seconds: float) -> NDArray[np.float32]:
+    """Render the first seconds of a MIDI file; FluidSynth is stopped there."""
+    command = ["fluidsynth", "-niq", "-T", "raw", "-r", str(SYNTHESIS_RATE), "-F", "/dev/stdout"]
+    try:
+        process = subprocess.Popen(
+            [*command, SOUNDFONTS[soundfont], midi],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except FileNotFoundError:
+        raise ManifestError("MIDI files need FluidSynth: install it (package fluidsynth)") from None
+    with process:
+        assert process.stdout is not None
+        pcm = process.stdout.read(round(seconds * SYNTHESIS_RATE) * 4)  # 16-bit stereo
+        process.kill()
+    stereo = np.frombuffer(pcm, "<i2").reshape(-1, 2).astype(np.float32) / 32_768
+    if not stereo.any():
+        raise ManifestError(f"{midi}: FluidSynth cannot render it")
+    mono: NDArray[np.float32] = soxr.resample(stereo.mean(1), SYNTHESIS_RATE, RATE)
+    return mono
 
 
 def recordings(root: Path, suffixes: Collection[str]) -> list[tuple[str, Path]]:
