@@ -46,9 +46,23 @@ docs: $(VENV)/.docs ## build the site into out/docs, fail on any warning
 	$(BIN)/sphinx-build -W --keep-going -b html docs out/docs
 	@echo "Site: $(CURDIR)/out/docs/index.html"
 
-models: $(VENV)/.dev ## train the bundled English model: make models DATA=... RUNS=...
-	@test -n "$(DATA)" -a -n "$(RUNS)" || { echo "usage: make models DATA=FOLDER RUNS=FOLDER"; exit 2; }
-	$(BIN)/python -m experiments.train_models $(DATA) $(RUNS)
+models: $(VENV)/.dev ## train and release all bundled models: make models DATA=... RUNS=... FETCHED=... NETWORKS=...
+	@test -n "$(DATA)" -a -n "$(RUNS)" -a -n "$(FETCHED)" -a -n "$(NETWORKS)" || \
+	{ echo "usage: make models DATA=FOLDER RUNS=FOLDER FETCHED=FOLDER NETWORKS=FOLDER"; exit 2; }
+	$(PIP) -r experiments/requirements.txt
+	$(BIN)/python -m experiments.data.free_music $(RUNS)/audio/free
+	$(BIN)/python -m experiments.prepare audio $(DATA) $(RUNS) --fetched $(FETCHED)
+	$(BIN)/python -m experiments.teachers $(NETWORKS) $(DATA) $(RUNS)
+	$(BIN)/python -m experiments.prepare teachers $(RUNS)
+	for speech in english mandarin mixed; do for music in english mandarin; do \
+	    for folds in 0,1,2,3,4 ""; do $(BIN)/python -m experiments.train_models $(DATA) $(RUNS) \
+	        --speech $$speech --music $$music --folds "$$folds" || exit; done; \
+	done; done
+	$(BIN)/python -m experiments.evaluate $(RUNS)/english $(DATA)
+	for speech in english mandarin mixed; do for music in english mandarin; do \
+	    $(BIN)/python -m experiments.release $(DATA) $(RUNS) --speech $$speech --music $$music || exit; \
+	done; done
+	$(BIN)/python -m experiments.tables
 
 bench: $(VENV)/.dev ## measure speed and memory of quadpred
 	$(BIN)/python benchmarks/stages.py
