@@ -50,6 +50,7 @@ _BLOCK_ROWS = 180
 enough that memory is small and does not depend on the length of the audio."""
 
 _MAX_CONTEXT = 300  # rows
+_MAX_WIDTH = 4096  # values of an embedding
 _TOLERANCE = 1e-3  # of a probability
 
 
@@ -122,9 +123,13 @@ class Predictor:
             names = ", ".join(_OUTPUTS)
             raise ModelError(f"{path}: not a quadpred model: its outputs must be {names}")
         self.has_embedding = EMBEDDING in outputs
-        self.embedding_width = (
-            int(self._session.get_outputs()[-1].shape[-1]) if self.has_embedding else 0
-        )
+        self.embedding_width = 0
+        if self.has_embedding:
+            width = self._session.get_outputs()[-1].shape[-1:]
+            if not _is_width(width):
+                limit = f"a width from 1 to {_MAX_WIDTH}"
+                raise ModelError(f"{path}: not a quadpred model: its {EMBEDDING} must have {limit}")
+            self.embedding_width = width[0]
         if device == "cuda" and _CUDA not in self._session.get_providers():
             raise ModelError("device cuda: ONNX Runtime finds no GPU that it can use")
 
@@ -259,7 +264,9 @@ class Predictor:
 
         return join(self._stream(read, "", embeddings=embeddings))
 
-    def listen(self, blocks: Iterable[Array], sample_rate: int) -> Iterator[Prediction]:
+    def listen(
+        self, blocks: Iterable[Array], sample_rate: int, *, embeddings: bool = False
+    ) -> Iterator[Prediction]:
         """Predict live audio, each second as soon as it is over.
 
         Unlike those of `predict`, a row depends on its own second and earlier ones only.
@@ -267,13 +274,15 @@ class Predictor:
         Args:
             blocks: consecutive mono float32 arrays of shape (samples,), of any lengths.
             sample_rate: in Hz.
+            embeddings: whether the predictions carry embeddings.
 
         Yields:
             Predictions of one second each; their `duration` is the length so far.
 
         Raises:
             AudioError: samples that are not finite, an unsupported rate, or no samples.
-            ModelError: the model needs the peak of the whole recording.
+            ModelError: the model needs the peak of the whole recording, or embeddings are requested
+                and it has none.
         """
         if self.features.normalise_peak:
             raise ModelError(f"{self.info.name}: needs whole recordings; live audio is unsupported")
@@ -281,7 +290,7 @@ class Predictor:
         def read() -> Iterator[Array]:
             return live_blocks(blocks, sample_rate, self.features.sample_rate)
 
-        return self._stream(read, "", live=True)
+        return self._stream(read, "", live=True, embeddings=embeddings)
 
     def predict_frames(
         self, frames: Iterable[Array], rows: Callable[[], int] | None = None
@@ -423,7 +432,8 @@ class Predictor:
             One array per output, shape (batch, rows, classes) for heads.
 
         Raises:
-            ModelError: the network fails, or its outputs are not probabilities.
+            ModelError: the network fails, or its outputs are not probabilities, or its embeddings
+                are not finite.
         """
         try:
             outputs: list[Array] = self._session.run(names, {"log_mel": log_mel})
@@ -433,7 +443,17 @@ class Predictor:
         for head, output in zip(HEADS, outputs, strict=False):
             if not _are_probabilities(output, len(log_mel), len(head.classes)):
                 raise ModelError(f"{self.path}: its outputs for {head.name} are not probabilities")
+        if EMBEDDING in names:
+            shape = (*outputs[0].shape[:2], self.embedding_width)
+            embedding = outputs[-1]
+            if embedding.shape != shape or not np.isfinite(embedding).all():
+                raise ModelError(f"{self.path}: its embeddings are not finite numbers")
         return outputs
+
+
+def _is_width(shape: list[Any]) -> bool:
+    """Return whether the last size of an output, which may be a name, is a valid width."""
+    return len(shape) == 1 and isinstance(shape[0], int) and 1 <= shape[0] <= _MAX_WIDTH
 
 
 def _checked_context(rows: Any) -> int:

@@ -48,7 +48,14 @@ def prediction(
         "quadpred": "0.0.0",
         "source": "song.wav",
         "duration": float(duration or len(rows)),
-        "model": {**MODEL, "sha256": SHA256, "transfer_setting": "", "caveat": ""},
+        "model": {
+            **MODEL,
+            "sha256": SHA256,
+            "transfer_setting": "",
+            "caveat": "",
+            "min_margin_second": 0.1,
+            "min_margin_clip": 0.1,
+        },
         "damage": None,
         "winner": names[int(mean.argmax())],
         "confidence": float(mean.max()),
@@ -74,6 +81,12 @@ def peaks(seconds: float, first: float = 0.0) -> dict[str, Any]:
     return {"per_second": PER_SECOND, "from": round(first * PER_SECOND), "data": data}
 
 
+def embeddings(rows: np.ndarray) -> dict[str, Any]:
+    """Embeddings of seconds, shape (rows, width), as the server sends them."""
+    scaled = np.round(rows * 127 / np.abs(rows).max(axis=1, keepdims=True)).astype(np.int8)
+    return {"width": rows.shape[1], "data": base64.b64encode(scaled.tobytes()).decode()}
+
+
 @dataclass
 class Job:
     """An upload, and what the page will receive for it."""
@@ -85,11 +98,15 @@ class Job:
     status: str = "queued"
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
-    def rows(self, document: dict[str, Any], first: int, last: int) -> None:
-        """Send some of the rows of a prediction."""
+    def rows(
+        self, document: dict[str, Any], first: int, last: int, sounds: np.ndarray | None = None
+    ) -> None:
+        """Send some of the rows of a prediction, with the embeddings of all its seconds."""
         part = slice(first, last)
         block = {name: document[name]["rows"][part] for name in ("quadrant", "arousal", "valence")}
         block |= {name: document[name][part] for name in ("silent", "uncertain_seconds")}
+        if sounds is not None:
+            block["embeddings"] = embeddings(sounds[part])
         self.status = "running"
         self.events.append(
             ("rows", {"from": first, **block, "peaks": peaks(len(block["silent"]), first)})
@@ -134,12 +151,14 @@ class StubServer:
     Attributes:
         jobs: uploads by the name of their file and the name of their model.
         answers: by the name of a file, the prediction that its uploads have at once.
+        sounds: by the name of a file, the embeddings of its seconds.
         sha256: of every model.
     """
 
     def __init__(self, page: Page, answers: dict[str, dict[str, Any]] | None = None):
         self.jobs: dict[tuple[str, str], Job] = {}
         self.answers = answers or {}
+        self.sounds: dict[str, np.ndarray] = {}
         self.sha256 = SHA256
         self._offer: dict[str, Any] | None = None
         self.uploads = 0
@@ -169,7 +188,7 @@ class StubServer:
         self.jobs[name, model] = job
         if name in self.answers:
             answer = self.answers[name]
-            job.rows(answer, 0, len(answer["silent"]))
+            job.rows(answer, 0, len(answer["silent"]), self.sounds.get(name))
             job.done(answer)
         route.fulfill(status=202, json=job.document())
 

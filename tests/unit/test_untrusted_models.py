@@ -83,6 +83,31 @@ def test_outputs_that_are_not_probabilities(tmp_path: Path, operation: str) -> N
         predictor.predict_samples(music(3, RATE), RATE)
 
 
+@pytest.mark.parametrize(
+    ("operation", "width", "message"),
+    [
+        ("Log", 128, r"its embeddings are not finite numbers$"),  # of negative levels
+        ("Identity", "wide", r"its embedding must have a width from 1 to 4096$"),
+        ("Identity", 1_000_000, r"its embedding must have a width from 1 to 4096$"),
+    ],
+)
+def test_embeddings_that_are_none(
+    tmp_path: Path, operation: str, width: int | str, message: str
+) -> None:
+    path = tmp_path / "m.onnx"
+    write_model(path, embedding=True)
+    model = onnx.load(path)
+    model.graph.node[-1].op_type = operation
+    size = model.graph.output[-1].type.tensor_type.shape.dim[-1]
+    if isinstance(width, str):
+        size.dim_param = width
+    else:
+        size.dim_value = width
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=message):
+        Predictor(path).predict_samples(music(3, RATE), RATE, embeddings=True)
+
+
 def test_front_end_that_the_network_does_not_fit(tmp_path: Path) -> None:
     path = changed(tmp_path / "m.onnx", lambda described: described["features"].update(mels=64))
     with pytest.raises(ModelError, match=r"m\.onnx: the network failed \(\w+\)$"):

@@ -119,13 +119,14 @@ def test_segments_and_highlights_of_the_server_are_marked_and_kept(page: Page, s
         ),
     )
     for _ in range(2):
-        expect(page.get_by_role("button", name="Most intense 0:10 to 0:40")).to_be_visible()
+        most = page.get_by_role("button", name="Most intense part of this song: 0:10 to 0:40")
+        expect(most).to_be_visible()
         # It lasts as long as the song.
         expect(page.get_by_role("button", name="Calmest")).to_have_count(0)
         expect(page.locator(".change")).to_have_count(1)
         place = page.locator(".change").evaluate("(line) => line.style.getPropertyValue('--place')")
         assert float(place) == 0.5
-        page.get_by_role("button", name="Most intense").click()
+        most.click()
         expect(page.locator("#selection-text")).to_have_text("Selected 0:10 to 0:40")
         page.reload()
 

@@ -148,7 +148,7 @@ def test_the_accuracy_of_the_model_is_shown(page: Page) -> None:
 
 def test_a_verdict_apart_from_the_plane_is_explained(page: Page, files: Any) -> None:
     answer = prediction(HAPPY, arousal=[0.2] * 6)
-    StubServer(page, {"song.wav": answer})
+    stub = StubServer(page, {"song.wav": answer})
     page.set_input_files("#files", files("song.wav"))
     expect(verdict(page)).to_contain_text("Q1 happy", use_inner_text=True)
     page.get_by_role("button", name="Arousal and valence differ").hover()
@@ -157,6 +157,15 @@ def test_a_verdict_apart_from_the_plane_is_explained(page: Page, files: Any) -> 
     )
     page.keyboard.press("Escape")
     expect(page.get_by_role("tooltip")).to_be_hidden()
+    # The same on the map.
+    stub.answers["other.wav"] = prediction(SAD)
+    page.set_input_files("#files", files("song.wav", "other.wav")[1])
+    page.locator("#map").get_by_role("button", name="1 song.wav: Q1 happy").hover()
+    expect(page.get_by_role("tooltip")).to_have_text(
+        "song.wav. The most probable quadrant is Q1 happy; mean arousal and valence lie in Q4 calm."
+    )
+    page.locator("#map").get_by_role("button", name="2 other.wav: Q3 sad").hover()
+    expect(page.get_by_role("tooltip")).to_have_text("other.wav")
 
 
 def test_a_result_of_an_older_model_says_so(page: Page, files: Any) -> None:

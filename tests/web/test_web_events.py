@@ -19,6 +19,7 @@ import soundfile
 from helpers.serving import serving, until, workers
 from helpers.sounds import music
 from helpers.sse import ServerEvent, parse_lines
+from quadpred.predictor import Predictor
 from quadpred.web.limits import Limits
 
 pytestmark = pytest.mark.slow
@@ -44,9 +45,10 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def post(client: httpx.Client, content: bytes, name: str = CLIENT) -> str:
+def post(client: httpx.Client, content: bytes, name: str = CLIENT, **query: str) -> str:
     """Upload a recording, and return the id of its job."""
-    answer = client.post(JOBS, files={"file": ("a.wav", content)}, params={"client": name})
+    params = {"client": name, **query}
+    answer = client.post(JOBS, files={"file": ("a.wav", content)}, params=params)
     assert answer.status_code == 202, answer.text
     return answer.json()["id"]
 
@@ -108,6 +110,25 @@ def test_peaks_come_with_the_rows(client: httpx.Client, song: Path) -> None:
     bins = samples.reshape(SECONDS * 50, -1)
     np.testing.assert_array_equal(peaks[:, 0], np.rint(127 * bins.min(axis=1)))
     np.testing.assert_array_equal(peaks[:, 1], np.rint(127 * bins.max(axis=1)))
+
+
+def test_embeddings_come_with_the_rows_where_they_are_asked_for(
+    client: httpx.Client, song: Path
+) -> None:
+    post(client, song.read_bytes(), "client-for-sounds", embeddings="true")
+    rows = [e.data for e in follow(client, 1, "client-for-sounds") if e.name == "rows"]
+    parts = [part["embeddings"] for part in rows]
+    data = b"".join(base64.b64decode(part["data"]) for part in parts)
+    found = np.frombuffer(data, np.int8).reshape(-1, parts[0]["width"]).astype(float)
+    expected = Predictor.load().embed(song)
+    assert found.shape == expected.shape
+    assert (np.abs(found).max(axis=1) == 127).all()
+    alike = (found * expected).sum(axis=1)
+    alike /= np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    assert alike.min() > 0.999
+    post(client, song.read_bytes(), "client-without-sounds")
+    rows = [e.data for e in follow(client, 1, "client-without-sounds") if e.name == "rows"]
+    assert all("embeddings" not in part for part in rows)
 
 
 @pytest.mark.parametrize("how", ["last", "after"])

@@ -95,6 +95,18 @@ def test_rows_arrive_during_playback(client: httpx.Client) -> None:
     assert whole["model"]["name"] == "mandarin-to-english"
 
 
+def test_embeddings_come_with_the_rows_where_they_are_asked_for(client: httpx.Client) -> None:
+    samples = music(2, RATE)
+    with connect(address(client, "?embeddings=true")) as connection:
+        begin(connection)
+        connection.send(samples.astype("<f4").tobytes())
+        connection.send('{"stop": true}')
+        *rows, _ = map(json.loads, connection)
+    width = Predictor.load().embedding_width
+    assert [row["embeddings"]["width"] for row in rows] == [width, width]
+    assert [len(base64.b64decode(row["embeddings"]["data"])) for row in rows] == [width, width]
+
+
 @pytest.mark.parametrize(
     ("query", "messages", "detail"),
     [

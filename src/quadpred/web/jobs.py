@@ -34,6 +34,7 @@ class Job:
         source: its file name at the client.
         address: of the client.
         prefix: path under which the server is reached, for the addresses of problems.
+        embeddings: whether its rows carry embeddings.
         client: the event log of the client that follows all its jobs, and its own log.
         damage: what of the recording is damaged or missing.
         result: the prediction as JSON.
@@ -49,6 +50,7 @@ class Job:
     music: str
     address: str = ""
     prefix: str = ""
+    embeddings: bool = False
     client: EventLog | None = None
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     status: str = "queued"
@@ -330,6 +332,7 @@ class Jobs:
             "speech": job.speech,
             "music": job.music,
             "longest": self.limits.seconds,
+            "embeddings": job.embeddings,
         }
         failure = None
         try:

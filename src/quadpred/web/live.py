@@ -59,6 +59,7 @@ async def _serve(socket: WebSocket, worker: Worker, limits: Limits) -> None:
         registry.find(speech, music)
     except ValueError as error:
         raise ProblemError("invalid-request", str(error)) from None
+    embeddings = socket.query_params.get("embeddings") == "true"
     first = await _message(socket, limits)
     rate = first.get("sample_rate") if isinstance(first, dict) else None
     if not isinstance(rate, int) or rate not in _RATES:
@@ -68,7 +69,7 @@ async def _serve(socket: WebSocket, worker: Worker, limits: Limits) -> None:
         )
     tasks: list[asyncio.Task[None]] = []
     try:
-        await worker.send("listen", speech=speech, music=music, rate=rate)
+        await worker.send("listen", speech=speech, music=music, rate=rate, embeddings=embeddings)
         tasks = [
             asyncio.create_task(_send_samples(socket, worker, limits, rate)),
             asyncio.create_task(_send_rows(socket, worker)),

@@ -207,6 +207,9 @@ async def create_prediction(
         str | None,
         Query(pattern=_CLIENT, description="A random name; `/v1/events` follows all its jobs."),
     ] = None,
+    embeddings: Annotated[
+        bool, Query(description="Whether the events `rows` carry embeddings.")
+    ] = False,
     prefer: Annotated[
         str | None,
         Header(description="`wait=SECONDS` to wait for the end (RFC 7240).", examples=["wait=60"]),
@@ -223,6 +226,7 @@ async def create_prediction(
             music,
             address=address,
             prefix=jobs.prefix,
+            embeddings=embeddings,
             client=jobs.client(client) if client else None,
         )
         jobs.submit(job)

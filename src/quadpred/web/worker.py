@@ -108,7 +108,14 @@ class _Worker:
         gc.collect()  # close files that the traceback of a failed task may still refer to
 
     def _predict(
-        self, _: bytes, path: str, source: str, speech: str, music: str, longest: float
+        self,
+        _: bytes,
+        path: str,
+        source: str,
+        speech: str,
+        music: str,
+        longest: float,
+        embeddings: bool,
     ) -> None:
         length = probe(path)
         if length is not None and length > longest:
@@ -117,15 +124,19 @@ class _Worker:
                 pass
         self._send("progress", seconds=0.0, duration=length)
         waveform = Waveform()
-        stream = self._predictor(speech, music).stream(path, longest=longest, on_block=waveform.add)
+        stream = self._predictor(speech, music).stream(
+            path, longest=longest, on_block=waveform.add, embeddings=embeddings
+        )
         prediction = replace(self._send_rows(stream, waveform, length), source=source)
         found = [*find_segments(prediction), *highlights(prediction)]
         moments = moment_document(prediction, found, Vocabulary())["moments"]
         self._send("done", json_line(prediction), damage=prediction.damage, moments=moments)
 
-    def _listen(self, _: bytes, speech: str, music: str, rate: int) -> None:
+    def _listen(self, _: bytes, speech: str, music: str, rate: int, embeddings: bool) -> None:
         waveform = Waveform()
-        stream = self._predictor(speech, music).listen(self._samples(waveform, rate), rate)
+        stream = self._predictor(speech, music).listen(
+            self._samples(waveform, rate), rate, embeddings=embeddings
+        )
         prediction = self._send_rows(stream, waveform, None)
         self._send("done", json_line(replace(prediction, source="live")))
 
@@ -146,6 +157,8 @@ class _Worker:
         joined, first = [], 0
         for part in parts:
             rows = {"from": first, **_rows(part), "peaks": _peaks(waveform)}
+            if part.embedding is not None:
+                rows["embeddings"] = _directions(part.embedding)
             self._send("rows", json.dumps(rows).encode())
             self._send("progress", seconds=part.duration, duration=length)
             first += len(part)
@@ -175,6 +188,14 @@ def _peaks(waveform: Waveform) -> dict[str, Any]:
     first, peaks = waveform.take()
     data = base64.b64encode(peaks.tobytes()).decode()
     return {"per_second": BINS_PER_SECOND, "from": first, "data": data}
+
+
+def _directions(embeddings: NDArray[np.float32]) -> dict[str, Any]:
+    """Return embeddings, shape (rows, width), as signed bytes: each row by its largest value."""
+    largest = np.abs(embeddings).max(axis=1, keepdims=True)
+    scaled = embeddings * (127 / np.maximum(largest, np.finfo(np.float32).tiny))
+    data = base64.b64encode(scaled.round().astype(np.int8).tobytes()).decode()
+    return {"width": embeddings.shape[1], "data": data}
 
 
 if __name__ == "__main__":

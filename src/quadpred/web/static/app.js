@@ -40,6 +40,7 @@ async function begin() {
   const [song, timeline] = [new SongView(state, songs), new Timeline(state, songs, player)];
   state.addEventListener("change", () => {
     for (const view of [start, library, song, timeline]) view.draw();
+    song.drawTime(player.time);
   });
   let settling = 0;
   player.addEventListener("time", () => {

@@ -43,6 +43,8 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${end}` : `${minutes}:${end}`;
 }
 
+export const ADJUSTED = "adjusted by your corrections";
+
 /** @param {number} share 0 to 1 */
 export const percent = (share) => `${Math.round(100 * share)} %`;
 

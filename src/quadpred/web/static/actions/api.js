@@ -1,6 +1,7 @@
 // Requests to the server. Whatever goes wrong is a `Problem` with one line for the user.
 
 /** @import { Block } from "../state/rows.js" */
+/** @import { EmbeddingBlock } from "../state/embeddings.js" */
 /** @import { PeakBlock } from "../state/peaks.js" */
 
 /**
@@ -30,13 +31,14 @@
 /** @typedef {{models: Model[], heads: Head[], limits: Limits, quadpred: string}} Offer */
 
 /**
- * A finished prediction, as `quadpred predict --json` writes it.
+ * A finished prediction, as `quadpred predict --json` writes it. The page adds `adjusted` where the
+ * labels of the user have changed it: how many labels, and which seconds.
  * @typedef {object} Result
  * @property {number} schema
  * @property {string} quadpred version
  * @property {string} source name of the file
  * @property {number} duration in seconds
- * @property {{name: string, sha256: string, speech: string, music: string}} model
+ * @property {{name: string, sha256: string, speech: string, music: string, min_margin_second: number, min_margin_clip: number}} model
  * @property {string|null} damage
  * @property {string} winner
  * @property {number} confidence
@@ -48,6 +50,7 @@
  * @property {{classes: string[], rows: number[][]}} quadrant
  * @property {{classes: string[], rows: number[][]}} arousal
  * @property {{classes: string[], rows: number[][]}} valence
+ * @property {{labels: number, seconds: boolean[]}} [adjusted]
  */
 
 /**
@@ -71,7 +74,7 @@
  * @property {Result|null} [result]
  */
 
-/** @typedef {Block & {peaks?: PeakBlock}} RowsMessage */
+/** @typedef {Block & {peaks?: PeakBlock, embeddings?: EmbeddingBlock}} RowsMessage */
 
 export const NO_ANSWER = "The server does not answer. Is quadpred serve running?";
 
@@ -111,7 +114,8 @@ export function forget(id) {
  * @returns {{answer: Promise<Job>, cancel: () => void}}
  */
 export function upload(file, model, client, sent) {
-  const query = new URLSearchParams({ speech: model.speech, music: model.music, client });
+  const { speech, music } = model;
+  const query = new URLSearchParams({ speech, music, client, embeddings: "true" });
   const form = new FormData();
   form.append("file", file, file.name);
   const request = new XMLHttpRequest(); // fetch does not tell how much was sent

@@ -30,7 +30,7 @@ export async function record(song, state, ended) {
     },
     rows: (message) => {
       if (message.peaks) song.peaks.put(message.peaks);
-      prediction.rows.put(message);
+      prediction.take(message);
       state.changed();
     },
   });
@@ -126,7 +126,8 @@ async function microphone() {
  * @returns {Promise<WebSocket>}
  */
 function connect(model, rate) {
-  const query = new URLSearchParams({ speech: model.speech, music: model.music });
+  const { speech, music } = model;
+  const query = new URLSearchParams({ speech, music, embeddings: "true" });
   const address = new URL(`v1/live?${query}`, document.baseURI);
   address.protocol = address.protocol.replace("http", "ws");
   const socket = new WebSocket(address);

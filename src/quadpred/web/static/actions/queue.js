@@ -55,7 +55,7 @@ export class Queue {
         this.#with(data.job, ({ song, prediction }) => {
           if (prediction.result) return; // sent again
           if (data.peaks) song.peaks.put(data.peaks);
-          if (!prediction.rows.put(data)) this.events.open();
+          if (!prediction.take(data)) this.events.open();
         });
       },
       done: (data) => this.#with(data.job, (task) => this.#done(task, data)),

@@ -4,6 +4,8 @@
 
 import { largest } from "../state/rows.js";
 
+const BY_USER = "adjusted by the corrections of the user";
+
 /**
  * JAMS (E. J. Humphrey et al., ISMIR 2014), as `quadpred predict --format jams` writes it: one
  * observation [valence, arousal] of the namespace mood_thayer per second that is not silent.
@@ -11,6 +13,7 @@ import { largest } from "../state/rows.js";
  */
 export function jams(result) {
   const tool = `quadpred ${result.quadpred}`;
+  const adjusted = result.adjusted ? `; ${BY_USER}` : "";
   const annotation = {
     namespace: "mood_thayer",
     annotation_metadata: {
@@ -19,7 +22,7 @@ export function jams(result) {
       version: result.quadpred,
       corpus: "",
       annotation_tools: tool,
-      annotation_rules: "valence, arousal: probability of positive, 0 to 1",
+      annotation_rules: `valence, arousal: probability of positive, 0 to 1${adjusted}`,
       validation: "",
       data_source: "program",
     },
@@ -56,12 +59,14 @@ export function jams(result) {
 
 /**
  * A label track of Audacity: one line per run of seconds with the same most probable quadrant,
- * with a question mark where they are uncertain, and none where they are silent.
+ * with a question mark where they are uncertain, and none where they are silent. A first label of
+ * the whole song says if values are adjusted.
  * @param {Result} result
  */
 export function audacity(result) {
   /** @type {{from: number, to: number, label: string}[]} */
   const runs = [];
+  if (result.adjusted) runs.push({ from: 0, to: result.duration, label: BY_USER });
   for (const k of seconds(result)) {
     if (result.silent[k]) continue;
     const doubt = result.uncertain_seconds[k] ? "?" : "";

@@ -40,7 +40,8 @@ export const FORMATS = [
 ];
 
 /**
- * Save a prediction in one form. Where models are compared, the name says which one it is of.
+ * Save a prediction in one form. Where models are compared, the name says which one it is of; it
+ * also says where values are adjusted.
  * @param {Song} song
  * @param {Prediction} prediction
  * @param {typeof FORMATS[number]} format
@@ -48,8 +49,8 @@ export const FORMATS = [
  */
 export async function saveOne(song, prediction, { ending, write }, compared) {
   if (!prediction.result) return;
-  const which = compared ? `.${prediction.model.name}` : "";
-  save(`${stem(song.name)}${which}${ending}`, await write(song, prediction, prediction.result));
+  const name = stem(song.name) + which(prediction, compared);
+  save(name + ending, await write(song, prediction, prediction.result));
 }
 
 /**
@@ -68,8 +69,7 @@ export async function saveAll(state) {
   for (const { song, prediction } of finished) {
     const { result } = prediction;
     if (!result) continue;
-    const which = models.length > 1 ? `.${prediction.model.name}` : "";
-    const base = free(`${stem(song.path)}${which}`, taken);
+    const base = free(stem(song.path) + which(prediction, models.length > 1), taken);
     for (const { ending, write } of FORMATS) {
       files.push({ name: base + ending, content: await write(song, prediction, result) });
     }
@@ -107,6 +107,10 @@ export function save(name, content) {
   make("a", { href, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(href), 60_000); // the browser reads it after the click
 }
+
+/** @param {Prediction} prediction @param {boolean} compared */
+const which = ({ model, original }, compared) =>
+  (compared ? `.${model.name}` : "") + (original ? ".adjusted" : "");
 
 /** @param {string} content @param {string} type */
 const text = (content, type) => new Blob([content], { type: `${type};charset=utf-8` });

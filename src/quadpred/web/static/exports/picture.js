@@ -10,7 +10,7 @@ import {
   palette,
   Sheet,
 } from "../views/taggram.js";
-import { modelTitle, percent, QUADRANTS, quadrantName } from "../words.js";
+import { ADJUSTED, modelTitle, percent, QUADRANTS, quadrantName } from "../words.js";
 
 const [WIDTH, HEIGHT] = [1280, 720];
 const SCALE = 2; // pixels per unit
@@ -69,8 +69,9 @@ export function picture(song, prediction) {
 }
 
 /** @param {Prediction} prediction */
-function verdict({ summary }) {
+function verdict({ summary, original }) {
   if (!summary || summary.winner === null) return "silent";
   const doubt = summary.uncertain ? ", uncertain" : "";
-  return `${quadrantName(summary.winner)}, ${percent(summary.confidence)} probable${doubt}`;
+  const adjusted = original ? `, ${ADJUSTED}` : "";
+  return `${quadrantName(summary.winner)}, ${percent(summary.confidence)} probable${doubt}${adjusted}`;
 }

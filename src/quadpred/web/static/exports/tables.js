@@ -8,11 +8,14 @@ const QUADRANTS = ["Q1", "Q2", "Q3", "Q4"];
 const FORMULA = /^'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]/;
 
 /**
- * The rows of a prediction as CSV, one per second, as the server writes them.
+ * The rows of a prediction as CSV, one per second, as the server writes them. Where the labels of
+ * the user have changed seconds, `adjusted` says which.
  * @param {Result} result
  */
 export function rowsTable(result) {
+  const { adjusted } = result;
   const head = ["second", ...QUADRANTS, "arousal", "valence", "uncertain", "silent"];
+  if (adjusted) head.push("adjusted");
   const rows = result.quadrant.rows.map((quadrant, k) => [
     k,
     ...quadrant,
@@ -20,18 +23,20 @@ export function rowsTable(result) {
     result.valence.rows[k][1],
     result.uncertain_seconds[k],
     result.silent[k],
+    ...(adjusted ? [adjusted.seconds[k]] : []),
   ]);
   return table([head, ...rows]);
 }
 
 /**
  * One row per song, with the columns of the summary of `quadpred predict FOLDER`, and the label of
- * the user in `corrected`. The browser does not know the folder, so `file` is empty.
+ * the user in `corrected`. `adjusted` says whether labels have changed the values. The browser
+ * does not know the folder, so `file` is empty.
  * @param {{song: Song, result: Result}[]} songs
  */
 export function summaryTable(songs) {
   const head = ["path", "duration", "quadrant", ...QUADRANTS, "arousal", "valence", "confidence"];
-  head.push("uncertain", "model", "version", "sha256", "file", "corrected");
+  head.push("uncertain", "model", "version", "sha256", "file", "corrected", "adjusted");
   const rows = songs.map(({ song, result }) => [
     FORMULA.test(song.path) ? `'${song.path}` : song.path,
     result.duration,
@@ -46,6 +51,7 @@ export function summaryTable(songs) {
     result.model.sha256,
     "",
     label(song.corrected),
+    result.adjusted !== undefined,
   ]);
   return table([head, ...rows]);
 }

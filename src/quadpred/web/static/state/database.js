@@ -4,6 +4,7 @@
 /** @import { Model, Moment, Result } from "../actions/api.js" */
 /** @import { Correction, Status } from "./song.js" */
 
+import { Embeddings } from "./embeddings.js";
 import { Peaks } from "./peaks.js";
 import { modelKey, Prediction, Song } from "./song.js";
 
@@ -36,6 +37,8 @@ const VERSION = 1;
  * @property {Moment[]} [moments] not in records of earlier versions
  * @property {string} damage
  * @property {string} error
+ * @property {number} [width] of the embeddings; not in records of earlier versions
+ * @property {Int8Array<ArrayBuffer>} [embeddings]
  */
 
 export class Database {
@@ -103,6 +106,8 @@ export class Database {
       moments: prediction.moments,
       damage: prediction.damage,
       error: prediction.error,
+      width: prediction.embeddings.width,
+      embeddings: prediction.embeddings.bytes,
     };
     await this.#write("predictions", (store) => store.put(record));
     this.#channel.postMessage(song.id);
@@ -208,12 +213,15 @@ function revive(record, predictions) {
   song.peaks = new Peaks(record.perSecond, record.pairs);
   song.file = record.sound;
   song.recorded = record.sound !== null;
-  for (const { key, model, status, job, result, moments, damage, error } of predictions) {
+  for (const record of predictions) {
+    const { key, model, status, job, result, moments, damage, error, width, embeddings } = record;
     const prediction = new Prediction(model);
     prediction.damage = damage;
     prediction.job = job;
-    if (status === "done" && result) prediction.finish(result, moments);
-    else if (status === "failed") prediction.fail(error);
+    if (status === "done" && result) {
+      prediction.embeddings = new Embeddings(width, embeddings);
+      prediction.finish(result, moments);
+    } else if (status === "failed") prediction.fail(error);
     else if (job) prediction.status = "running";
     song.predictions.set(key, prediction);
   }

@@ -21,7 +21,7 @@
 
 /**
  * One or several seconds, drawn as one.
- * @typedef {Means & {from: number, to: number, winner: number, silent: boolean, uncertain: boolean}} Column
+ * @typedef {Means & {from: number, to: number, winner: number, silent: boolean, uncertain: boolean, adjusted: boolean}} Column
  */
 
 /**
@@ -37,6 +37,7 @@ export class Rows {
   /** @type {number[][]} */ valence = [];
   /** @type {boolean[]} */ silent = [];
   /** @type {boolean[]} */ uncertain = [];
+  /** Whether the labels of the user have changed a second. @type {boolean[]} */ adjusted = [];
 
   get length() {
     return this.quadrant.length;
@@ -68,7 +69,7 @@ export class Rows {
   /**
    * Rows from second `from` to `to` in columns of `step` seconds. Columns begin at multiples of
    * `step`, so that they stay the same while a person scrolls. A column is silent if all of its
-   * seconds are, and uncertain if more than half of the others are.
+   * seconds are, uncertain if more than half of the others are, and adjusted if any second is.
    * @param {number} step
    * @param {number} from
    * @param {number} to
@@ -89,6 +90,7 @@ export class Rows {
         winner: largest(means.quadrant),
         silent: !sounding.length,
         uncertain: uncertain.length * 2 > sounding.length,
+        adjusted: seconds.some((k) => this.adjusted[k]),
       });
     }
     return made;
@@ -136,6 +138,7 @@ export function rowsOf(result) {
     silent: result.silent,
     uncertain_seconds: result.uncertain_seconds,
   });
+  rows.adjusted = result.adjusted?.seconds ?? [];
   return rows;
 }
 

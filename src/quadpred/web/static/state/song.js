@@ -1,8 +1,10 @@
 // Songs, and what each model predicts for them. Everything on the page is drawn from these.
 
-/** @import { Model, Moment, Result } from "../actions/api.js" */
+/** @import { Model, Moment, Result, RowsMessage } from "../actions/api.js" */
+/** @import { Label } from "./adjustment.js" */
 /** @import { Summary } from "./rows.js" */
 
+import { Embeddings } from "./embeddings.js";
 import { Peaks } from "./peaks.js";
 import { Rows, rowsOf, summaryOfResult } from "./rows.js";
 
@@ -20,6 +22,7 @@ import { Rows, rowsOf, summaryOfResult } from "./rows.js";
 export class Prediction {
   /** @type {Status} */ status = "missing";
   rows = new Rows();
+  embeddings = new Embeddings();
   sent = 0; // share of the upload
   /** @type {{seconds: number, duration: number|null}} */ progress = { seconds: 0, duration: null };
   note = ""; // why it waits
@@ -29,6 +32,8 @@ export class Prediction {
   /** Segments and highlights; none of live audio. @type {Moment[]} */ moments = [];
   /** The job of the server. @type {string|null} */ job = null;
   /** Ends the upload. @type {(() => void)|null} */ cancel = null;
+  /** The prediction of the model, where the labels of the user have changed this one. */
+  /** @type {Prediction|null} */ original = null;
 
   /** @param {Model} model */
   constructor(model) {
@@ -51,6 +56,29 @@ export class Prediction {
   /** Seconds, as far as anybody knows; null where the length is unknown. */
   get duration() {
     return this.result?.duration ?? this.progress.duration;
+  }
+
+  /**
+   * Take rows and embeddings.
+   * @param {RowsMessage} message
+   * @returns {boolean} false if rows before them are missing
+   */
+  take(message) {
+    if (!this.rows.put(message)) return false;
+    if (message.embeddings) this.embeddings.put(message.from, message.embeddings);
+    return true;
+  }
+
+  /**
+   * This prediction with another result. Its moments are gone: they are of the values before.
+   * @param {Result} result
+   */
+  adjustedTo(result) {
+    const made = new Prediction(this.model);
+    made.finish(result);
+    made.damage = this.damage;
+    made.original = this;
+    return made;
   }
 
   /** @param {Result} result @param {Moment[]} moments */
@@ -117,14 +145,42 @@ export class Song {
   }
 
   /**
-   * The quadrant that the user gave for a second, 0 to 3, or null.
+   * What the user said of a second: of a part with it, or else of the whole song.
    * @param {number} second
    */
-  correctedAt(second) {
+  correctionAt(second) {
     const part = this.corrections.findLast(
       ({ from, to }) => from !== null && to !== null && from <= second && second < to,
     );
-    return part?.quadrant ?? this.corrected;
+    return part ?? this.corrections.find(({ from }) => from === null);
+  }
+
+  /** The quadrant that the user gave for a second, 0 to 3, or null. @param {number} second */
+  correctedAt(second) {
+    return this.correctionAt(second)?.quadrant ?? null;
+  }
+
+  /**
+   * The labels of the user, with the embeddings of a model file for the seconds where they hold.
+   * @param {string} key of the model file
+   * @returns {Label[]}
+   */
+  labels(key) {
+    const { result, embeddings } = this.predictions.get(key) ?? {};
+    if (!result || !embeddings) return [];
+    /** @type {Map<Correction, number[]>} */
+    const seconds = new Map(this.corrections.map((correction) => [correction, []]));
+    for (let k = 0; k < Math.min(embeddings.length, result.silent.length); k += 1) {
+      const correction = this.correctionAt(k);
+      if (correction && !result.silent[k]) seconds.get(correction)?.push(k);
+    }
+    return [...seconds]
+      .filter(([, covered]) => covered.length)
+      .map(([{ quadrant }, covered]) => ({
+        quadrant,
+        direction: embeddings.direction(covered),
+        model: rowsOf(result).means(covered).quadrant,
+      }));
   }
 
   /** Seconds of the song, if a prediction knows them. @returns {number|null} */

@@ -2,6 +2,7 @@
 
 /** @import { Model, Head, Limits, Offer } from "../actions/api.js" */
 
+import { Adjustment } from "./adjustment.js";
 import { modelKey, Prediction, Song } from "./song.js";
 import { Viewport } from "./viewport.js";
 
@@ -15,6 +16,7 @@ import { Viewport } from "./viewport.js";
  * @property {"all"|"0"|"1"|"2"|"3"|"uncertain"|"corrected"|"open"|"failed"} filter
  * @property {number} volume
  * @property {number} speed
+ * @property {boolean} adjusted whether the user's labels change what is shown
  */
 
 /** @type {Settings} */
@@ -26,12 +28,16 @@ const DEFAULTS = {
   filter: "all",
   volume: 1,
   speed: 1,
+  adjusted: true,
 };
 
 /** A message for the user; `act` is what a button of it does. */
 /** @typedef {{text: string, error: boolean, label?: string, act?: () => void}} Message */
 
 /** @typedef {{from: number, to: number}} Range */
+
+/** The labels that `adjustment` was made of, and whether they may be others now. */
+/** @typedef {{labels: string, adjustment: Adjustment, stale: boolean}} Labelled */
 
 export class State extends EventTarget {
   /** @type {Song[]} */ songs = [];
@@ -47,9 +53,14 @@ export class State extends EventTarget {
   /** @type {Range|null} */ selection = null;
   loop = false;
   #due = false;
+  /** Of each model file, until something changes. @type {Map<string, Labelled>} */
+  #labelled = new Map();
+  /** @type {WeakMap<Prediction, {by: Adjustment, made: Prediction|null}>} */
+  #adjusted = new WeakMap();
 
   /** Tell the views, once per frame for however many changes. */
   changed() {
+    for (const each of this.#labelled.values()) each.stale = true;
     if (this.#due) return;
     this.#due = true;
     requestAnimationFrame(() => {
@@ -85,7 +96,7 @@ export class State extends EventTarget {
 
   /**
    * What a model predicts for a song. Without a prediction of the present model file, that of an
-   * older file of the same name; without any, an empty one.
+   * older file of the same name; without any, an empty one. The user's labels may have changed it.
    * @param {Song} song
    * @param {Model} model
    */
@@ -94,7 +105,52 @@ export class State extends EventTarget {
     const older = [...song.predictions.values()].find(
       (each) => each.model.name === model.name && each.result,
     );
-    return exact ?? older ?? new Prediction(model);
+    return this.#adjust(exact ?? older ?? new Prediction(model));
+  }
+
+  /** Whether the user has labelled anything. */
+  get labelled() {
+    return this.songs.some(({ corrections }) => corrections.length);
+  }
+
+  /**
+   * The prediction as the labels of the user change it; itself where they do not.
+   * @param {Prediction} prediction
+   */
+  #adjust(prediction) {
+    const { result, embeddings, model } = prediction;
+    if (!this.settings.adjusted || !result || !embeddings.length) return prediction;
+    const by = this.#adjustment(modelKey(model));
+    if (!by.count) return prediction;
+    const known = this.#adjusted.get(prediction);
+    if (known?.by === by) return known.made ?? prediction;
+    const changed = by.apply(result, embeddings);
+    const made = changed && prediction.adjustedTo(changed);
+    this.#adjusted.set(prediction, { by, made });
+    return made ?? prediction;
+  }
+
+  /** What the labels of all songs say to the predictions of a model file. @param {string} key */
+  #adjustment(key) {
+    const known = this.#labelled.get(key);
+    if (known && !known.stale) return known.adjustment;
+    const songs = this.songs.filter(
+      (song) => song.corrections.length && song.predictions.get(key)?.result,
+    );
+    const labels = JSON.stringify(
+      songs.map(({ id, corrections, predictions }) => [
+        id,
+        corrections,
+        predictions.get(key)?.embeddings.length,
+      ]),
+    );
+    if (known?.labels === labels) {
+      known.stale = false;
+      return known.adjustment;
+    }
+    const adjustment = new Adjustment(songs.flatMap((song) => song.labels(key)));
+    this.#labelled.set(key, { labels, adjustment, stale: false });
+    return adjustment;
   }
 
   /**

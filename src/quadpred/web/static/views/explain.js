@@ -17,7 +17,10 @@ const TERMS = {
     "How pleasant the emotion is. Happy and calm are positive, angry and sad are negative. The " +
     "number is the probability that the valence is positive.",
   experimental: "On other music, this model is no better than chance. Do not rely on it.",
-  corrected: "You gave this label. The prediction of the model is unchanged below.",
+  corrected: "You gave this label. It is what labels.csv holds for this song.",
+  adjusted:
+    "Your labels have shifted seconds that sound like those you labelled. Switch it off under the " +
+    "song to see the values of the model.",
   disagree:
     "The verdict is the most probable quadrant. Here the means of arousal and valence lie in " +
     "another quadrant.",

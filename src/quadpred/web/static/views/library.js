@@ -156,6 +156,7 @@ export class Library {
           number: place + 1,
           label: song.name,
           shown: song === this.state.shown,
+          adjusted: prediction.original !== null,
           summary: { ...summary, winner: summary.winner },
         },
       ];

@@ -4,7 +4,8 @@
 /** @import { Song } from "../state/song.js" */
 
 import { svg, write } from "../dom.js";
-import { QUADRANTS, quadrantName } from "../words.js";
+import { quadrantAt } from "../state/rows.js";
+import { ADJUSTED, QUADRANTS, quadrantName } from "../words.js";
 import { explain } from "./explain.js";
 
 const SIDE = 280; // of the square, in units of the drawing
@@ -22,7 +23,7 @@ const DOTS = 240; // of a path, at most
 const APART = 21; // between two songs of the map
 
 /** @typedef {[number, number]} Place */
-/** @typedef {{song: Song, number: number, label: string, shown: boolean, summary: Summary & {winner: number}}} Entry */
+/** @typedef {{song: Song, number: number, label: string, shown: boolean, adjusted: boolean, summary: Summary & {winner: number}}} Entry */
 
 /** @param {number} valence */
 const x = (valence) => LEFT + SIDE * valence;
@@ -153,7 +154,7 @@ export class Chart {
     const places = apart(
       entries.map(({ summary }) => /** @type {Place} */ ([x(summary.valence), y(summary.arousal)])),
     );
-    entries.forEach(({ song, number, label, shown, summary }, i) => {
+    entries.forEach(({ song, number, label, shown, adjusted, summary }, i) => {
       const mark = this.#mark(song);
       const uncertain = summary.uncertain ? " uncertain" : "";
       mark.setAttribute("class", `mark q${summary.winner + 1}${uncertain}`);
@@ -161,12 +162,23 @@ export class Chart {
       const doubt = summary.uncertain ? ", uncertain" : "";
       mark.setAttribute(
         "aria-label",
-        `${number} ${label}: ${quadrantName(summary.winner)}${doubt}`,
+        `${number} ${label}: ${quadrantName(summary.winner)}${doubt}${adjusted ? ", adjusted" : ""}`,
       );
+      mark.setAttribute("data-about", about(song, summary, adjusted));
       mark.setAttribute("aria-pressed", String(shown));
       write(/** @type {Element} */ (mark.lastElementChild), String(number));
       move(mark, places[i]);
     });
+    this.#order(entries.map(({ song }) => this.#mark(song)));
+  }
+
+  /** Put marks in the order of their numbers, in which Tab goes through them. */
+  /** @param {SVGElement[]} marks */
+  #order(marks) {
+    if (marks.every((mark, i) => mark === this.#layer.children[i])) return;
+    const focused = document.activeElement;
+    this.#layer.replaceChildren(...marks);
+    if (focused instanceof SVGElement) focused.focus();
   }
 
   /** @param {Song} song */
@@ -179,7 +191,8 @@ export class Chart {
         svg("circle", { r: 10.5 }),
         svg("text", { "text-anchor": "middle", dy: "0.35em" }),
       );
-      explain(mark, () => song.name);
+      const made = mark;
+      explain(mark, () => made.dataset.about ?? "");
       mark.addEventListener("click", () => this.chosen(song));
       mark.addEventListener("keydown", (event) => {
         if (event.key !== "Enter" && event.key !== " ") return;
@@ -192,6 +205,20 @@ export class Chart {
     }
     return mark;
   }
+}
+
+/**
+ * What a mark stands for, and why it lies in another quadrant than its colour says, if it does.
+ * @param {Song} song
+ * @param {Entry["summary"]} summary
+ * @param {boolean} adjusted
+ */
+function about(song, summary, adjusted) {
+  const at = quadrantAt(summary);
+  const name = adjusted ? `${song.name}, ${ADJUSTED}` : song.name;
+  if (at === summary.winner) return name;
+  const [verdict, place] = [summary.winner, at].map(quadrantName);
+  return `${name}. The most probable quadrant is ${verdict}; mean arousal and valence lie in ${place}.`;
 }
 
 /** @param {Element} element @param {Place|null} place */

@@ -2,17 +2,17 @@
 
 /** @import { Songs } from "../actions/songs.js" */
 /** @import { Prediction, Song } from "../state/song.js" */
-/** @import { Summary } from "../state/rows.js" */
 /** @import { State } from "../state/state.js" */
 
 import { button, el, make, rebuild, write } from "../dom.js";
 import { FORMATS, save, saveLabels, saveOne } from "../exports/files.js";
 import { quadrantAt } from "../state/rows.js";
-import { clock, modelTitle, percent, QUADRANTS, quadrantName, SIGNS } from "../words.js";
+import { ADJUSTED, clock, modelTitle, percent, QUADRANTS, quadrantName, SIGNS } from "../words.js";
 import { term } from "./explain.js";
 import { Path } from "./plane.js";
-import { rowAt, share, soundMissing, statusText } from "./status.js";
+import { rowAt, share, soundMissing, statusText, summaryText } from "./status.js";
 
+const MODEL = "The page shows the values of the model.";
 const OUTDATED = "This prediction was made with an earlier version of the model.";
 
 export class SongView {
@@ -41,6 +41,9 @@ export class SongView {
       return made;
     });
     el("correct-choices").append(...choices);
+    el("adjusted").addEventListener("change", () =>
+      songs.choose({ adjusted: el("adjusted").checked }),
+    );
   }
 
   /** Give a label, or take it back if it was given before. @param {number} quadrant */
@@ -122,18 +125,22 @@ export class SongView {
     const finished = predictions.filter(({ result }) => result);
     const compared = predictions.length > 1;
     el("downloads").hidden = !finished.length && !song.recorded;
-    const key = [song.id, song.recorded, ...finished.map(({ model }) => model.name), compared];
+    const adjusted = finished.some(({ original }) => original);
+    const models = finished.map(({ model }) => model.name);
+    const key = [song.id, song.recorded, ...models, compared, adjusted];
     rebuild(el("download-list"), key.join(), () => {
       const recording = button("WAV", "", () => song.file && save(song.name, song.file));
       const buttons = finished.flatMap((prediction) =>
         FORMATS.map((format) => {
           const which = compared ? ` ${"AB"[predictions.indexOf(prediction)]}` : "";
-          return button(format.title + which, "", () =>
-            saveOne(song, prediction, format, compared),
-          );
+          return button(format.title + which, "", () => {
+            const now = this.state.predictions[predictions.indexOf(prediction)];
+            saveOne(song, now, format, compared);
+          });
         }),
       );
-      return [...(song.recorded ? [recording] : []), ...buttons];
+      const note = make("p", { className: "hint" }, `Values ${ADJUSTED}`);
+      return [...(song.recorded ? [recording] : []), ...(adjusted ? [note] : []), ...buttons];
     });
   }
 
@@ -165,14 +172,29 @@ export class SongView {
     });
     const text =
       label === null
-        ? "Your label stays in this browser. It does not change the prediction."
+        ? "Your label stays in this browser."
         : "Corrected by you. Press the label again to take it back.";
     const labelled = this.state.songs.filter((each) => each.corrections.length).length;
     el("export-labels").hidden = !labelled;
     const count = labelled > 1 ? ` (${labelled} songs)` : "";
     write(el("export-labels"), `Download labels.csv${count}`);
     write(el("correct-about"), text);
+    el("adjust").hidden = !labelled;
+    el("adjusted").checked = this.state.settings.adjusted;
+    write(el("adjust-about"), this.state.settings.adjusted ? adjustedSeconds(predictions) : MODEL);
   }
+}
+
+/** How much of a song the labels have changed. @param {Prediction[]} predictions */
+function adjustedSeconds(predictions) {
+  const finished = predictions.filter(({ result }) => result);
+  const counts = finished.map(({ rows }) => rows.adjusted.filter(Boolean).length);
+  if (!counts.length) return "A prediction is adjusted when it is done.";
+  if (finished.every(({ original, embeddings }) => !original && !embeddings.length)) {
+    return "This prediction has no embeddings and stays as it is. Predict the song again.";
+  }
+  if (!counts.some(Boolean)) return "No second of this song sounds enough like what you labelled.";
+  return `Adjusted in this song: ${counts.join(" and ")} seconds.`;
 }
 
 /** One model's verdict, plane and bars. */
@@ -185,6 +207,8 @@ class Side {
   #silent = term("silent", "why?");
   #experimental = term("experimental", "experimental model", "badge");
   #corrected = term("corrected", "", "badge corrected");
+  #adjusted = term("adjusted", ADJUSTED, "badge");
+  #model = make("span");
   #meaning = make("span");
   #disagree = term("disagree", "Arousal and valence differ");
   #meters;
@@ -207,8 +231,8 @@ class Side {
     ];
     const line = make("div", { className: "verdict" });
     line.append(this.#swatch, this.#name, this.#confidence, this.#silent, this.#uncertain);
-    line.append(this.#experimental, this.#corrected);
-    const about = make("p", { className: "soft" }, this.#meaning, " ", this.#disagree);
+    line.append(this.#experimental, this.#corrected, this.#adjusted);
+    const about = make("p", { className: "soft" }, this.#meaning, " ", this.#disagree, this.#model);
     this.verdict = make("section", { className: "verdict-box" });
     this.side = make("section", { className: "side" });
     if (title) {
@@ -221,10 +245,12 @@ class Side {
 
   /** @param {Prediction} prediction @param {Song} song @param {State} state */
   draw(prediction, song, state) {
-    const { summary } = prediction;
+    const { summary, original } = prediction;
     const winner = summary?.winner ?? null;
     const known = winner !== null;
-    this.path.draw(prediction.rows, summary, placeOf(summary));
+    this.path.draw(prediction.rows, summary, placeOf(prediction));
+    this.#adjusted.hidden = !original;
+    write(this.#model, original ? ` The model alone: ${summaryText(original)}.` : "");
     this.#swatch.hidden = this.#confidence.hidden = !known;
     this.#uncertain.hidden = !known || !summary?.uncertain;
     this.#experimental.hidden = !prediction.model.experimental;
@@ -259,10 +285,11 @@ function unknown(prediction, state) {
   return "Not known";
 }
 
-/** @param {Summary|null} summary */
-function placeOf(summary) {
+/** @param {Prediction} prediction */
+function placeOf({ summary, original }) {
   if (!summary || summary.winner === null) return "Russell's plane, with nothing on it yet";
   const [arousal, valence] = [summary.arousal, summary.valence].map(percent);
   const quadrant = quadrantName(summary.winner);
-  return `The song's path on Russell's plane. Mean arousal ${arousal}, valence ${valence}, ${quadrant}`;
+  const adjusted = original ? `, ${ADJUSTED}` : "";
+  return `The song's path on Russell's plane. Mean arousal ${arousal}, valence ${valence}, ${quadrant}${adjusted}`;
 }

@@ -21,11 +21,12 @@ export function statusText(prediction) {
 }
 
 /** The most probable quadrant in words. @param {Prediction} prediction */
-export function summaryText({ summary }) {
+export function summaryText({ summary, original }) {
   if (!summary) return "Not known";
   if (summary.winner === null) return "Silent";
   const doubt = summary.uncertain ? " · uncertain" : "";
-  return `${quadrantName(summary.winner)} · ${percent(summary.confidence)}${doubt}`;
+  const adjusted = original ? " · adjusted" : "";
+  return `${quadrantName(summary.winner)} · ${percent(summary.confidence)}${doubt}${adjusted}`;
 }
 
 /** The share of the work that is done, or null where it is not known. */
@@ -49,7 +50,8 @@ export function secondText(prediction, second) {
   if (rows.silent[k]) return "silent";
   const winner = rows.winner(k);
   const doubt = rows.uncertain[k] ? ", uncertain" : "";
-  return `${quadrantName(winner)} ${percent(rows.quadrant[k][winner])}${doubt}`;
+  const adjusted = rows.adjusted[k] ? ", adjusted" : "";
+  return `${quadrantName(winner)} ${percent(rows.quadrant[k][winner])}${doubt}${adjusted}`;
 }
 
 /**

@@ -193,6 +193,20 @@ export function drawCorrections(sheet, song) {
 }
 
 /**
+ * The seconds that the labels of the user have changed.
+ * @param {Sheet} sheet
+ * @param {Rows} rows
+ */
+export function drawAdjusted(sheet, rows) {
+  const { pen, height, colours } = sheet;
+  for (const column of sheet.columns(rows)) {
+    pen.fillStyle = column.adjusted ? colours.ink : colours.lane;
+    const [x, wide] = sheet.place(column);
+    pen.fillRect(x, 0, wide, height);
+  }
+}
+
+/**
  * Where two models name the same quadrant.
  * @param {Sheet} sheet
  * @param {Rows} one

@@ -19,7 +19,7 @@ const DRAG = 4; // pixels, from which a click is a drag
 const LONG = 90; // seconds, from which there is an overview
 const LIVE_SPAN = 30; // seconds shown of a microphone, at least
 
-/** @typedef {{quadrant: HTMLCanvasElement, arousal: HTMLCanvasElement, valence: HTMLCanvasElement}} Track */
+/** @typedef {{quadrant: HTMLCanvasElement, arousal: HTMLCanvasElement, valence: HTMLCanvasElement, adjusted: HTMLCanvasElement, adjustedLabel: HTMLElement}} Track */
 
 export class Timeline {
   /** @type {Track[]} */ #tracks = [];
@@ -300,17 +300,20 @@ export class Timeline {
       quadrant: canvas("quadrant"),
       arousal: canvas("axis"),
       valence: canvas("axis"),
+      adjusted: canvas("adjusted"),
+      adjustedLabel: label("Adjusted"),
     }));
     const lanes = () => {
       const made = label(...QUADRANTS.map((_, c) => quadrantName(c)));
       made.classList.add("lanes");
       return made;
     };
-    const rows = this.#tracks.flatMap(({ quadrant, arousal, valence }, i) => [
+    const rows = this.#tracks.flatMap((track, i) => [
       ...(titles[i] ? [make("h3", { className: "track-title" }, titles[i])] : []),
-      ...[lanes(), quadrant],
-      ...[axisLabel("arousal", "Arousal"), arousal],
-      ...[axisLabel("valence", "Valence"), valence],
+      ...[lanes(), track.quadrant],
+      ...[axisLabel("arousal", "Arousal"), track.arousal],
+      ...[axisLabel("valence", "Valence"), track.valence],
+      ...[track.adjustedLabel, track.adjusted],
     ]);
     const agreement = compared ? [this.#agreed, label("A = B"), this.#agreement] : [];
     tracks.replaceChildren(
@@ -331,8 +334,10 @@ export class Timeline {
     this.#corrections.hidden = this.#correctionsLabel.hidden = none;
     taggram.drawWaveform(sheet(this.#waveform), song.peaks, predictions[0].rows);
     if (!none) taggram.drawCorrections(sheet(this.#corrections), song);
-    predictions.forEach(({ rows }, i) => {
+    predictions.forEach(({ rows, original }, i) => {
       const track = this.#tracks[i];
+      track.adjusted.hidden = track.adjustedLabel.hidden = !original;
+      if (original) taggram.drawAdjusted(sheet(track.adjusted), rows);
       taggram.drawQuadrants(sheet(track.quadrant), rows);
       taggram.drawAxis(sheet(track.arousal), rows, "arousal");
       taggram.drawAxis(sheet(track.valence), rows, "valence");
@@ -428,12 +433,16 @@ export class Timeline {
         return made;
       }),
       ...highlights.map(({ kind, start, end }) =>
-        button(`${capital(kind)} ${clock(start)} to ${clock(end)}`, "moment", () => {
-          this.player.seek(start);
-          this.#select(start, end);
-          viewport.follow(start);
-          this.state.changed();
-        }),
+        button(
+          `${capital(kind)} part of this song: ${clock(start)} to ${clock(end)}`,
+          "moment",
+          () => {
+            this.player.seek(start);
+            this.#select(start, end);
+            viewport.follow(start);
+            this.state.changed();
+          },
+        ),
       ),
     ]);
     /** @param {string} className @param {number} second */
