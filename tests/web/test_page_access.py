@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Locator, Page, expect
 
 from helpers.page import StubServer, prediction, visit
+from helpers.serving import serving
+from helpers.states import LOOKS, STATES, States, look
+from quadpred.web.security import AccessPolicy
 
 pytestmark = pytest.mark.slow
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+TOKEN = "correct-horse-battery"
 ANSWER = prediction(
     [[0.4, 0.3, 0.2, 0.1]] * 80 + [[0.1, 0.1, 0.7, 0.1]] * 20,
     silent=(3, 4),
@@ -29,60 +34,37 @@ def violations(page: Page) -> list[str]:
     """What axe-core finds: WCAG 2.2 A and AA, and best practices."""
     if not AXE.is_file():
         pytest.skip("axe-core is not installed; run npm ci")
-    page.wait_for_timeout(300)  # for transitions, which axe would see half done
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run()")["violations"]
     return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
 
 
-def show_everything(page: Page, song: Path, tmp_path: Path) -> StubServer:
-    """A finished song with label, selection and mark, a running one, and a failed one."""
-    stub = StubServer(page, {"song.wav": ANSWER})
-    files = [song]
-    for name in ("running.wav", "failed.wav"):
-        files.append(tmp_path / name)
-        files[-1].write_bytes(name.encode())
-    page.set_input_files("#files", files)
-    expect(page.locator("#songs .state")).to_have_count(3)
-    expect(page.locator(".verdict").first).to_contain_text("Q1 happy", use_inner_text=True)
-    expect(page.locator("#songs .state", has_text="Waiting for the first")).to_have_count(2)
-    stub.job("running.wav").progress(40, 100)
-    stub.job("running.wav").rows(ANSWER, 0, 40)
-    stub.job("failed.wav").fail(422, "not audio")
-    expect(page.locator("#songs .state.error")).to_have_count(1)
-    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
-    seek = page.get_by_role("slider", name="Position in the song")
-    seek.press("Shift+PageUp")
-    seek.press("m")
-    expect(page.locator("#selection")).to_be_visible()
-    return stub
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing_in_any_state(
-    page: Page, tmp_path: Path, song: Path, scheme: str
+    page: Page, sound_file: Callable[..., Path], state: str
 ) -> None:
-    page.emulate_media(color_scheme=scheme)
-    visit(page)
-    assert violations(page) == []
-    show_everything(page, song, tmp_path)
-    assert violations(page) == []
-    page.locator("#downloads summary").click()
-    page.locator("#all summary").click()
-    page.locator(".verdict .term").first.focus()
-    expect(page.get_by_role("tooltip")).to_be_visible()
-    assert violations(page) == []
-    page.keyboard.press("Escape")
-    for name in "running.wav", "failed.wav":
-        page.locator("#songs").get_by_role("button", name=name).click()
-        expect(page.locator("#song-name")).to_have_text(name)
-        assert violations(page) == []
-    page.get_by_role("button", name="Remove", exact=True).click()
-    expect(page.locator("#message")).to_be_visible()
-    page.locator("#songs").get_by_role("button", name="song.wav").click()
-    page.get_by_label("Compare with").select_option("mixed-to-english")
-    expect(page.locator(".verdict").nth(1)).to_contain_text("Q1 happy", use_inner_text=True)
-    assert violations(page) == []
+    getattr(States(page, sound_file), state)()
+    found = {}
+    for name in LOOKS:
+        look(page, name)
+        found[name] = violations(page)
+        if name == "small" and page.evaluate("document.documentElement.scrollWidth") > 360:
+            found[name].append("wider than the screen")
+    assert found == {name: [] for name in LOOKS}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_axe_finds_nothing_in_the_form_for_the_token(browser: Any, name: str) -> None:
+    with serving(policy=AccessPolicy("127.0.0.1", TOKEN)) as client:
+        context = browser.new_context(base_url=str(client.base_url))
+        with closing(context), closing(context.new_page()) as page:
+            page.goto("./")
+            look(page, name)
+            assert violations(page) == []
+            page.get_by_label("Token").fill("wrong")
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("alert")).to_be_visible()
+            assert violations(page) == []
 
 
 def test_uncertain_seconds_stand_out(page: Page) -> None:

@@ -37,7 +37,11 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def reference(
-    directions: np.ndarray, quadrants: list[int], model: np.ndarray, rows: np.ndarray, at: np.ndarray
+    directions: np.ndarray,
+    quadrants: list[int],
+    model: np.ndarray,
+    rows: np.ndarray,
+    at: np.ndarray,
 ) -> np.ndarray:
     """The probabilities of rows after the shifts of labels, by plain gradient steps."""
 
@@ -60,7 +64,8 @@ def adjusted(page: Page, document: dict[str, Any], at: np.ndarray, labels: list[
     return page.evaluate(
         """async ([result, rows, labels]) => {
             const load = (name) => import(new URL(`static/state/${name}.js`, document.baseURI));
-            const [{Adjustment}, {Embeddings}] = [await load("adjustment"), await load("embeddings")];
+            const {Adjustment} = await load("adjustment");
+            const {Embeddings} = await load("embeddings");
             const made = (seconds) =>
                 new Embeddings(seconds[0].length, Int8Array.from(seconds.flat()));
             const points = labels.map(([seconds, quadrant, model]) => ({
@@ -222,11 +227,9 @@ def test_a_label_shifts_what_sounds_alike(page: Page, songs: dict[str, Any]) -> 
     expect(page.locator(".verdict")).to_contain_text(
         "adjusted by your corrections", use_inner_text=True
     )
-    expect(page.locator(".verdict-box")).to_contain_text("The model alone: Q3 sad · 70 %.")
+    expect(page.locator(".verdict-box")).to_contain_text("The model alone: Q3 sad · 70 %")
     seek(page).press("Home")
-    expect(page.locator("#now")).to_have_text(
-        "Q4 calm 67 %, adjusted · Q4 calm, corrected by you"
-    )
+    expect(page.locator("#now")).to_have_text("Q4 calm 67 %, adjusted · Q4 calm, corrected by you")
     seek(page).press("End")
     expect(page.locator("#now")).to_have_text("Q3 sad 70 %")
     expect(page.locator("canvas.adjusted")).to_be_visible()

@@ -91,7 +91,7 @@ def test_a_second_that_is_not_predicted_yet_is_unknown(page: Page, files: Any) -
     job.progress(2, 6)
     job.rows(prediction(TENSE), 0, 2)
     expect(verdict(page)).to_contain_text("80 % so far", use_inner_text=True)
-    expect(page.locator("#work-text")).to_have_text("Predicting 0:02 of 0:06")
+    expect(page.locator("#work-text")).to_have_text("Predicting 0:02 of about 0:06")
     seek = page.get_by_role("slider", name="Position in the song")
     seek.press("Home")
     expect(page.locator("#now")).to_have_text("Q2 tense 80 %")
@@ -114,6 +114,27 @@ def test_a_length_that_is_not_known_is_not_invented(page: Page, files: Any) -> N
     assert page.locator("#work-bar").get_attribute("value") is None
     job.done(prediction(TENSE, duration=5.5))
     expect(page.locator("#length")).to_have_text(" / 0:05")
+
+
+def test_a_length_that_a_header_states_may_be_wrong(page: Page, files: Any) -> None:
+    """As that of an mp3 file, which may follow from its size alone."""
+    stub = StubServer(page)
+    page.set_input_files("#files", files("song.wav"))
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    job = stub.job("song.wav")
+    job.progress(2, 4)
+    job.rows(prediction(TENSE), 0, 2)
+    expect(page.locator("#length")).to_have_text(" / about 0:04")
+    expect(page.locator("#song-about")).to_contain_text("about 0:04")
+    job.progress(6, 4)
+    job.rows(prediction(TENSE), 2, 6)
+    expect(page.locator("#work-text")).to_have_text("Predicting 0:06")
+    expect(page.locator("#length")).to_have_text(" / length not known yet")
+    seek = page.get_by_role("slider", name="Position in the song")
+    seek.press("End")
+    expect(seek).to_have_attribute("aria-valuemax", "6")
+    job.done(prediction(TENSE))
+    expect(page.locator("#length")).to_have_text(" / 0:06")
 
 
 def test_silence_has_no_emotion(page: Page, files: Any) -> None:

@@ -91,18 +91,20 @@ function fit(labels) {
       likeness(one.reduce((sum, value, i) => sum + value * other[i], 0)),
     ),
   );
-  const starts = labels.map(({ model }) => model.map(log));
   const shifts = labels.map(() => [0, 0, 0, 0]);
+  const shifted = labels.map(({ model }) => model.map(log)); // with the shifts so far
   for (let sweep = 0, change = 1; change > EXACT && sweep < SWEEPS; sweep += 1) {
     change = 0;
-    labels.forEach(({ quadrant }, i) => {
-      const others = starts[i].map((start, c) =>
-        shifts.reduce((sum, shift, j) => (j === i ? sum : sum + alike[i][j] * shift[c]), start),
-      );
-      const found = alone(others, quadrant, shifts[i]);
-      change = Math.max(change, ...found.map((value, c) => Math.abs(value - shifts[i][c])));
+    for (let i = 0; i < labels.length; i += 1) {
+      const others = shifted[i].map((value, c) => value - shifts[i][c]);
+      const found = alone(others, labels[i].quadrant, shifts[i]);
+      for (let c = 0; c < 4; c += 1) {
+        const more = found[c] - shifts[i][c];
+        change = Math.max(change, Math.abs(more));
+        for (let j = 0; j < labels.length; j += 1) shifted[j][c] += alike[i][j] * more;
+      }
       shifts[i] = found;
-    });
+    }
   }
   return shifts;
 }

@@ -53,9 +53,14 @@ export class Prediction {
     return this.result ? summaryOfResult(this.result) : this.rows.summary();
   }
 
-  /** Seconds, as far as anybody knows; null where the length is unknown. */
+  /**
+   * Seconds; null where the length is unknown. Before the end it is what the header of the file
+   * states or its size suggests, unless there are more rows than that.
+   */
   get duration() {
-    return this.result?.duration ?? this.progress.duration;
+    const { duration } = this.progress;
+    const expected = duration !== null && duration > this.rows.length - 1 ? duration : null;
+    return this.result?.duration ?? expected;
   }
 
   /**
@@ -183,11 +188,15 @@ export class Song {
       }));
   }
 
-  /** Seconds of the song, if a prediction knows them. @returns {number|null} */
+  /** Seconds of the song, once it was read to its end. @returns {number|null} */
+  get length() {
+    return [...this.predictions.values()].find(({ result }) => result)?.duration ?? null;
+  }
+
+  /** Seconds of the song, if a prediction knows or expects them. @returns {number|null} */
   get duration() {
     const all = [...this.predictions.values()];
-    const final = all.find(({ result }) => result)?.duration;
-    return final ?? all.find(({ duration }) => duration !== null)?.duration ?? null;
+    return this.length ?? all.find(({ duration }) => duration !== null)?.duration ?? null;
   }
 
   /** Seconds to draw: the duration, or else as far as anything is known. */

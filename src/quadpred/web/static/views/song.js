@@ -10,7 +10,7 @@ import { quadrantAt } from "../state/rows.js";
 import { ADJUSTED, clock, modelTitle, percent, QUADRANTS, quadrantName, SIGNS } from "../words.js";
 import { term } from "./explain.js";
 import { Path } from "./plane.js";
-import { rowAt, share, soundMissing, statusText, summaryText } from "./status.js";
+import { lengthText, rowAt, share, soundMissing, statusText, summaryText } from "./status.js";
 
 const MODEL = "The page shows the values of the model.";
 const OUTDATED = "This prediction was made with an earlier version of the model.";
@@ -67,8 +67,7 @@ export class SongView {
     el("desk").hidden = !this.state.songs.length;
     if (!song) return;
     write(el("song-name"), song.name);
-    const { duration } = song;
-    const length = duration === null ? "" : clock(duration);
+    const length = lengthText(song);
     const about = predictions.length > 1 ? [length] : [length, modelTitle(predictions[0].model)];
     write(el("song-about"), about.filter(Boolean).join(" · "));
     el("remove").hidden = song.live;
@@ -208,7 +207,7 @@ class Side {
   #experimental = term("experimental", "experimental model", "badge");
   #corrected = term("corrected", "", "badge corrected");
   #adjusted = term("adjusted", ADJUSTED, "badge");
-  #model = make("span");
+  #model = make("p", { className: "soft" });
   #meaning = make("span");
   #disagree = term("disagree", "Arousal and valence differ");
   #meters;
@@ -232,14 +231,14 @@ class Side {
     const line = make("div", { className: "verdict" });
     line.append(this.#swatch, this.#name, this.#confidence, this.#silent, this.#uncertain);
     line.append(this.#experimental, this.#corrected, this.#adjusted);
-    const about = make("p", { className: "soft" }, this.#meaning, " ", this.#disagree, this.#model);
+    const about = make("p", { className: "soft" }, this.#meaning, " ", this.#disagree);
     this.verdict = make("section", { className: "verdict-box" });
     this.side = make("section", { className: "side" });
     if (title) {
       this.verdict.append(make("h3", {}, title));
       this.side.append(make("h3", {}, title));
     }
-    this.verdict.append(line, about);
+    this.verdict.append(line, about, this.#model);
     this.side.append(this.path.element, bars);
   }
 
@@ -250,7 +249,8 @@ class Side {
     const known = winner !== null;
     this.path.draw(prediction.rows, summary, placeOf(prediction));
     this.#adjusted.hidden = !original;
-    write(this.#model, original ? ` The model alone: ${summaryText(original)}.` : "");
+    this.#model.hidden = !original;
+    write(this.#model, original ? `The model alone: ${summaryText(original)}` : "");
     this.#swatch.hidden = this.#confidence.hidden = !known;
     this.#uncertain.hidden = !known || !summary?.uncertain;
     this.#experimental.hidden = !prediction.model.experimental;

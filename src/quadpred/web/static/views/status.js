@@ -17,7 +17,13 @@ export function statusText(prediction) {
   if (status === "sending") return `Uploading ${percent(sent)}`;
   if (status === "live") return `Listening ${clock(progress.seconds)}`;
   if (!rows.length) return "Waiting for the first second";
-  return `Predicting ${clock(rows.length)}${duration ? ` of ${clock(duration)}` : ""}`;
+  return `Predicting ${clock(rows.length)}${duration ? ` of about ${clock(duration)}` : ""}`;
+}
+
+/** How long a song is, or seems to be; empty where that is unknown. @param {Song} song */
+export function lengthText({ length, duration }) {
+  if (length !== null) return clock(length);
+  return duration === null ? "" : `about ${clock(duration)}`;
 }
 
 /** The most probable quadrant in words. @param {Prediction} prediction */

@@ -342,7 +342,7 @@ const TILE = 9; // pixels
  * @param {(ink: Pen) => void} draw
  */
 function tile(pen, draw) {
-  const side = Math.round(TILE * devicePixelRatio);
+  const side = Math.max(1, Math.round(TILE * devicePixelRatio));
   const canvas = new OffscreenCanvas(side, side);
   const ink = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
   ink.scale(side / TILE, side / TILE);

@@ -9,7 +9,7 @@ import { button, el, make, rebuild, write } from "../dom.js";
 import { clearestMoments } from "../state/rows.js";
 import { clock, modelTitle, percent, QUADRANTS, quadrantName } from "../words.js";
 import { term } from "./explain.js";
-import { rowAt, secondDetails, secondText } from "./status.js";
+import { lengthText, rowAt, secondDetails, secondText } from "./status.js";
 import * as taggram from "./taggram.js";
 
 const STEP = 1; // seconds of an arrow key
@@ -471,9 +471,8 @@ export class Timeline {
     el("playhead").hidden = place < 0 || place > 1;
     el("playhead").style.setProperty("--place", String(place));
     write(el("clock"), clock(song.live ? live : time));
-    const { duration } = song;
-    const length = duration === null ? " / length not known yet" : ` / ${clock(duration)}`;
-    write(el("length"), song.live ? "" : length);
+    const length = lengthText(song) || "length not known yet";
+    write(el("length"), song.live ? "" : ` / ${length}`);
     const at = song.live ? Math.max(0, time - 1) : time;
     const texts = predictions.map((each) => secondText(each, at));
     const compared = predictions.length > 1;
