@@ -235,8 +235,8 @@ class States:
             names = "quadrant", "arousal", "valence"
             rows = {name: SONG[name]["rows"][:8] for name in names}
             rows |= {name: SONG[name][:8] for name in ("silent", "uncertain_seconds")}
-            socket.on_message(lambda _: None)
-            socket.send(json.dumps({"from": 0, **rows}))
+            block = json.dumps({"from": 0, **rows})
+            socket.on_message(lambda sent: socket.send(block) if isinstance(sent, bytes) else None)
 
         self.page.route_web_socket("**/v1/live*", answer)
         visit(self.page)

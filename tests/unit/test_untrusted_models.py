@@ -101,6 +101,8 @@ def test_embeddings_that_are_none(
     size = model.graph.output[-1].type.tensor_type.shape.dim[-1]
     if isinstance(width, str):
         size.dim_param = width
+        # ONNX Runtime derives the size of the output from that of the input.
+        model.graph.input[0].type.tensor_type.shape.dim[-1].dim_param = width
     else:
         size.dim_value = width
     onnx.save(model, path)
