@@ -33,7 +33,7 @@ class IntervalError(QuadpredError):
 
 @dataclass(frozen=True)
 class Interval:
-    """A named stretch of time, in seconds."""
+    """A named part of a recording, in seconds."""
 
     start: float
     end: float
@@ -42,7 +42,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Moment:
-    """A stretch of a recording, and its means over the seconds that are not silent.
+    """A part of a recording, and its means over the seconds that are not silent.
 
     Attributes:
         kind: "segment", "interval", or one of `HIGHLIGHTS`.
