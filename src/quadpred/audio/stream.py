@@ -13,7 +13,7 @@ from quadpred.audio.errors import AudioError, AudioWarning, TooLongError
 from quadpred.audio.levels import SILENCE
 from quadpred.files import printable
 
-# PyAV takes a tenth of a second to import, so only the functions that need it import it.
+# PyAV is slow to import, so only the functions that need it import it.
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
 

@@ -120,7 +120,7 @@ def _most_probable(scores: Array, shortest: int) -> list[tuple[int, int, int]]:
 
 
 def highlights(prediction: Prediction, *, window: int = 30) -> list[Moment]:
-    """Find the windows that stand out, in the order of `HIGHLIGHTS`.
+    """Find the window with the highest or lowest mean of each kind, in the order of `HIGHLIGHTS`.
 
     Windows that are silent for more than half of their seconds are passed over.
 
