@@ -216,7 +216,8 @@ class _Scale:
             if not math.isfinite(peak):
                 raise AudioError(self._name, _NOT_FINITE)
             if peak > _LOUDEST:
-                raise AudioError(self._name, f"holds samples as large as {peak:.0e}")
+                reason = f"holds samples as large as {peak:.0e}, where 1 is full scale"
+                raise AudioError(self._name, reason)
             self._peak = max(self._peak, peak)
             self._empty = False
             yield block
