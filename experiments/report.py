@@ -19,7 +19,7 @@ QUOTED: tuple[Row, ...] = (
     ("Emotify (quoted: one seed, old recipe)", "Spearman", ("", "0.73", "0.42")),
 )
 """Scores of the models before this evaluation existed, whose runs are gone."""
-SPLIT_HALF = ("", "0.29", "0.30")  # agreement of two halves of VGMIDI's listeners within a piece
+SPLIT_HALF = ("", "0.29", "0.30")  # of VGMIDI's listeners; quoted from the README of DATA
 
 
 def print_report(
@@ -116,7 +116,7 @@ def _robustness_table(title: str, changes: Mapping[str, Any]) -> Table:
     heads = [head for head in HEAD_NAMES if head in changes["as it is"]["difference"]]
     measure = "macro F1" if QUADRANT.name in heads else "Spearman"
     table = Table(
-        "", *heads, "change", "certain to another", "uncertain", "confidence",
+        "", *heads, "change", "changes quadrant", "uncertain", "confidence",
         title=f"Robustness, {title}: difference of {measure}",
     )  # fmt: skip
     for name, scores in changes.items():

@@ -136,7 +136,7 @@ def robustness_table(results: Results) -> Lines:
                     f"{found['certain_to_other']:.1%}".replace("%", " %"),
                 ]
             )
-    header = ["set", "audio", *HEAD_NAMES, "confidence", "certain to another quadrant"]
+    header = ["set", "audio", *HEAD_NAMES, "confidence", "changes quadrant"]
     return _table(header, rows)
 
 

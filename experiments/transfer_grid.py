@@ -75,8 +75,8 @@ class Grid:
     def cells(self) -> Iterator[Cell]:
         """All cells in rounds of every condition on one fold with one seed.
 
-        Each round has the next fold and the next seed, so a grid stopped early has met as many of
-        both as it could (and all their pairs come, as long as their numbers share no divisor).
+        Each round has the next fold and the next seed, so a grid stopped early has used as many of
+        both as possible. All pairs occur if the numbers of folds and seeds have no common divisor.
         """
         conditions = list(product(("frozen", "full"), self.pretrainings))
         for number in range(self.folds * self.seeds):

@@ -3,10 +3,10 @@
     pip install uv
     python tools/check_package.py --python 3.11 --python 3.12 --python 3.13
 
-Builds a wheel and a source distribution, installs each alone in a new environment of every Python,
-and predicts an example with the command line, from a folder without the source. Prints the size of
-the core installation. Then installs the lowest versions that pyproject.toml allows of every direct
-dependency, with those that the tests need, and runs the tests of prediction and of libraries.
+Builds a wheel and a source distribution, and installs each alone in a new environment of every
+Python. There it predicts an example with the command line, from a folder without the source. Prints
+the size of the core installation. Then installs the lowest versions that pyproject.toml allows of
+every direct dependency, and runs the tests of prediction and of libraries.
 """
 
 import argparse

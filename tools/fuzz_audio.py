@@ -2,8 +2,8 @@
 
     python tools/fuzz_audio.py --minutes 20 --output fuzz/
 
-A file may be decoded or refused. It may not end its process by a signal, raise anything but an
-`AudioError`, print anything, take more than 2 GiB, or keep it busy for more than a minute.
+A file may be decoded, or refused with an `AudioError`. It must not end its process by a signal,
+raise another error, print anything, take more than 2 GiB, or take more than a minute.
 """
 
 import argparse

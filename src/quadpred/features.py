@@ -1,7 +1,7 @@
 """Log-mel spectrogram of a stream of samples, in numpy alone.
 
-Equal to librosa's `log(melspectrogram(power=1) + eps)` with centred frames and Slaney's mel scale,
-but computed in short chunks, so memory does not grow with the length of the audio.
+Equal to librosa's `log(melspectrogram(power=1) + eps)` with centred frames and Slaney's mel scale.
+It is computed in short chunks, so memory does not grow with the length of the audio.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -135,8 +135,8 @@ def _bands(config: FeatureConfig) -> list[tuple[slice, slice, Array]]:
 class _FrontEnd:
     """Turn up to `chunk` windows at a time into log-mel, in memory that is allocated once.
 
-    numpy transforms float32 in double precision, and allocates, faults in and frees megabytes to
-    convert it, which can take four times as long as the transform. Hence double throughout.
+    numpy transforms float32 in double precision. To allocate memory for the conversion can take
+    four times as long as the transform. Hence double throughout.
     """
 
     def __init__(self, config: FeatureConfig, chunk: int):

@@ -78,8 +78,8 @@ class Prediction:
         model: the model that made the prediction.
         source: name of the file, or empty for samples.
         damage: one line on what of the file is damaged or missing, or `None`.
-        embedding: pooled latent of each second, shape (rows, width), float32; `None` if the model
-            file has no such output.
+        embedding: last hidden layer of the network for each second, shape (rows, width), float32;
+            `None` unless it was requested.
     """
 
     quadrant: Array
@@ -183,7 +183,7 @@ class Prediction:
         If every second is silent, it is the mean over all of them.
 
         Raises:
-            ValueError: the model has no embeddings.
+            ValueError: the prediction has no embeddings.
         """
         if self.embedding is None:
             raise ValueError("the prediction has no embeddings")

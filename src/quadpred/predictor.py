@@ -46,8 +46,8 @@ _OUTPUTS = [head.name for head in HEADS]
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 _BLOCK_ROWS = 180
-"""Rows per call of the network: many more than the context that each call computes again, and few
-enough that memory is small and does not depend on the length of the audio."""
+"""Rows per call of the network: many more than the context that each call computes again. They are
+few enough that memory is small, whatever the length of the audio."""
 
 _MAX_CONTEXT = 300  # rows
 _MAX_WIDTH = 4096  # values of an embedding
@@ -88,7 +88,7 @@ class Predictor:
     def __init__(
         self, model: str | os.PathLike[str], *, sha256: str | None = None, device: str = "cpu"
     ):
-        import onnxruntime  # takes a fifth of a second, which only predictions should cost
+        import onnxruntime  # slow, so only predictions import it
 
         self.path = path = Path(model)
         try:
@@ -410,15 +410,15 @@ class Predictor:
     ) -> tuple[Array, ...]:
         """Return outputs for rows first to last, from frames that begin at row `held_from`.
 
-        A network with context reads one stretch, from the context before `first` to row `until`. A
-        network without reads every row by itself.
+        A network with context reads consecutive frames, from the context before `first` to row
+        `until`. A network without context reads every row by itself.
         """
         start, size = self.features.row_start, self.features.frames_per_row
         origin = start(held_from)
         if self.context:
             begin = max(0, first - self.context)
-            stretch = held[start(begin) - origin : start(until) - origin]
-            heads = self._outputs(outputs, stretch[None])
+            frames = held[start(begin) - origin : start(until) - origin]
+            heads = self._outputs(outputs, frames[None])
             rows = slice(first - begin, last - begin)
             return tuple(head[0, rows] for head in heads)
         starts = [start(row) - origin for row in range(first, last)]

@@ -98,7 +98,7 @@ def test_not_finite(sound_file, value):
 
 def test_damaged_floats(sound_file):
     path = sound_file("a.wav", np.full(RATE, 3e38, np.float32), RATE, subtype="FLOAT")
-    assert refusal(path) == "holds samples as large as 3e+38"
+    assert refusal(path) == "holds samples as large as 3e+38, where 1 is full scale"
 
 
 def test_rates_that_are_not_supported(sound_file):

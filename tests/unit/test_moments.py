@@ -1,3 +1,4 @@
+import csv
 import itertools
 import json
 from xml.etree import ElementTree
@@ -241,6 +242,19 @@ def test_moments_are_written(tmp_path):
     labels = written("audacity", prediction, [*found, mean], tmp_path).splitlines()
     assert labels[0] == "0.000000\t12.000000\thappy"
     assert labels[2].split("\t")[2].startswith("both parts: ")
+
+
+@pytest.mark.parametrize("label", ["=1+1", "+1", "-1", "@SUM(A1)", "'=1+1", "'tis", "a=b"])
+def test_spreadsheets_do_not_run_labels(label, tmp_path):
+    prediction = predicted([0] * 12)
+    found = interval_means(prediction, [Interval(0, 12, label)])
+    table = written("csv", prediction, found, tmp_path)
+    (row,) = csv.DictReader(table.splitlines())
+    assert row["label"] == (f"'{label}" if label.lstrip("'")[0] in "=+-@" else label)
+    (tmp_path / "again.csv").write_text(table)
+    assert read_intervals(tmp_path / "again.csv") == [Interval(0, 12, label)]
+    (record,) = json.loads(written("json", prediction, found, tmp_path))["moments"]
+    assert record["label"] == label
 
 
 def test_the_command(tmp_path, monkeypatch):

@@ -100,6 +100,8 @@ def test_files_are_predicted_and_tagged():
     shown = "; ".join(words)
     assert result.stdout == f"song.flac: {shown}, tagged\n1 tagged\n"
     assert run("tag", song).stdout == f"song.flac: {shown}, already tagged\n1 already tagged\n"
+    planned = run("tag", "--undo", "--dry-run", song).stdout.splitlines()
+    assert planned[-1] == "No file was changed: 1 would be untagged"
     assert run("tag", "--undo", song).stdout == "song.flac: untagged\n1 untagged\n"
     assert read_tags(song)[MOOD] == []
     assert "song.flac: no quadpred tags" in run("tag", "--undo", song).stdout
@@ -198,10 +200,10 @@ def test_a_dry_run_shows_a_table_and_changes_nothing(summary):
     lines = run("tag", "--from", summary, "--dry-run").stdout.splitlines()
     cells = [line.strip("│ ").split("│") for line in lines if "flac" in line]
     table = {Path(cell[0].strip()).name: [text.strip() for text in cell[1:]] for cell in cells}
-    assert table["sad.flac"] == ["sad", "0.12", "0.25", "0.80", "tagged"]
+    assert table["sad.flac"] == ["sad", "0.12", "0.25", "0.80", "would be tagged"]
     assert table["unsure.flac"][-1] == "left out: uncertain"
-    totals = "2 tagged, 1 left out: uncertain, 1 left out: its audio changed"
-    assert lines[-1] == f"No file was changed. Without --dry-run: {totals}"
+    totals = "2 would be tagged, 1 left out: uncertain, 1 left out: its audio changed"
+    assert lines[-1] == f"No file was changed: {totals}"
     assert {path: path.read_bytes() for path in Path().glob("*.flac")} == before
 
 
@@ -259,7 +261,10 @@ def test_hostile_names():
 def test_extras_that_are_missing(summary):
     result = cold("tag", "sad.flac", without="mutagen")
     assert result.returncode == 2
-    assert said(result.stderr) == 'tagging needs the extra: pip install "quadpred[tags]"'
+    remedy = 'reading and writing tags needs the extra: pip install "quadpred[tags]"'
+    assert said(result.stderr) == remedy
+    artists = ("playlist", summary, "--mood", "sad", "--max-per-artist", "1")
+    assert said(cold(*artists, without="mutagen").stderr) == remedy
     result = cold("map", "summary.parquet", "-o", "map.html", without="pyarrow")
     assert said(result.stderr) == 'Parquet needs the extra: pip install "quadpred[parquet]"'
     assert not Path("map.html").exists()
@@ -284,6 +289,11 @@ def test_a_playlist_of_a_mood(summary, folder):
     assert songs_of(Path("lists/calm.m3u8").read_text()) == [str(folder / "calm.flac")]
     run("playlist", summary, "--mood", "calm", "-o", "calm.m3u8")
     assert songs_of(Path("calm.m3u8").read_text()) == ["calm.flac"]
+
+
+def test_playlists_need_no_extra(summary, folder):
+    result = cold("playlist", summary.with_suffix(".csv"), "--mood", "calm", without="mutagen")
+    assert songs_of(result.stdout) == [str(folder / "calm.flac")]
 
 
 def test_a_playlist_from_mood_to_mood(summary):

@@ -183,7 +183,7 @@ def test_terms_are_explained_on_tap(open_page: Any, song: Path) -> None:
     page.set_input_files("#files", song)
     for name, text in [
         (re.compile("probable"), "The probability that the model gives"),
-        (re.compile("^uncertain"), "closer to each other than the model's margin"),
+        (re.compile("^uncertain"), "two most probable quadrants are too close"),
         (re.compile("^Arousal$"), "The energy of the emotion"),
         (re.compile("^Valence$"), "How pleasant the emotion is"),
     ]:

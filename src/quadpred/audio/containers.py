@@ -14,8 +14,8 @@ _CHUNK = 1 << 16  # bytes read at once
 _UNKNOWN_32 = 0x7FFF0000  # a 32-bit size from here on was never filled in, nor was 0
 _UNKNOWN_64 = 1 << 62
 
-# By magic: the position of the first chunk, the layout of a chunk's header, whether its size counts
-# the header, to how many bytes it is padded, and the name of the chunk that holds the samples.
+# By magic: the position of the first chunk; the layout of a chunk's header; whether its size counts
+# the header; to how many bytes it is padded; the name of the chunk that holds the samples.
 _CHUNKED = {
     b"RIFF": (12, "<4sI", False, 2, b"data"),
     b"FORM": (12, ">4sI", False, 2, b"SSND"),

@@ -13,7 +13,7 @@ from quadpred.audio.errors import AudioError, AudioWarning, TooLongError
 from quadpred.audio.levels import SILENCE
 from quadpred.files import printable
 
-# PyAV takes a tenth of a second to import, so only the functions that need it import it.
+# PyAV is slow to import, so only the functions that need it import it.
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
 
@@ -216,7 +216,8 @@ class _Scale:
             if not math.isfinite(peak):
                 raise AudioError(self._name, _NOT_FINITE)
             if peak > _LOUDEST:
-                raise AudioError(self._name, f"holds samples as large as {peak:.0e}")
+                reason = f"holds samples as large as {peak:.0e}, where 1 is full scale"
+                raise AudioError(self._name, reason)
             self._peak = max(self._peak, peak)
             self._empty = False
             yield block

@@ -31,7 +31,7 @@ _EXTRAS = {  # packages that may be missing: what needs them, and the extra that
         ("training", "train"),
     ),
     **dict.fromkeys(("fastapi", "python_multipart", "starlette", "uvicorn"), ("serving", "web")),
-    "mutagen": ("tagging", "tags"),
+    "mutagen": ("reading and writing tags", "tags"),
     "pyarrow": ("Parquet", "parquet"),
     "ray": ("--engine ray", "ray"),
 }

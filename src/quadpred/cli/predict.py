@@ -186,7 +186,7 @@ def predict(
     """
     paths = [*(files or ()), *(inputs or ())]
     if not paths:
-        raise UsageError("no audio file given; see quadpred --help")
+        raise UsageError("no audio file given; see quadpred predict --help")
     file_options = _FileOptions(output, no_plot, winner, json)
     library_options = _LibraryOptions(formats, seconds, bom, jobs, shard, engine)
     if reason := _library_reason(paths, library_options):

@@ -40,6 +40,7 @@ _UNCERTAIN = "left out: uncertain"
 _REPLACED = "left out: its audio changed"
 _REMOVED, _NO_TAGS = "untagged", "no quadpred tags"
 _FAILURE = "failed"
+_PLANNED = {_TAGGED: "would be tagged", _REMOVED: "would be untagged"}  # with --dry-run
 
 
 def tag(
@@ -188,15 +189,16 @@ def _report(
                 f"{name}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
             )
             outcome = _Outcome(_FAILURE)
-        counts[outcome.what] += 1
+        what = _PLANNED.get(outcome.what, outcome.what) if dry_run else outcome.what
+        counts[what] += 1
         if dry_run:
-            rows.append([name, *(outcome.mood or [""] * 4), outcome.what])
-        elif outcome.what != _FAILURE:
-            print_line(f"{name}: {', '.join([*outcome.mood[:1], outcome.what])}")
+            rows.append([name, *(outcome.mood or [""] * 4), what])
+        elif what != _FAILURE:
+            print_line(f"{name}: {', '.join([*outcome.mood[:1], what])}")
     if dry_run:
         _print_table(rows)
     total = ", ".join(f"{count} {what}" for what, count in counts.items())
-    print_line(f"No file was changed. Without --dry-run: {total}" if dry_run else total)
+    print_line(f"No file was changed: {total}" if dry_run else total)
     if counts[_FAILURE]:
         raise typer.Exit(PARTLY if counts[_FAILURE] < counts.total() else FAILED)
 

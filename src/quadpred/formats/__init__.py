@@ -44,7 +44,7 @@ class Format:
 
 
 def _write_png(prediction: Prediction, file: BinaryIO) -> None:
-    from quadpred.plots.taggram import save_taggram  # importing matplotlib takes half a second
+    from quadpred.plots.taggram import save_taggram  # importing matplotlib is slow
 
     save_taggram(prediction, file)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from quadpred.library.moments import Interval, IntervalError
+from quadpred.library.summary import unescape_cell
 
 __all__ = ["read_intervals"]
 
@@ -18,7 +19,7 @@ def read_intervals(path: Path) -> list[Interval]:
     """Read the intervals of a file; its suffix decides the format.
 
     - `.csv`: columns `start` and `end`, and `label` if there is one. Times are seconds, or
-      `[hours:]minutes:seconds`.
+      `[hours:]minutes:seconds`. Labels may be escaped as `quadpred moments` writes them.
     - `.srt` and `.vtt`: one interval per subtitle, with its text as label.
     - `.TextGrid`: the labelled intervals of the first interval tier.
 
@@ -43,7 +44,8 @@ def read_intervals(path: Path) -> list[Interval]:
 
 def _csv(text: str) -> Iterator[Interval]:
     for row in csv.DictReader(text.splitlines()):
-        yield Interval(_seconds(row["start"]), _seconds(row["end"]), row.get("label") or "")
+        label = unescape_cell(row.get("label") or "")
+        yield Interval(_seconds(row["start"]), _seconds(row["end"]), label)
 
 
 def _subtitles(text: str) -> Iterator[Interval]:

@@ -33,7 +33,7 @@ class IntervalError(QuadpredError):
 
 @dataclass(frozen=True)
 class Interval:
-    """A named stretch of time, in seconds."""
+    """A named part of a recording, in seconds."""
 
     start: float
     end: float
@@ -42,7 +42,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Moment:
-    """A stretch of a recording, and its means over the seconds that are not silent.
+    """A part of a recording, and its means over the seconds that are not silent.
 
     Attributes:
         kind: "segment", "interval", or one of `HIGHLIGHTS`.
@@ -120,7 +120,7 @@ def _most_probable(scores: Array, shortest: int) -> list[tuple[int, int, int]]:
 
 
 def highlights(prediction: Prediction, *, window: int = 30) -> list[Moment]:
-    """Find the windows that stand out, in the order of `HIGHLIGHTS`.
+    """Find the window with the highest or lowest mean of each kind, in the order of `HIGHLIGHTS`.
 
     Windows that are silent for more than half of their seconds are passed over.
 

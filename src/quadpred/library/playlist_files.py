@@ -9,9 +9,10 @@ from typing import Any
 
 from quadpred.errors import QuadpredError
 from quadpred.files import escape_name
+from quadpred.library.rawtags.items import MOOD
 from quadpred.library.scenes import Region
 from quadpred.library.summary import SummaryRow
-from quadpred.library.tags import AROUSAL, MOOD, VALENCE
+from quadpred.library.tag_fields import AROUSAL, VALENCE
 
 __all__ = ["PlaylistError", "read_options", "to_json", "to_m3u8", "to_nsp"]
 

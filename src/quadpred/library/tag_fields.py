@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quadpred.library.rawtags.items import COMMENT, MOOD
-from quadpred.library.tags import AROUSAL, VALENCE
 
-__all__ = ["Layout", "Numbers", "percentiles", "tag_fields"]
+__all__ = ["AROUSAL", "VALENCE", "Layout", "Numbers", "percentiles", "tag_fields"]
 
+AROUSAL, VALENCE = "QUADPRED_AROUSAL", "QUADPRED_VALENCE"
+"""Probabilities of positive arousal and valence, 0 to 1, with three digits."""
 Numbers = Literal["quadpred", "energy-valence", "both"]
 
 

@@ -1,6 +1,6 @@
 """Write moods into music files, each in its format's own tags, and remove them again.
 
-Tags are changed as raw items (`quadpred.library.rawtags`). Before a file is touched, its tags are
+Tags are changed as raw items (`quadpred.library.rawtags`). Before a file is changed, its tags are
 removed again from the result in memory, and what remains must equal the file byte for byte.
 """
 
@@ -26,6 +26,7 @@ from quadpred.library.rawtags.items import (
     same,
 )
 from quadpred.library.rawtags.write import write_patches
+from quadpred.library.tag_fields import AROUSAL, VALENCE
 
 __all__ = [
     "AROUSAL",
@@ -39,8 +40,6 @@ __all__ = [
     "write_tags",
 ]
 
-AROUSAL, VALENCE = "QUADPRED_AROUSAL", "QUADPRED_VALENCE"
-"""Probabilities of positive arousal and valence, 0 to 1, with three digits."""
 UNDO = "QUADPRED_UNDO"
 """What `remove_tags` needs to know: what was written, and what was there before."""
 

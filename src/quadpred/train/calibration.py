@@ -32,7 +32,7 @@ COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 @dataclass(frozen=True)
 class Reliability:
-    """One bin of a reliability diagram: mean confidence, accuracy, and share of the guesses."""
+    """One bin of a reliability diagram: mean confidence, accuracy, and share of predictions."""
 
     confidence: float
     accuracy: float
@@ -41,7 +41,7 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Selective prediction: accuracy where only guesses of at least this margin are kept."""
+    """Selective prediction: accuracy of the predictions with at least this margin."""
 
     coverage: float
     margin: float
@@ -79,10 +79,10 @@ def fit_temperature(
 
 
 def reliability(probabilities: Array, truth: NDArray[np.integer[Any]]) -> list[Reliability]:
-    """Group guesses by confidence, in bins of equal width; empty bins are left out.
+    """Group predictions by confidence, in bins of equal width; empty bins are left out.
 
     Args:
-        probabilities: shape (guesses, classes).
+        probabilities: shape (predictions, classes).
         truth: index of each one's class.
     """
     confidence = probabilities.max(1)
@@ -107,7 +107,7 @@ def calibration_error(probabilities: Array, truth: NDArray[np.integer[Any]]) -> 
 
 
 def risk_coverage(probabilities: Array, truth: NDArray[np.integer[Any]]) -> list[Coverage]:
-    """Accuracy at each of several coverages, keeping the guesses with the largest margin."""
+    """Accuracy at each of several coverages, keeping the predictions with the largest margin."""
     margins = margin(probabilities)
     right = probabilities.argmax(1) == truth
     order = np.argsort(-margins, kind="stable")

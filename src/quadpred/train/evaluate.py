@@ -327,7 +327,7 @@ def _means(part: _Outputs) -> NDArray[np.float64]:
 
 
 def _clips(part: _Outputs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Truth and guess of each clip, by the mean of its rows' probabilities."""
+    """True and predicted class of each clip, by the mean of its rows' probabilities."""
     return part.truth, _means(part).argmax(1)
 
 
@@ -394,7 +394,7 @@ def confusion(
 def macro_f1(counts: Counts) -> float:
     """Mean over classes of the harmonic mean of precision and recall, 0 where both are.
 
-    As in scikit-learn, classes that are neither true nor guessed anywhere do not count.
+    As in scikit-learn, classes that are neither true nor predicted anywhere do not count.
 
     >>> round(macro_f1(np.array([[3, 1], [0, 4]])), 3)
     0.873
@@ -403,7 +403,7 @@ def macro_f1(counts: Counts) -> float:
 
 
 def macro_precision(counts: Counts) -> float:
-    """Mean over classes of the share of right ones among the guesses, 0 where there are none.
+    """Mean over classes of the share of right ones among the predictions, 0 if there are none.
 
     >>> macro_precision(np.array([[3, 1], [0, 4]]))
     0.9

@@ -145,7 +145,7 @@ class _Statistics(nn.Module):
         self.width = 6 * widths[-1]
 
     def forward(self, latent: Tensor) -> Tensor:
-        # The rest of the mel axis stays apart: register tells emotions from each other.
+        # The rest of the mel axis is flattened, not averaged: pitch range distinguishes emotions.
         series = self.temporal(latent.transpose(2, 3).flatten(1, 2)).float()
         pad = self.steps * self.context
         wide = _statistics(series, self.steps + 2 * pad, self.steps, pad)
@@ -176,7 +176,7 @@ def _dense(widths: Sequence[int], dropout: float) -> list[nn.Module]:
 class Link(nn.Module):
     """Scale and offset between log-odds of arousal and valence and the labels of each corpus.
 
-    Corpus 0 is the reference: its labels are met by the log-odds as they are.
+    Corpus 0 is the reference: its labels are compared with the log-odds directly.
 
     Args:
         corpora: number of other corpora.
@@ -262,7 +262,7 @@ class Classifier(nn.Module):
 
     @property
     def context(self) -> int:
-        """Rows on either side that a row depends on, 0 where each row stands alone."""
+        """Rows on either side that a row depends on; 0 if each depends on itself only."""
         if self.single_row:
             return 0
         return self.context_rows + self.receptive_field + self.level
@@ -298,7 +298,7 @@ def mean_level(frames: Tensor, reach: int) -> Tensor:
 
 
 def log_odds(logits: Sequence[Tensor]) -> Tensor:
-    """Log-odds of high arousal and positive valence, (batch, rows, 2), from the heads' logits."""
+    """Log-odds of positive arousal and valence, (batch, rows, 2), from the heads' logits."""
     return torch.stack([rows[..., 1] - rows[..., 0] for rows in logits[1:]], -1)
 
 

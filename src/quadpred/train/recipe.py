@@ -57,10 +57,11 @@ class HeadConfig:
     """From the latent to the outputs.
 
     `temporal` are widths of convolutions over time, three latent steps long, before pooling.
-    `pooling` is "flatten" (the whole latent of one row) or "statistics" (mean, deviation and
-    maximum over each row, and over it with `context` rows on either side). `trunk` and `branch` are
-    widths of the dense layers shared by the heads and of each head's own. With `joint`, arousal and
-    valence are the marginals of one softmax over the quadrants; otherwise each head has its own.
+    `pooling` is "flatten" (the whole latent of one row) or "statistics": mean, deviation and
+    maximum over each row, and over the row with `context` rows on either side. `trunk` are the
+    widths of the dense layers that the heads share, `branch` those of each head's own layers. With
+    `joint`, arousal and valence are the marginals of one softmax over the quadrants; otherwise each
+    head has its own.
     """
 
     pooling: Literal["flatten", "statistics"]
@@ -76,9 +77,9 @@ class HeadConfig:
 class NetworkConfig:
     """Sizes of encoder, decoder and heads.
 
-    `stem` averages that many frames first. `norm` says on which side of the ReLU batch
-    normalisation stands. `level` is the number of seconds on either side over which the mean level
-    is subtracted, so that the gain of a recording has no effect; 0 leaves levels absolute.
+    `stem` averages that many frames first. `norm` is the position of batch normalisation: before or
+    after the ReLU. The mean level over `level` seconds on either side is subtracted, so that the
+    gain of a recording has no effect; 0 leaves levels absolute.
     """
 
     blocks: tuple[BlockConfig, ...]
@@ -125,9 +126,9 @@ class PretrainConfig:
 class AugmentConfig:
     """Changes to log-mels that leave the emotion alone; 0 turns one off.
 
-    `gain` in dB (uniform, either way), `tilt` in dB from the lowest to the highest band,
-    `band_limit` the share of crops that lose what is above some band, and of those that lose what
-    is below one, `masks` the number of time and of band masks.
+    `gain`: in dB, uniform in both directions. `tilt`: in dB from the lowest to the highest band.
+    `band_limit`: share of crops whose bands above a random one are attenuated, and share whose
+    bands below a random one are. `masks`: number of time masks and of band masks.
     """
 
     gain: float = 0.0
@@ -153,9 +154,9 @@ class StageConfig:
 class CorpusConfig:
     """Settings of the corpus of this name.
 
-    `coverage` is the share of its audio in an epoch. A `linked` corpus has a scale and an offset of
-    its own, learned, between the network's log-odds of arousal and valence and its labels; labels
-    of other corpora are met by the log-odds as they are. `soft_labels` names a labelled corpus: a
+    `coverage` is the share of its audio in an epoch. A `linked` corpus has its own learned scale
+    and offset between the network's log-odds of arousal and valence and its labels. Labels of other
+    corpora are compared with the log-odds directly. `soft_labels` names a labelled corpus: a
     regression on the teacher's values, fitted there, predicts labels for this corpus, which has
     none.
     """
@@ -185,8 +186,9 @@ class TransferConfig:
 
     `crop` in rows; `coverage` is the share of the audio in an epoch, of corpora without settings in
     `corpora`. `keep` chooses the final weights: those of the epoch with the lowest validation loss,
-    or a running average. `ratings`, `distillation` and `outliers` weigh the losses of ratings per
-    clip, of the teacher's values and of outlier exposure; that of quadrants has weight 1.
+    or a running average. `ratings`, `distillation` and `outliers` are the weights of the losses of
+    ratings per clip, of the teacher's values and of outlier exposure. The loss of quadrants has
+    weight 1.
     """
 
     stages: tuple[StageConfig, ...]

@@ -255,7 +255,9 @@ def _begin_from(model: Classifier, start: Path) -> None:
         kept = {k: v for k, v in state.items() if k in own and k not in other}
         model.load_state_dict({name: own[name] for name in other} | kept)
     except RuntimeError:
-        raise RunError(f"{start}: its network differs from the recipe's") from None
+        raise RunError(
+            f"{start}: its network differs from the recipe's; choose its recipe with --recipe"
+        ) from None
 
 
 def identity(path: Path) -> str:

@@ -140,7 +140,7 @@ UPLOAD = {
 
 
 class Health(BaseModel):
-    """That the server answers, and its version."""
+    """The state of the server, and its version."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"status": "ok", "version": "0.1.0"}})
 
@@ -250,7 +250,7 @@ class PredictionDocument(BaseModel):
 
 
 class MomentDocument(BaseModel):
-    """A stretch of a recording, and its means; the same as `quadpred moments` writes."""
+    """A part of a recording, and its means; the same as `quadpred moments` writes."""
 
     kind: Literal["segment", "most intense", "least intense", "happiest", "calmest"]
     label: str
@@ -276,7 +276,7 @@ class JobDocument(BaseModel):
     damage: str | None = Field(description="What of the recording is damaged or missing.")
     error: Problem | None = Field(description="Why the prediction failed.")
     moments: list[MomentDocument] | None = Field(
-        description="Segments of one quadrant each, then the stretches of 30 s that stand out."
+        description="Segments of one quadrant each, then highlights of 30 s."
     )
     result: PredictionDocument | None
 

@@ -166,7 +166,7 @@ class _Worker:
         return join(joined)
 
     def _draw(self, document: bytes) -> None:
-        from quadpred.plots.taggram import save_taggram  # half a second; only drawing needs it
+        from quadpred.plots.taggram import save_taggram  # slow to import; only drawing needs it
 
         picture = io.BytesIO()
         save_taggram(Prediction.from_dict(json.loads(document)), picture)

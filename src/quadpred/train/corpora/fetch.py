@@ -215,7 +215,8 @@ def _verify(archive: Archive, path: Path, on_progress: OnProgress) -> None:
             on_progress(f"check {archive.part}", file.tell(), size)
     if digest.hexdigest() != expected:
         path.unlink()
-        raise FetchError(f"{archive.url}: {method} is {digest.hexdigest()}, not {expected}")
+        reason = f"wrong checksum: {method} is {digest.hexdigest()}, not {expected}; fetch it again"
+        raise FetchError(f"{archive.url}: {reason}")
 
 
 def unpack(path: Path, folder: Path, on_progress: OnProgress = lambda *_: None) -> None:

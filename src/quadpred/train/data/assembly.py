@@ -106,7 +106,8 @@ class TrainingSet:
     def _teacher_scale(self) -> float:
         """Factor that makes the mean variance of the teacher's values 1.
 
-        Their relative weights remain. Adam's steps would drown targets of a much smaller scale.
+        Their relative weights remain. Adam's steps would be too large for targets of a much smaller
+        scale.
         """
         known = [e.teacher for e in self.examples if e.teacher is not None]
         if not known:

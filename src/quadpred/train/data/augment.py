@@ -10,7 +10,7 @@ __all__ = ["augment"]
 
 
 def augment(frames: Tensor, config: AugmentConfig, silence: float, rng: torch.Generator) -> Tensor:
-    """Change gain, tilt and bandwidth of each crop, and mask stretches of time and bands.
+    """Change gain, tilt and bandwidth of each crop, and mask ranges of time and bands.
 
     `silence` is the log-mel of digital silence, below which no value falls.
     """
@@ -24,8 +24,8 @@ def augment(frames: Tensor, config: AugmentConfig, silence: float, rng: torch.Ge
     change = (2 * uniform(crops, 1, 1) - 1) * config.gain
     change = change + (2 * uniform(crops, 1, 1) - 1) * config.tilt * (bands / (mels - 1) - 0.5)
     if config.band_limit:
-        # A codec, a telephone, a small loudspeaker: attenuation grows above one band or below
-        # another, between a gentle slope and a wall.
+        # As by a codec, a telephone or a small loudspeaker: attenuation grows above one band or
+        # below another, gently or steeply.
         steepness = 10 ** (2 * uniform(crops, 1, 1) - 0.3)  # dB per band
         for outside, farthest in ((bands + 1 - mels, 0.5), (-bands, 0.15)):
             limited = uniform(crops, 1, 1) < config.band_limit

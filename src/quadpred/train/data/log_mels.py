@@ -32,9 +32,9 @@ def _print_warning(text: str) -> None:
 class LogMels:
     """Log-mels of clips, computed once and kept as half-precision files in the user's cache folder.
 
-    A file's name depends on the front end and on the recording's path, size and time, so a changed
-    recording or front end is computed anew, and so is a damaged file. `QUADPRED_CACHE` moves the
-    folder.
+    A file's name depends on the front end and on the recording's path, size and time. A changed
+    recording, a changed front end and a damaged file are therefore computed again. `QUADPRED_CACHE`
+    sets the folder.
 
     Args:
         config: of the front end.

@@ -13,10 +13,10 @@ export const EXAMPLES = [
 ];
 
 export const SIGNS = [
-  "high arousal, positive valence",
-  "high arousal, negative valence",
-  "low arousal, negative valence",
-  "low arousal, positive valence",
+  "positive arousal, positive valence",
+  "positive arousal, negative valence",
+  "negative arousal, negative valence",
+  "negative arousal, positive valence",
 ];
 
 /** @type {Record<string, string>} */

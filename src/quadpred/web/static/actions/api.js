@@ -54,7 +54,7 @@
  */
 
 /**
- * A stretch of a song, as `quadpred moments` writes it; `start` and `end` in seconds.
+ * A part of a song, as `quadpred moments` writes it; `start` and `end` in seconds.
  * @typedef {object} Moment
  * @property {string} kind "segment", or why it stands out
  * @property {number} start

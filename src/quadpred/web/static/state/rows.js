@@ -180,7 +180,7 @@ export const quadrantAt = ({ arousal, valence }) =>
   arousal >= 0.5 ? Number(valence < 0.5) : 2 + Number(valence >= 0.5);
 
 /**
- * The clearest moment of each quadrant: the certain second of which it is the most probable, with
+ * The clearest moment of each quadrant: the second that is not uncertain and has this quadrant, with
  * the highest mean over the seconds around it. Quadrants without such a second have none.
  * @param {Rows} rows
  */

@@ -5,25 +5,26 @@ import { el, make } from "../dom.js";
 const TERMS = {
   probable:
     "The probability that the model gives to this quadrant, as the mean over all seconds with " +
-    "sound. The four quadrants add up to 100 %. A guess would have 25 %.",
+    "sound. The four quadrants add up to 100 %. A random guess has 25 %.",
   uncertain:
-    "The two most probable quadrants are closer to each other than the model's margin. " +
+    "The probabilities of the two most probable quadrants are too close. " +
     "Do not rely on the quadrant here.",
   silent: "There is no sound to predict an emotion from.",
   arousal:
-    "The energy of the emotion. Excited and angry are high, calm and sad are low. The number is " +
-    "the probability that the arousal is high.",
+    "The energy of the emotion. Excited and angry are positive, calm and sad are negative. The " +
+    "number is the probability that the arousal is positive.",
   valence:
     "How pleasant the emotion is. Happy and calm are positive, angry and sad are negative. The " +
     "number is the probability that the valence is positive.",
-  experimental: "On other music, this model is no better than chance. Do not rely on it.",
+  experimental:
+    "On clips that it was not trained on, this model is no better than chance. Do not rely on it.",
   corrected: "You gave this label. It is what labels.csv holds for this song.",
   adjusted:
     "Your labels have shifted seconds that sound like those you labelled. Switch it off under the " +
     "song to see the values of the model.",
   disagree:
-    "The verdict is the most probable quadrant. Here the means of arousal and valence lie in " +
-    "another quadrant.",
+    "The most probable quadrant is shown. Here the means of arousal and valence lie in another " +
+    "quadrant.",
 };
 
 /** @type {Element|null} */
