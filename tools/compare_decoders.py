@@ -3,7 +3,8 @@
     python tools/compare_decoders.py FOLDER
 
 Prints one line per file that differs: by more than 0.05 s in duration, or by more than 0.02 in any
-row's probabilities. A file that neither decodes counts as equal.
+row's probabilities. A file that neither decodes counts as equal. The last line names both versions
+of FFmpeg: another version can decode a format differently.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import av
 import numpy as np
 
 from quadpred import AudioError, Predictor
@@ -53,8 +55,17 @@ def difference(predictor: Predictor, path: Path) -> str | None:
         return f"{ours.duration:.2f} s, ffmpeg decodes samples that are not finite"
     theirs = predictor.predict_samples(expected, RATE)
     rows = min(len(ours), len(theirs))
-    worst = float(np.abs(ours.quadrant[:rows] - theirs.quadrant[:rows]).max())
-    return f"rows differ by {worst:.3f}" if worst > ROWS else None
+    distances = np.abs(ours.quadrant[:rows] - theirs.quadrant[:rows]).max(axis=1)
+    if not (differ := np.flatnonzero(distances > ROWS)).size:
+        return None
+    where = f"{len(differ)} of {rows} rows, {differ[0]} to {differ[-1]},"
+    return f"{where} differ by up to {distances.max():.3f}"
+
+
+def versions() -> str:
+    """Return the versions of FFmpeg in PyAV and of the program."""
+    program = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True)
+    return f"PyAV has FFmpeg {av.ffmpeg_version_info}, the program is {program.stdout.split()[2]}"
 
 
 def main() -> None:
@@ -69,7 +80,7 @@ def main() -> None:
             counts[found is not None] += 1
             if found:
                 print(f"{path}: {found}", flush=True)
-    print(f"{sum(counts)} files, {counts[1]} differ")
+    print(f"{sum(counts)} files, {counts[1]} differ; {versions()}")
     sys.exit(counts[1] > 0)
 
 

@@ -333,6 +333,20 @@ def test_playlists_that_cannot_be(summary):
     assert not Path("a.m3u8").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
+def test_a_playlist_leaves_out_names_it_cannot_hold(folder):
+    odd = replace(clip("a", "Q3"), file=str(folder / "caf\udce9.mp3"))
+    summary = write_csv(folder / "summary.csv", [odd])
+    result = run("playlist", summary, "--mood", "sad", "-o", "sad.m3u8", code=2)
+    first, last = result.stderr.splitlines()
+    assert first.startswith(f"quadpred: {folder}/caf\\xe9.mp3: left out: ")
+    assert last == "quadpred: no song is left for the playlist"
+    assert not Path("sad.m3u8").exists()
+    write_csv(folder / "summary.csv", [odd, replace(clip("b", "Q3"), file=str(folder / "b.mp3"))])
+    result = run("playlist", summary, "--mood", "sad", "-o", "sad.m3u8")
+    assert result.stdout == "sad.m3u8: 1 songs, 3 minutes\n"
+
+
 # map
 
 

@@ -605,6 +605,25 @@ def test_a_checksum_of_damaged_audio_is_quiet(tmp_path, sound_file, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_audio_of_an_unknown_codec_has_a_checksum(sound_file):
+    path = sound_file("a.wav", tone(1, 44_100), 44_100)
+    data = bytearray(path.read_bytes())
+    data[20:22] = bytes(2)  # the format's number
+    path.write_bytes(data)
+    first = audio_sha256(path)
+    data[-2] ^= 1
+    path.write_bytes(data)
+    assert audio_sha256(path) != first
+
+
+def test_a_checksum_opens_no_other_file(tmp_path, sound_file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sound_file("other.wav", tone(1, 44_100), 44_100)
+    for name in ("list.mp3", "%03d.wav"):
+        Path(name).write_text("ffconcat version 1.0\nfile other.wav\n")
+        assert audio_sha256(name) == sha256_of(name)
+
+
 def test_files_whose_sound_would_be_harmed(made, tmp_path):
     whole = (made / "song.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(whole[:-1])
