@@ -11,17 +11,20 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import eyed3
 import mutagen
 import pytest
 import soundfile
 from mutagen.apev2 import APEv2
-from mutagen.id3 import ID3, TIT2, TMOO, TXXX
+from mutagen.id3 import ID3, TIT2, TMOO, TPE1, TXXX
 from mutagen.mp4 import MP4
 
 from helpers.full_disk import large_files_refused
 from helpers.sounds import music, tone
 from quadpred.files import sha256_of
+from quadpred.library.artists import artist_of
 from quadpred.library.fingerprint import audio_sha256
+from quadpred.library.rawtags.items import COMMENT
 from quadpred.library.tags import (
     AROUSAL,
     MOOD,
@@ -68,6 +71,10 @@ def made(tmp_path_factory):
             given = []
         command = ["ffmpeg", "-nostdin", "-v", "error", "-i", folder / "source.wav", *given]
         subprocess.run([*command, *options, folder / name], check=True)
+    with (folder / "oldest.mp3").open("ab") as file:  # ffmpeg writes ID3v1 with ID3v2 only
+        fields = (ABOUT["title"].replace("ï", "i"), ABOUT["artist"], "")
+        texts = (text.encode()[:30].ljust(30, b"\0") for text in fields)
+        file.write(b"TAG" + b"".join(texts) + ABOUT["date"].encode() + bytes(31))
     return folder
 
 
@@ -135,6 +142,18 @@ def test_moods_are_read_by_others_and_nothing_else_changes(song):
         status.st_gid,
     )
     assert listed(song.parent) == [song.name]
+
+
+def test_artists_are_read_from_the_tags_of_every_format(song):
+    without = song.name in ("bare.mp3", "song.aiff", "song.wav")
+    assert artist_of(str(song)) == ("" if without else "ac/dc")
+    if without:
+        file = mutagen.File(song)
+        file.add_tags()
+        file.tags.add(TPE1(text=["AC/DC", "Guest"]))
+        file.save()
+        artist_of.cache_clear()
+        assert artist_of(str(song)) == "ac/dc"
 
 
 @pytest.mark.parametrize("song", ["song.mp3", "older.mp3", "bare.mp3"], indirect=True)
@@ -307,7 +326,6 @@ def test_id3_stays_in_its_version(song):
 
 
 def test_eyed3_reads_what_is_written(made, tmp_path):
-    eyed3 = pytest.importorskip("eyed3")
     for name in ("song.mp3", "older.mp3", "oldest.mp3", "bare.mp3"):
         path = shutil.copy2(made / name, tmp_path / name)
         write_tags(path, HAPPY)
@@ -583,6 +601,39 @@ def test_what_is_not_tagged(made, tmp_path, flac):
     with pytest.raises(IsADirectoryError):
         write_tags(tmp_path, HAPPY)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["song.wv", "song.mka", "song.webm", "song.aac"])
+def test_formats_with_other_tags_are_refused(made, tmp_path, name):
+    path = tmp_path / name
+    subprocess.run(["ffmpeg", "-v", "error", "-i", made / "source.wav", path], check=True)
+    content = path.read_bytes()
+    for use in partial(write_tags, fields=HAPPY), remove_tags:
+        with pytest.raises(TagError, match="not a format that can be tagged"):
+            use(path)
+    assert path.read_bytes() == content
+
+
+def test_an_mp3_with_apev2_gets_id3v2_and_keeps_apev2(made, tmp_path):
+    path = shutil.copy2(made / "bare.mp3", tmp_path / "song.mp3")
+    tags = APEv2()
+    tags["Title"] = "Nachtlied"
+    tags.save(path)
+    content = path.read_bytes()
+    write_tags(path, HAPPY)
+    assert set(ID3(path)) > {"TMOO"}
+    assert "TIT2" not in ID3(path)
+    assert path.read_bytes().endswith(content[content.index(b"APETAGEX") :])
+    remove_tags(path)
+    assert path.read_bytes() == content
+
+
+def test_a_wma_gets_no_comment(made, tmp_path):
+    path = shutil.copy2(made / "song.wma", tmp_path / "song.wma")
+    content = path.read_bytes()
+    with pytest.raises(TagError, match="comments of wma files are not supported"):
+        write_tags(path, {**HAPPY, COMMENT: ["Energy 8"]})
+    assert path.read_bytes() == content
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
