@@ -29,9 +29,12 @@ def reference(path: Path) -> np.ndarray:
     probe += ["-show_entries", "stream=channels", f"file:{path}"]
     listed = subprocess.run(probe, capture_output=True, text=True, check=False).stdout.split()
     channels = int(listed[0].strip(",")) if listed and listed[0].strip(",").isdigit() else 1
-    mix = "+".join(f"{1 / max(channels, 1)}*c{k}" for k in range(max(channels, 1)))
+    filters = "aformat=sample_fmts=fltp:channel_layouts=mono"
+    if channels > 2:  # of two, ffmpeg takes the mean by itself, also where they become one
+        mix = "+".join(f"{1 / channels}*c{k}" for k in range(channels))
+        filters = f"aformat=sample_fmts=fltp,pan=mono|c0={mix}"
     command = ["ffmpeg", "-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:a:0"]
-    command += ["-af", f"aformat=sample_fmts=fltp,pan=mono|c0={mix}", "-ar", str(RATE)]
+    command += ["-af", filters, "-ar", str(RATE)]
     decoded = subprocess.run([*command, "-f", "f32le", "pipe:1"], capture_output=True, check=False)
     return np.frombuffer(decoded.stdout[: len(decoded.stdout) // 4 * 4], np.float32)
 
