@@ -184,6 +184,19 @@ def test_the_name_of_a_folder_above_the_playlist_does_not_matter(tmp_path):
     assert not fits_m3u8(song, None)
 
 
+def test_the_order_of_the_library_does_not_matter():
+    library = scattered(200)
+    other = [library[at] for at in np.random.default_rng(1).permutation(len(library))]
+    for songs in (library, other):
+        assert mood_playlist(songs, "sad") == mood_playlist(library, "sad")
+        assert scene_playlist(songs, "focus", seconds=HOUR) == scene_playlist(
+            library, "focus", seconds=HOUR
+        )
+        assert path_playlist(songs, "Q3", "Q1", seconds=HOUR) == path_playlist(
+            library, "Q3", "Q1", seconds=HOUR
+        )
+
+
 # Words, scenes and artists
 
 

@@ -603,6 +603,56 @@ def test_what_is_not_tagged(made, tmp_path, flac):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("version", [3, 4])
+def test_an_id3_tag_with_a_checksum_is_refused(made, tmp_path, version):
+    checked = {
+        3: (10).to_bytes(4, "big") + b"\x80\0" + bytes(4 + 4),
+        4: synchsafe(12) + b"\1\x20" + b"\5" + bytes(5),
+    }[version]
+    frames = id3(version, TITLE, padding=20)[10:]
+    head = b"ID3" + bytes([version, 0, 0x40]) + synchsafe(len(checked) + len(frames))
+    path = tmp_path / "song.mp3"
+    path.write_bytes(head + checked + frames + (made / "bare.mp3").read_bytes())
+    content = path.read_bytes()
+    with pytest.raises(TagError, match="checksum"):
+        write_tags(path, HAPPY)
+    assert path.read_bytes() == content
+
+
+def test_encrypted_mp4_is_refused(made, tmp_path):
+    key = "0123456789abcdef" * 2
+    scheme = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", key]
+    command = ["ffmpeg", "-v", "error", "-i", made / "source.wav", *scheme]
+    path = tmp_path / "song.mp4"
+    subprocess.run([*command, "-encryption_kid", key, "-c:a", "aac", path], check=True)
+    content = path.read_bytes()
+    with pytest.raises(TagError, match="encrypted MP4"):
+        write_tags(path, HAPPY)
+    assert path.read_bytes() == content
+
+
+def test_of_two_names_of_a_file_one_gets_the_tags(flac, tmp_path):
+    other = tmp_path / "other.flac"
+    os.link(flac, other)
+    content = flac.read_bytes()
+    write_tags(flac, HAPPY)
+    assert read_tags(flac)[MOOD] == ["happy"]
+    assert other.read_bytes() == content
+
+
+def test_a_list_of_info_in_a_wav_stays(made, tmp_path):
+    path = tmp_path / "song.wav"
+    command = ["ffmpeg", "-v", "error", "-i", made / "source.wav", "-metadata", "title=Nachtlied"]
+    subprocess.run([*command, path], check=True)
+    content = path.read_bytes()
+    write_tags(path, HAPPY)
+    assert probed(path)["TITLE"] == "Nachtlied"
+    assert MOOD not in ours(probed(path))  # ffprobe shows the list only
+    assert mutagen.File(path).tags["TMOO"].text == ["happy"]
+    remove_tags(path)
+    assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize("name", ["song.wv", "song.mka", "song.webm", "song.aac"])
 def test_formats_with_other_tags_are_refused(made, tmp_path, name):
     path = tmp_path / name
