@@ -3,7 +3,8 @@
     python tools/compare_decoders.py FOLDER
 
 Prints one line per file that differs: by more than 0.05 s in duration, or by more than 0.02 in any
-row's probabilities. A file that neither decodes counts as equal.
+row's probabilities. A file that neither decodes counts as equal. The last line names both versions
+of FFmpeg: another version can decode a format differently.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import av
 import numpy as np
 
 from quadpred import AudioError, Predictor
@@ -27,9 +29,12 @@ def reference(path: Path) -> np.ndarray:
     probe += ["-show_entries", "stream=channels", f"file:{path}"]
     listed = subprocess.run(probe, capture_output=True, text=True, check=False).stdout.split()
     channels = int(listed[0].strip(",")) if listed and listed[0].strip(",").isdigit() else 1
-    mix = "+".join(f"{1 / max(channels, 1)}*c{k}" for k in range(max(channels, 1)))
+    filters = "aformat=sample_fmts=fltp:channel_layouts=mono"
+    if channels > 2:  # of two, ffmpeg takes the mean by itself, also where they become one
+        mix = "+".join(f"{1 / channels}*c{k}" for k in range(channels))
+        filters = f"aformat=sample_fmts=fltp,pan=mono|c0={mix}"
     command = ["ffmpeg", "-nostdin", "-v", "error", "-i", f"file:{path}", "-map", "0:a:0"]
-    command += ["-af", f"aformat=sample_fmts=fltp,pan=mono|c0={mix}", "-ar", str(RATE)]
+    command += ["-af", filters, "-ar", str(RATE)]
     decoded = subprocess.run([*command, "-f", "f32le", "pipe:1"], capture_output=True, check=False)
     return np.frombuffer(decoded.stdout[: len(decoded.stdout) // 4 * 4], np.float32)
 
@@ -53,8 +58,17 @@ def difference(predictor: Predictor, path: Path) -> str | None:
         return f"{ours.duration:.2f} s, ffmpeg decodes samples that are not finite"
     theirs = predictor.predict_samples(expected, RATE)
     rows = min(len(ours), len(theirs))
-    worst = float(np.abs(ours.quadrant[:rows] - theirs.quadrant[:rows]).max())
-    return f"rows differ by {worst:.3f}" if worst > ROWS else None
+    distances = np.abs(ours.quadrant[:rows] - theirs.quadrant[:rows]).max(axis=1)
+    if not (differ := np.flatnonzero(distances > ROWS)).size:
+        return None
+    where = f"{len(differ)} of {rows} rows, {differ[0]} to {differ[-1]},"
+    return f"{where} differ by up to {distances.max():.3f}"
+
+
+def versions() -> str:
+    """Return the versions of FFmpeg in PyAV and of the program."""
+    program = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True)
+    return f"PyAV has FFmpeg {av.ffmpeg_version_info}, the program is {program.stdout.split()[2]}"
 
 
 def main() -> None:
@@ -69,7 +83,7 @@ def main() -> None:
             counts[found is not None] += 1
             if found:
                 print(f"{path}: {found}", flush=True)
-    print(f"{sum(counts)} files, {counts[1]} differ")
+    print(f"{sum(counts)} files, {counts[1]} differ; {versions()}")
     sys.exit(counts[1] > 0)
 
 

@@ -28,10 +28,18 @@ _ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f]|5c)")
 def printable(text: str) -> str:
     r"""Escape characters that would break a line or that no encoding holds.
 
-    >>> printable("a line" + chr(10) + "feed")
-    'a line\\nfeed'
+    A byte of a name that is not UTF-8 is written as in `escape_name`.
+
+    >>> printable("a line" + chr(10) + "feed, caf" + os.fsdecode(b"\xe9"))
+    'a line\\nfeed, caf\\xe9'
     """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # from os.fsdecode
+        return f"\\x{ord(character) - 0xDC00:x}"
+    return ascii(character)[1:-1]
 
 
 def escape_name(name: str) -> str:

@@ -183,7 +183,12 @@ def test_what_does_not_go_with_a_library(music):
 def test_nothing_to_predict(folder):
     (folder / "empty").mkdir()
     assert complaint("empty", "-o", "out") == "empty: no audio files found"
-    assert complaint("none.m3u8", "-o", "out") == "none.m3u8: No such file or directory"
+    line = complaint("none.m3u8", "-o", "out")
+    assert line == f"{folder}/none.m3u8: No such file or directory"
+    address = "http://127.0.0.1/list.m3u8"
+    assert complaint(address, "-o", "out") == (
+        f"{address}: is an address; download the file and give its path"
+    )
     assert complaint("-", "-o", "out", input="") == "-: no audio files found"
     assert not os.path.exists("out")
 

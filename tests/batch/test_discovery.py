@@ -177,8 +177,25 @@ def test_entries_that_are_not_recordings(folder):
         "is a Windows path; write the path on this machine",
         "is a Windows path; write the path on this machine",
         "is a playlist in a playlist; give it to the command itself",
-        "is an address; download the file and list its path",
+        "is an address; download the file and give its path",
     ]
+    given = {each.path for each in found.errors if each.name == each.path}
+    assert given == {"http://127.0.0.1/a.mp3", r"C:\Music\a.mp3", "/D:/a.mp3"}
+
+
+@pytest.mark.parametrize("path", ["http://127.0.0.1/a b.mp3", "https://a.example/list.m3u8"])
+def test_addresses_are_errors_wherever_they_are_given(path):
+    touch("a.mp3")
+    for paths, listed in ([path, "a.mp3"], b""), (["-"], f"{path}\na.mp3\n".encode()):
+        found = discover(paths, listed)
+        assert [each.name for each in found.recordings] == ["a.mp3"]
+        reason = "is an address; download the file and give its path"
+        assert found.errors == {Recording(path, path): reason}
+
+
+def test_a_file_may_be_named_like_an_address():
+    touch("http:/a.mp3")
+    assert names("http://a.mp3", "http:/a.mp3") == ["http:/a.mp3"]
 
 
 def test_a_playlist_with_backslashes(folder):
@@ -202,6 +219,20 @@ def test_a_stream_of_parts_is_not_a_playlist(folder):
     (folder / "p.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\na.ts\n")
     (reason,) = discover(["p.m3u8"]).errors.values()
     assert reason == "a stream of parts (HLS), not a list of recordings"
+
+
+def test_a_list_may_be_a_playlist(folder):
+    touch("Müsic/a b.mp3", "#1.mp3", "é.mp3", "#EXT.mp3")
+    lines = ["#EXTM3U", "#EXTINF:1,A", (folder / "Müsic/a b.mp3").as_uri(), "#1.mp3", "#EXT.mp3"]
+    found = discover(["-"], "\r\n".join([*lines, "é.mp3"]).encode("latin-1"))
+    assert not found.errors
+    assert {os.path.relpath(each.path) for each in found.recordings} == {
+        "Müsic/a b.mp3",
+        "#1.mp3",
+        "#EXT.mp3",
+        "é.mp3",
+    }
+    assert found.notes == ["-: not UTF-8; read as Latin-1"]
 
 
 def test_a_list_in_utf_16():

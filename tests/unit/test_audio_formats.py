@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import soundfile
 
 from helpers.decoded import RATE, assert_tone, id3, read
 from helpers.sounds import music, tone
@@ -126,6 +127,14 @@ def test_memory_does_not_grow_with_the_file(sound_file):
 
 
 # Channels
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24"])
+def test_the_mean_of_channels_is_not_rounded(sound_file, subtype):
+    stereo = np.stack([tone(1, RATE), tone(1, RATE, hertz=330)], axis=1)
+    path = sound_file("a.wav", stereo, RATE, subtype=subtype)
+    expected = soundfile.read(path)[0].mean(axis=1)
+    np.testing.assert_allclose(read(path), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 6, 12, 64])
@@ -261,6 +270,16 @@ def test_opus_is_decoded_by_libopus(encode) -> None:
         native = container.streams.audio[0].codec_context.name
     assert native == "opus"  # which quadpred does not use
     assert _decoder_name(path) == "libopus"
+
+
+def test_the_gain_of_opus_does_not_clip(encode):
+    path = encode("a.webm", tone(2, 48_000), 48_000, "libopus")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"OpusHead") + 16
+    before = read(path)
+    data[at : at + 2] = (20 * 256).to_bytes(2, "little")  # decibels
+    path.write_bytes(data)
+    np.testing.assert_allclose(read(path), 10 * before, rtol=0, atol=1e-3)
 
 
 def _decoder_name(path) -> str:

@@ -22,7 +22,7 @@ def test_no_such_file(tmp_path):
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1/a.mp3", "https://a/b", "file:///a.mp3"])
 def test_address(address):
-    assert refusal(address) == "is an address; give the path of a file"
+    assert refusal(address) == "is an address; download the file and give its path"
 
 
 def test_folder(tmp_path):
@@ -248,7 +248,7 @@ def test_hostile_names(sound_file, encode, tmp_path, monkeypatch, name):
 
 def test_error_is_one_printable_line():
     error = AudioError("a\nb\udcff\x1b[31m.mp3", "no such file")
-    assert str(error) == r"a\nb\udcff\x1b[31m.mp3: no such file"
+    assert str(error) == r"a\nb\xff\x1b[31m.mp3: no such file"
     assert str(error).encode()
 
 

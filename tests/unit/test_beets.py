@@ -124,6 +124,18 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_rest(library, album):
     assert library.moods()["One"][0] not in QUADRANT.classes
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_does_not_stop_the_rest(library, album):
+    library.configure("auto: no")
+    library.beet("import", "-q", album)
+    (one,) = (library.home / "library").rglob("*One.flac")
+    one.unlink()
+    os.mkfifo(one)
+    run = library.beet("quadpred")
+    assert f"{one}: is a pipe, a socket or a device, not a file" in run.stderr
+    assert library.moods()["Two"][0] in QUADRANT.classes
+
+
 def test_a_model_that_is_none(library, album):
     (library.home / "tiny.onnx").write_bytes(b"nonsense")
     library.configure("auto: no")

@@ -239,6 +239,27 @@ def test_one_broken_file_does_not_stop_the_rest():
     assert read_tags(good)[MOOD]
 
 
+def test_what_is_no_recording_costs_one_line(folder):
+    song = record("song.flac")
+    soundfile.write("header.wav", [], RATE)
+    soundfile.write("short.wav", [0.0], 44_100)
+    (folder / "folder").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo("pipe.mp3")
+    odd = ["header.wav", "short.wav", os.devnull, "http://127.0.0.1/a.mp3", "gone.mp3"]
+    odd += ["pipe.mp3"] * hasattr(os, "mkfifo")
+    result = run("tag", "--uncertain", *odd, song, code=1)
+    lines = result.stderr.splitlines()
+    assert len(lines) == len(odd)
+    assert all(f"{name}: " in line for name, line in zip(odd, lines, strict=True))
+    assert result.stdout.splitlines()[-1] == f"{len(odd)} failed, 1 tagged"
+    assert read_tags(song)[MOOD]
+    result = run("tag", "--undo", *odd, "folder", song, code=1)
+    assert len(result.stderr.splitlines()) == len(odd) - 2  # the two wav have no tags
+    assert "http://127.0.0.1/a.mp3: is an address" in result.stderr
+    assert not read_tags(song)[MOOD]
+
+
 def test_files_that_are_not_tagged(folder):
     assert "name either files or folders" in complaint("tag")
     assert "name either files or folders" in complaint("tag", "a.flac", "--from", "summary.csv")
@@ -341,6 +362,20 @@ def test_playlists_that_cannot_be(summary):
     line = complaint("playlist", summary, "--mood", "sad", "--max-minutes", "1", "-o", "a.m3u8")
     assert line == "every sad song is longer than 1 minutes"
     assert not Path("a.m3u8").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
+def test_a_playlist_leaves_out_names_it_cannot_hold(folder):
+    odd = replace(clip("a", "Q3"), file=str(folder / "caf\udce9.mp3"))
+    summary = write_csv(folder / "summary.csv", [odd])
+    result = run("playlist", summary, "--mood", "sad", "-o", "sad.m3u8", code=2)
+    first, last = result.stderr.splitlines()
+    assert first.startswith(f"quadpred: {folder}/caf\\xe9.mp3: left out: ")
+    assert last == "quadpred: no song is left for the playlist"
+    assert not Path("sad.m3u8").exists()
+    write_csv(folder / "summary.csv", [odd, replace(clip("b", "Q3"), file=str(folder / "b.mp3"))])
+    result = run("playlist", summary, "--mood", "sad", "-o", "sad.m3u8")
+    assert result.stdout == "sad.m3u8: 1 songs, 3 minutes\n"
 
 
 # map

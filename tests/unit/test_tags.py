@@ -11,17 +11,20 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import eyed3
 import mutagen
 import pytest
 import soundfile
 from mutagen.apev2 import APEv2
-from mutagen.id3 import ID3, TIT2, TMOO, TXXX
+from mutagen.id3 import ID3, TIT2, TMOO, TPE1, TXXX
 from mutagen.mp4 import MP4
 
 from helpers.full_disk import large_files_refused
 from helpers.sounds import music, tone
 from quadpred.files import sha256_of
+from quadpred.library.artists import artist_of
 from quadpred.library.fingerprint import audio_sha256
+from quadpred.library.rawtags.items import COMMENT
 from quadpred.library.tags import (
     AROUSAL,
     MOOD,
@@ -68,6 +71,10 @@ def made(tmp_path_factory):
             given = []
         command = ["ffmpeg", "-nostdin", "-v", "error", "-i", folder / "source.wav", *given]
         subprocess.run([*command, *options, folder / name], check=True)
+    with (folder / "oldest.mp3").open("ab") as file:  # ffmpeg writes ID3v1 with ID3v2 only
+        fields = (ABOUT["title"].replace("ï", "i"), ABOUT["artist"], "")
+        texts = (text.encode()[:30].ljust(30, b"\0") for text in fields)
+        file.write(b"TAG" + b"".join(texts) + ABOUT["date"].encode() + bytes(31))
     return folder
 
 
@@ -135,6 +142,18 @@ def test_moods_are_read_by_others_and_nothing_else_changes(song):
         status.st_gid,
     )
     assert listed(song.parent) == [song.name]
+
+
+def test_artists_are_read_from_the_tags_of_every_format(song):
+    without = song.name in ("bare.mp3", "song.aiff", "song.wav")
+    assert artist_of(str(song)) == ("" if without else "ac/dc")
+    if without:
+        file = mutagen.File(song)
+        file.add_tags()
+        file.tags.add(TPE1(text=["AC/DC", "Guest"]))
+        file.save()
+        artist_of.cache_clear()
+        assert artist_of(str(song)) == "ac/dc"
 
 
 @pytest.mark.parametrize("song", ["song.mp3", "older.mp3", "bare.mp3"], indirect=True)
@@ -307,7 +326,6 @@ def test_id3_stays_in_its_version(song):
 
 
 def test_eyed3_reads_what_is_written(made, tmp_path):
-    eyed3 = pytest.importorskip("eyed3")
     for name in ("song.mp3", "older.mp3", "oldest.mp3", "bare.mp3"):
         path = shutil.copy2(made / name, tmp_path / name)
         write_tags(path, HAPPY)
@@ -585,6 +603,89 @@ def test_what_is_not_tagged(made, tmp_path, flac):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("version", [3, 4])
+def test_an_id3_tag_with_a_checksum_is_refused(made, tmp_path, version):
+    checked = {
+        3: (10).to_bytes(4, "big") + b"\x80\0" + bytes(4 + 4),
+        4: synchsafe(12) + b"\1\x20" + b"\5" + bytes(5),
+    }[version]
+    frames = id3(version, TITLE, padding=20)[10:]
+    head = b"ID3" + bytes([version, 0, 0x40]) + synchsafe(len(checked) + len(frames))
+    path = tmp_path / "song.mp3"
+    path.write_bytes(head + checked + frames + (made / "bare.mp3").read_bytes())
+    content = path.read_bytes()
+    with pytest.raises(TagError, match="checksum"):
+        write_tags(path, HAPPY)
+    assert path.read_bytes() == content
+
+
+def test_encrypted_mp4_is_refused(made, tmp_path):
+    key = "0123456789abcdef" * 2
+    scheme = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", key]
+    command = ["ffmpeg", "-v", "error", "-i", made / "source.wav", *scheme]
+    path = tmp_path / "song.mp4"
+    subprocess.run([*command, "-encryption_kid", key, "-c:a", "aac", path], check=True)
+    content = path.read_bytes()
+    with pytest.raises(TagError, match="encrypted MP4"):
+        write_tags(path, HAPPY)
+    assert path.read_bytes() == content
+
+
+def test_of_two_names_of_a_file_one_gets_the_tags(flac, tmp_path):
+    other = tmp_path / "other.flac"
+    os.link(flac, other)
+    content = flac.read_bytes()
+    write_tags(flac, HAPPY)
+    assert read_tags(flac)[MOOD] == ["happy"]
+    assert other.read_bytes() == content
+
+
+def test_a_list_of_info_in_a_wav_stays(made, tmp_path):
+    path = tmp_path / "song.wav"
+    command = ["ffmpeg", "-v", "error", "-i", made / "source.wav", "-metadata", "title=Nachtlied"]
+    subprocess.run([*command, path], check=True)
+    content = path.read_bytes()
+    write_tags(path, HAPPY)
+    assert probed(path)["TITLE"] == "Nachtlied"
+    assert MOOD not in ours(probed(path))  # ffprobe shows the list only
+    assert mutagen.File(path).tags["TMOO"].text == ["happy"]
+    remove_tags(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["song.wv", "song.mka", "song.webm", "song.aac"])
+def test_formats_with_other_tags_are_refused(made, tmp_path, name):
+    path = tmp_path / name
+    subprocess.run(["ffmpeg", "-v", "error", "-i", made / "source.wav", path], check=True)
+    content = path.read_bytes()
+    for use in partial(write_tags, fields=HAPPY), remove_tags:
+        with pytest.raises(TagError, match="not a format that can be tagged"):
+            use(path)
+    assert path.read_bytes() == content
+
+
+def test_an_mp3_with_apev2_gets_id3v2_and_keeps_apev2(made, tmp_path):
+    path = shutil.copy2(made / "bare.mp3", tmp_path / "song.mp3")
+    tags = APEv2()
+    tags["Title"] = "Nachtlied"
+    tags.save(path)
+    content = path.read_bytes()
+    write_tags(path, HAPPY)
+    assert set(ID3(path)) > {"TMOO"}
+    assert "TIT2" not in ID3(path)
+    assert path.read_bytes().endswith(content[content.index(b"APETAGEX") :])
+    remove_tags(path)
+    assert path.read_bytes() == content
+
+
+def test_a_wma_gets_no_comment(made, tmp_path):
+    path = shutil.copy2(made / "song.wma", tmp_path / "song.wma")
+    content = path.read_bytes()
+    with pytest.raises(TagError, match="comments of wma files are not supported"):
+        write_tags(path, {**HAPPY, COMMENT: ["Energy 8"]})
+    assert path.read_bytes() == content
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_is_not_waited_for(tmp_path):
     pipe = tmp_path / "pipe.mp3"
@@ -603,6 +704,25 @@ def test_a_checksum_of_damaged_audio_is_quiet(tmp_path, sound_file, capfd):
     path.write_bytes(data[:end] + b"info" + (1 << 60).to_bytes(8, "big") + data[end:])
     assert audio_sha256(path) == sha256_of(path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_audio_of_an_unknown_codec_has_a_checksum(sound_file):
+    path = sound_file("a.wav", tone(1, 44_100), 44_100)
+    data = bytearray(path.read_bytes())
+    data[20:22] = bytes(2)  # the format's number
+    path.write_bytes(data)
+    first = audio_sha256(path)
+    data[-2] ^= 1
+    path.write_bytes(data)
+    assert audio_sha256(path) != first
+
+
+def test_a_checksum_opens_no_other_file(tmp_path, sound_file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sound_file("other.wav", tone(1, 44_100), 44_100)
+    for name in ("list.mp3", "%03d.wav"):
+        Path(name).write_text("ffconcat version 1.0\nfile other.wav\n")
+        assert audio_sha256(name) == sha256_of(name)
 
 
 def test_files_whose_sound_would_be_harmed(made, tmp_path):

@@ -201,6 +201,17 @@ def test_a_failed_prediction_is_a_job_everywhere(client: httpx.Client, temporary
     assert not uploads(temporary)
 
 
+@pytest.mark.parametrize(
+    ("samples", "reason"), [(0, "holds no samples"), (1, "too short: not one sample")]
+)
+def test_recordings_without_a_row(
+    client: httpx.Client, tmp_path: Path, samples: int, reason: str
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(samples, np.float32), 44_100)
+    answer = post(client, (tmp_path / "a.wav").read_bytes(), headers=WAIT)
+    assert failure(answer).startswith(reason)
+
+
 def test_samples_that_no_recorder_writes(client: httpx.Client, tmp_path: Path) -> None:
     """Found by tools/fuzz_audio.py: a header that calls integers floats gave rows of NaN."""
     soundfile.write(tmp_path / "a.wav", np.full(RATE, 3e38, np.float32), RATE, subtype="FLOAT")

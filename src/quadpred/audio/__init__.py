@@ -5,7 +5,7 @@ Audio is streamed: memory does not grow with the length of the audio.
 
 from quadpred.audio.errors import AudioError, AudioWarning, TooLongError
 from quadpred.audio.levels import SecondLevels
-from quadpred.audio.source import NOT_REGULAR, FilePart, open_regular
+from quadpred.audio.source import ADDRESS, NOT_REGULAR, FilePart, is_address, open_regular
 from quadpred.audio.stream import (
     AudioReader,
     OnBlock,
@@ -17,6 +17,7 @@ from quadpred.audio.stream import (
 )
 
 __all__ = [
+    "ADDRESS",
     "NOT_REGULAR",
     "AudioError",
     "AudioReader",
@@ -26,6 +27,7 @@ __all__ = [
     "SecondLevels",
     "TooLongError",
     "at_most",
+    "is_address",
     "live_blocks",
     "open_regular",
     "probe",

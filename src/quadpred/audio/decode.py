@@ -22,7 +22,7 @@ from quadpred.audio.containers import ogg_links, promised_fraction, skip_tags, x
 from quadpred.audio.errors import AudioError
 from quadpred.audio.source import FilePart, open_regular
 
-__all__ = ["Decoder", "announced_seconds"]
+__all__ = ["Decoder", "announced_seconds", "codec_name", "open_container"]
 
 _UNREADABLE = "not audio that quadpred can read"
 
@@ -128,7 +128,7 @@ class Decoder:
 
     def _decode(self, part: FilePart) -> Iterator[AudioFrame]:
         """Yield the frames of one part, and add up what is lost in it."""
-        with _open(part, self.path) as container:
+        with open_container(part, self.path) as container:
             track = _audio_track(container, self.path)
             name, unit = container.format.name, float(track.time_base or 0)
             before, lost, skipped, damaged = self.seconds, 0.0, 0.0, 0
@@ -201,7 +201,7 @@ def announced_seconds(path: str | os.PathLike[str]) -> float | None:
     path = os.fspath(path)
     with open_regular(path) as file:
         parts, _ = _parts(file)
-        with _open(parts[0], path) as container:
+        with open_container(parts[0], path) as container:
             _audio_track(container, path)
             known = container.duration if len(parts) == 1 else None
             return None if known is None else known / 1e6
@@ -222,7 +222,12 @@ def _parts(file: BinaryIO) -> tuple[list[FilePart], bool]:
     return [FilePart(file, *span) for span in spans], truncated
 
 
-def _open(part: FilePart, path: str) -> InputContainer:
+def open_container(part: FilePart, path: str) -> InputContainer:
+    """Open a file, or a part of one, such that it cannot open anything else.
+
+    Raises:
+        AudioError: FFmpeg cannot read it.
+    """
     try:
         return av.open(part, "r", options=_options(), metadata_errors="replace")
     except (av.FFmpegError, ValueError):
@@ -235,7 +240,7 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
     if not tracks:
         raise AudioError(path, "has no audio track")
     allowed = _options()["codec_whitelist"].split(",")
-    decodable = [t for t in tracks if _codec(t) in allowed]
+    decodable = [t for t in tracks if codec_name(t) in allowed]
     if not decodable:
         raise AudioError(path, "has audio of a codec that quadpred cannot decode")
     track = next((t for t in decodable if t.disposition & Disposition.default), decodable[0])
@@ -245,7 +250,7 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
     return track
 
 
-def _codec(track: AudioStream) -> str:
+def codec_name(track: AudioStream) -> str:
     """Return the name of a track's codec, or nothing if FFmpeg does not know it."""
     context: AudioCodecContext | None = track.codec_context
     return context.name if context is not None else ""
@@ -264,6 +269,7 @@ def decoder_of(track: AudioStream) -> AudioCodecContext:
         header, layout = decoder.extradata, decoder.layout
         decoder = AudioCodecContext.create("libopus", "r")
         decoder.extradata, decoder.layout, decoder.sample_rate = header, layout, 48_000
+        decoder.options = {"request_sample_fmt": "flt"}  # 16 bits would clip what a gain amplifies
     if decoder.name in _CHECKED:
         decoder.options = {"err_detect": "crccheck+explode"}
     decoder.thread_count = 1

@@ -7,11 +7,17 @@ from typing import BinaryIO
 
 from quadpred.audio.errors import AudioError
 
-__all__ = ["NOT_REGULAR", "FilePart", "open_regular"]
+__all__ = ["ADDRESS", "NOT_REGULAR", "FilePart", "is_address", "open_regular"]
 
+ADDRESS = "is an address; download the file and give its path"
 NOT_REGULAR = "is a pipe, a socket or a device, not a file"
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+
+
+def is_address(path: str) -> bool:
+    """Return whether a path that names no file looks like an address."""
+    return bool(_ADDRESS.match(path)) and not os.path.exists(path)
 
 
 def open_regular(path: str) -> BinaryIO:
@@ -32,10 +38,7 @@ def open_regular(path: str) -> BinaryIO:
             raise AudioError(path, "is empty")
         return open(path, "rb", buffering=0)
     except FileNotFoundError:
-        reason = (
-            "is an address; give the path of a file" if _ADDRESS.match(path) else "no such file"
-        )
-        raise AudioError(path, reason) from None
+        raise AudioError(path, ADDRESS if is_address(path) else "no such file") from None
     except PermissionError:
         raise AudioError(path, "no permission to read it") from None
     except OSError as error:

@@ -71,6 +71,7 @@ class _Graph:
         mix = f"c{channel}" if channel is not None else "+".join(terms)
         filters = [
             graph.add("abuffer", f"{source}:time_base=1/{rate}"),
+            graph.add("aformat", "sample_fmts=flt|fltp"),  # else `pan` rounds, to 8 bits too
             graph.add("pan", f"mono|c0={mix}"),
             graph.add("aresample", f"{sample_rate}:{_RESAMPLER}"),
             graph.add("aformat", "sample_fmts=flt:channel_layouts=mono"),

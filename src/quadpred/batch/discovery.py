@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from quadpred.audio import NOT_REGULAR
 from quadpred.batch import BatchError
-from quadpred.batch.playlists import is_playlist, list_entries, playlist_entries
+from quadpred.batch.playlists import is_playlist, list_entries, playlist_entries, refusal
 from quadpred.files import escape_name
 
 __all__ = [
@@ -142,10 +142,13 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
     """
     alone = len(paths) == 1 and os.path.isdir(paths[0])
 
+    search = _Search()
+
     def name_of(path: str) -> str:
+        if path in search.verbatim:
+            return path
         return os.path.relpath(path, paths[0]) if alone else _name(path)
 
-    search = _Search()
     found: dict[str, Recording] = {}
     named: dict[str, str] = {}
     for path, real in search.files(search.expand(paths, listed)):
@@ -163,7 +166,7 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
             key=lambda recording: natural_key(escape_name(recording.name)),
         ),
         {
-            Recording(name, path if path == LIST else os.path.abspath(path)): reason
+            Recording(name, path if path in search.verbatim else os.path.abspath(path)): reason
             for path, reason in search.errors.items()
             if shard.holds(name := name_of(path))
         },
@@ -176,12 +179,14 @@ class _Search:
 
     Attributes:
         errors: the reason why a path gives no recordings, by path.
+        verbatim: those of these paths that are none on this machine, such as addresses.
         notes: lines on what was guessed.
         skipped: how much was left out of folders, by kind.
     """
 
     def __init__(self) -> None:
         self.errors: dict[str, str] = {}
+        self.verbatim = {LIST}
         self.notes: list[str] = []
         self.skipped: Counter[str] = Counter()
         self._links: list[str] = []
@@ -197,16 +202,22 @@ class _Search:
         for path in paths:
             try:
                 if path == LIST:
-                    yield from self.expand(list_entries(listed), b"")
+                    yield from self.expand(list_entries(listed, note=self.notes.append), b"")
+                elif reason := refusal(path):
+                    self._refuse(path, reason)
                 elif is_playlist(path):
-                    refuse, note = self.errors.__setitem__, self.notes.append
-                    yield from playlist_entries(path, refuse=refuse, note=note)
+                    yield from playlist_entries(path, refuse=self._refuse, note=self.notes.append)
                 else:
                     yield path
             except BatchError as error:
                 self.errors[path] = str(error)
             except OSError as error:
                 self.errors[path] = str(error.strerror)
+
+    def _refuse(self, path: str, reason: str) -> None:
+        self.errors[path] = reason
+        if refusal(path):
+            self.verbatim.add(path)
 
     def files(self, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Yield files, those in folders too, and what each is called with all links resolved.

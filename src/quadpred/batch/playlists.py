@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote_to_bytes
 
+from quadpred.audio import ADDRESS, is_address
 from quadpred.batch import BatchError
 
-__all__ = ["is_playlist", "list_entries", "playlist_entries"]
+__all__ = ["is_playlist", "list_entries", "playlist_entries", "refusal"]
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_DRIVE = re.compile(r"/?[A-Za-z]:[\\/]|\\\\")
 _NOT_TEXT = "not a text file; save it as UTF-8"
+_NESTED = "is a playlist in a playlist; give it to the command itself"
+_GUESSED = "not UTF-8; read as Latin-1"
 
 
 def is_playlist(path: str) -> bool:
@@ -21,10 +23,15 @@ def is_playlist(path: str) -> bool:
     return path.lower().endswith((".m3u", ".m3u8"))
 
 
-def list_entries(listed: bytes) -> Iterator[str]:
+def list_entries(listed: bytes, *, note: Callable[[str], None]) -> Iterator[str]:
     """Yield the paths of a list: one per line, or each ended by a zero byte.
 
-    Apart from a byte order mark, the bytes are those of the paths, UTF-8 or not.
+    Lines may be `file:` addresses. Lines that begin with `#EXT` are skipped if no file has such a
+    name. What a zero byte ends is a name as it stands.
+
+    Args:
+        listed: the list, UTF-8 or not.
+        note: takes a line on the encoding, if it had to be guessed.
 
     Raises:
         BatchError: it is not such a list.
@@ -33,11 +40,21 @@ def list_entries(listed: bytes) -> Iterator[str]:
         listed = _from_utf16(listed).encode("utf-8", "surrogatepass")
     separator = b"\0" if b"\0" in listed else b"\n"
     lines = listed.removeprefix(codecs.BOM_UTF8).split(separator)
-    lines = [line.removesuffix(b"\r") for line in lines]
     # Without its mark, UTF-16 looks like a list of single letters, of "." and of "/".
-    if separator == b"\0" and 2 * sum(len(line) <= 1 for line in lines) > len(lines) + 1:
-        raise BatchError(_NOT_TEXT)
-    yield from (os.fsdecode(line) for line in lines if line)
+    if separator == b"\0":
+        lines = [line.removesuffix(b"\r") for line in lines]
+        if 2 * sum(len(line) <= 1 for line in lines) > len(lines) + 1:
+            raise BatchError(_NOT_TEXT)
+        yield from (os.fsdecode(line) for line in lines if line)
+        return
+    guessed = False
+    for line in lines:
+        entry, latin = _decoded(line.removesuffix(b"\r"), "")
+        if entry and not (entry.startswith("#EXT") and not os.path.exists(entry)):
+            guessed = guessed or latin
+            yield _resolved(entry, "")
+    if guessed:
+        note(f"-: {_GUESSED}")
 
 
 def playlist_entries(
@@ -65,20 +82,20 @@ def playlist_entries(
     folder = os.path.dirname(path)
     guessed = False
     for line in lines:
-        entry, latin = _decoded(line, folder)
+        entry, latin = _decoded(line.strip(), folder)
         guessed = guessed or latin
         if not entry or entry.startswith("#"):
             if entry.startswith("#EXT-X-"):
                 raise BatchError("a stream of parts (HLS), not a list of recordings")
             continue
         found = _resolved(entry, folder)
-        reason = _refusal(entry, found)
+        reason = refusal(found) or (_NESTED if is_playlist(found) else None)
         if reason:
             refuse(found, reason)
         else:
             yield found
     if guessed:
-        note(f"{path}: not UTF-8; read as Latin-1")
+        note(f"{path}: {_GUESSED}")
 
 
 def _from_utf16(content: bytes) -> str:
@@ -94,8 +111,7 @@ def _decoded(line: str | bytes, folder: str) -> tuple[str, bool]:
     Bytes that are the name of a file as they stand are that name.
     """
     if isinstance(line, str):
-        return line.strip(), False
-    line = line.strip()
+        return line, False
     try:
         return line.decode(), False
     except UnicodeDecodeError:
@@ -114,18 +130,18 @@ def _resolved(entry: str, folder: str) -> str:
         unescaped = os.fsdecode(unquote_to_bytes(os.fsencode(rest)))
         return rest if "%" in rest and os.path.exists(rest) else unescaped
     path = os.path.join(folder, entry)
+    if refusal(entry) and not os.path.exists(path):
+        return entry
     if os.sep == "/" and "\\" in entry and not os.path.exists(path):
         other = os.path.join(folder, entry.replace("\\", "/"))
         return other if os.path.exists(other) else path
     return path
 
 
-def _refusal(entry: str, path: str) -> str | None:
-    """Return why an entry cannot be a recording or a folder of them, if so."""
-    if _ADDRESS.match(entry) and not entry.lower().startswith("file:"):
-        return "is an address; download the file and list its path"
-    if is_playlist(path):
-        return "is a playlist in a playlist; give it to the command itself"
-    if os.sep == "/" and (_DRIVE.match(entry) or re.match(r"/[A-Za-z]:/", path)):
-        return None if os.path.exists(path) else "is a Windows path; write the path on this machine"
+def refusal(path: str) -> str | None:
+    """Return why a path cannot be that of a recording or of a folder of them, if so."""
+    if is_address(path):
+        return ADDRESS
+    if os.sep == "/" and _DRIVE.match(path) and not os.path.exists(path):
+        return "is a Windows path; write the path on this machine"
     return None

@@ -146,7 +146,8 @@ def _make(options: _Options, form: str, output: Path | None) -> None:
             text = to_json(songs, given)
         else:
             folder = output.parent if output else None
-            text = to_m3u8(songs, folder, given, on_message=print_message)
+            songs = _only_fitting(songs, folder)
+            text = to_m3u8(songs, folder, given)
         minutes = sum(song.duration for song in songs) / 60
         count = f"{len(songs)} songs, {minutes:.0f} minutes"
     if output is None and sys.stdout.isatty():
@@ -158,6 +159,22 @@ def _make(options: _Options, form: str, output: Path | None) -> None:
         with atomic_write(output) as (file,), add_filename_to_errors(output):
             file.write(text.encode())
         print_line(f"{output}: {count}")
+
+
+def _only_fitting(songs: "list[SummaryRow]", folder: Path | None) -> "list[SummaryRow]":
+    """Leave out songs whose names an m3u8 cannot hold, and print a line for each."""
+    from quadpred.library.playlist_files import PlaylistError, fits_m3u8
+
+    fitting = []
+    for song in songs:
+        if fits_m3u8(song, folder):
+            fitting.append(song)
+        else:
+            reason = "an m3u8 cannot hold this name; rename the file, or use --format json"
+            print_message(f"{song.file}: left out: {reason}")
+    if not fitting:
+        raise PlaylistError("no song is left for the playlist")
+    return fitting
 
 
 def _choose(options: _Options, vocabulary: "Vocabulary") -> "list[SummaryRow]":

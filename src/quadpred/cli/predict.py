@@ -20,6 +20,7 @@ from quadpred.cli.console import (
     print_line,
     print_message,
 )
+from quadpred.cli.library import find_recordings
 from quadpred.files import printable
 from quadpred.labels import HEADS, Head
 
@@ -284,13 +285,7 @@ def _predict_library(
         seconds=options.seconds,
         bom=options.bom,
     )
-    if discovery.LIST in paths and sys.stdin is None:
-        raise UsageError("-: standard input is closed")
-    listed = sys.stdin.buffer.read() if discovery.LIST in paths else b""
-    found = discovery.discover(paths, listed, shard)
-    if not found.recordings and shard.count == 1:
-        reason = next(iter(found.errors.values()), "no audio files found")
-        raise UsageError(f"{paths[0]}: {reason}")
+    found = find_recordings(paths, shard)
     console = make_console()
     _introduce(console, predictor.info)
     with run_progress(console) as on_progress:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from quadpred.cli.console import (
     print_line,
     print_message,
 )
-from quadpred.cli.library import Words, load_vocabulary
+from quadpred.cli.library import Words, find_recordings, load_vocabulary
 from quadpred.cli.predict import ModelFile, Music, Speech, load_predictor
 from quadpred.files import printable
 
@@ -127,12 +126,13 @@ def tag(
     if percentiles and not library:
         raise UsageError("--percentiles needs a folder, or a summary with --from")
     vocabulary = load_vocabulary(words)
+    failed: dict[str, str] = {}
     if undo:
         remove = partial(_remove, dry_run=dry_run, touch=touch)
-        names = _names(summary, paths or ())
-        _report(((name, partial(remove, name)) for name in names), dry_run=dry_run)
+        names = _names(summary, paths or (), failed)
+        tasks = [(name, partial(remove, name)) for name in names]
+        _report(tasks, failed=failed, dry_run=dry_run)
         return
-    failed: dict[str, str] = {}
     rows: Sequence[SummaryRow] = ()
     if summary:
         rows = read_summary(summary)
@@ -203,26 +203,20 @@ def _report(
         raise typer.Exit(PARTLY if counts[_FAILURE] < counts.total() else FAILED)
 
 
-def _names(summary: Path | None, paths: Sequence[str]) -> Iterable[str]:
-    """Return the files of a summary, or those that paths name."""
-    from quadpred.batch.discovery import discover, is_collection
+def _names(summary: Path | None, paths: Sequence[str], failed: dict[str, str]) -> Iterable[str]:
+    """Return the files of a summary, or those that paths name; report the others as failed."""
+    from quadpred.batch.discovery import is_collection
     from quadpred.library.summary import read_summary
 
     if summary:
         return dict.fromkeys(row.file for row in read_summary(summary))
     if not any(map(is_collection, paths)):
         return dict.fromkeys(paths)
-    found = discover(paths, _standard_input(paths))
-    return [
-        *(recording.path for recording in found.recordings),
-        *(failed.path for failed in found.errors),
-    ]
-
-
-def _standard_input(paths: Sequence[str]) -> bytes:
-    from quadpred.batch.discovery import LIST
-
-    return sys.stdin.buffer.read() if LIST in paths else b""
+    found = find_recordings(paths)
+    for each, reason in found.errors.items():
+        print_message(f"{each.path}: {reason}")
+        failed[each.name] = reason
+    return [recording.path for recording in found.recordings]
 
 
 def _remove(name: str, *, dry_run: bool, touch: bool) -> _Outcome:
@@ -265,10 +259,7 @@ def _predict_library(
         output=output.absolute(),
         scratch=run.scratch(output.absolute(), share),
     )
-    found = discovery.discover(paths, _standard_input(paths))
-    if not found.recordings:
-        reason = next(iter(found.errors.values()), "has no audio files")
-        raise UsageError(f"{paths[0]}: {reason}")
+    found = find_recordings(paths)
     with run_progress(make_console()) as on_progress:
         report = run.run(
             found,

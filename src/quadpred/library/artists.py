@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 
 import mutagen
@@ -11,15 +12,21 @@ from quadpred.library.summary import SummaryRow
 __all__ = ["artist_of", "drop_surplus", "limit_per_artist"]
 
 
+# In ID3, MP4, ASF, and in both Vorbis comments and APEv2.
+_KEYS = ("TPE1", "\xa9ART", "Author", "artist")
+
+
 @cache
 def artist_of(file: str) -> str:
-    """Return the artist in a file's tags, in lower case; empty if there is none."""
+    """Return the first artist in a file's tags, in lower case; empty if there is none."""
     try:
-        tags = mutagen.File(file, easy=True)
+        tags = mutagen.File(file)
     except (mutagen.MutagenError, ValueError, OSError):
         return ""
-    names = tags.get("artist") if tags else None
-    return str(names[0]).casefold() if names else ""
+    for key in _KEYS if tags else ():
+        with suppress(KeyError, ValueError, IndexError):  # a key that the format cannot have
+            return str(tags[key][0]).casefold()
+    return ""
 
 
 def limit_per_artist(

@@ -7,12 +7,11 @@ import stat
 
 import av
 
-from quadpred.audio import NOT_REGULAR, FilePart
+from quadpred.audio import NOT_REGULAR, AudioError, FilePart
+from quadpred.audio.decode import codec_name, open_container
 from quadpred.files import sha256_of
 
 __all__ = ["audio_sha256"]
-
-_OPTIONS = {"protocol_whitelist": "none"}
 
 
 def audio_sha256(path: str | os.PathLike[str]) -> str:
@@ -30,19 +29,16 @@ def audio_sha256(path: str | os.PathLike[str]) -> str:
     digest = hashlib.sha256()
     size = 0
     try:
-        # FFmpeg gets bytes alone, so that a playlist in disguise cannot open anything else.
         with (
             open(path, "rb") as file,
-            av.open(
-                FilePart(file, 0, status.st_size), "r", options=_OPTIONS, metadata_errors="ignore"
-            ) as container,
+            open_container(FilePart(file, 0, status.st_size), os.fspath(path)) as container,
         ):
             stream = container.streams.audio[0]
-            digest.update(stream.codec_context.name.encode())
+            digest.update(codec_name(stream).encode())
             for packet in container.demux(stream):
                 content = bytes(packet)
                 digest.update(content)
                 size += len(content)
-    except (av.FFmpegError, IndexError, ValueError):
+    except (AudioError, av.FFmpegError, IndexError):
         return sha256_of(path)
     return digest.hexdigest() if size else sha256_of(path)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from quadpred.errors import QuadpredError
-from quadpred.files import escape_name
+from quadpred.files import escape_name, unescape_name
 from quadpred.library.rawtags.items import MOOD
 from quadpred.library.scenes import Region
 from quadpred.library.summary import SummaryRow
 from quadpred.library.tag_fields import AROUSAL, VALENCE
 
-__all__ = ["PlaylistError", "read_options", "to_json", "to_m3u8", "to_nsp"]
+__all__ = ["PlaylistError", "fits_m3u8", "read_options", "to_json", "to_m3u8", "to_nsp"]
 
 _OPTIONS = "#QUADPRED:"
 # Names that players or shells would read as a comment, an option, a home folder or an address.
@@ -25,32 +25,28 @@ class PlaylistError(QuadpredError):
     """A playlist that cannot be written in this format, or not be refreshed."""
 
 
-def to_m3u8(
-    songs: Iterable[SummaryRow],
-    folder: Path | None,
-    options: Mapping[str, Any],
-    *,
-    on_message: Callable[[str], None],
-) -> str:
+def fits_m3u8(song: SummaryRow, folder: Path | None) -> bool:
+    """Return whether an m3u8 can hold the name of a song: without line breaks, and UTF-8."""
+    path = _name_in_playlist(Path(song.file), folder)
+    return len(path.splitlines()) == 1 and _is_unicode(path)
+
+
+def to_m3u8(songs: Iterable[SummaryRow], folder: Path | None, options: Mapping[str, Any]) -> str:
     """Return a playlist as m3u8.
 
     Args:
-        songs: in the order of play.
+        songs: in the order of play, all of which `fits_m3u8`.
         folder: folder of the playlist. Songs below it are named relative to it, so that both can be
             moved together. Other songs, and all without a folder, have absolute paths.
         options: what `read_options` returns; players ignore the line.
-        on_message: is called with one line per song that is left out, because its name has a line
-            break or is not UTF-8.
     """
-    lines = ["#EXTM3U", f"{_OPTIONS}{json.dumps(options)}"]
+    lines = ["#EXTM3U", f"{_OPTIONS}{json.dumps(_escaped(options))}"]
     for song in songs:
-        path = _name_in_playlist(Path(song.file), folder)
-        if len(path.splitlines()) != 1 or not _is_unicode(path):
-            reason = "a playlist cannot hold this name; rename the file"
-            on_message(f"{song.file}: left out: {reason}")
-            continue
         title = Path(song.file).stem.strip()
-        lines += [f"#EXTINF:{round(song.duration)},{title}", path]
+        lines += [
+            f"#EXTINF:{round(song.duration)},{title}",
+            _name_in_playlist(Path(song.file), folder),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -61,7 +57,7 @@ def to_json(songs: Iterable[SummaryRow], options: Mapping[str, Any]) -> str:
         {"file": escape_name(song.file), **{name: getattr(song, name) for name in names}}
         for song in songs
     ]
-    document = {"quadpred": dict(options), "songs": entries}
+    document = {"quadpred": _escaped(options), "songs": entries}
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -109,7 +105,18 @@ def read_options(path: Path) -> dict[str, Any]:
         options = None
     if not isinstance(options, dict):
         raise PlaylistError(f"{path}: quadpred did not make this playlist; make a new one")
-    return options
+    return _with_names(options, unescape_name)
+
+
+def _escaped(options: Mapping[str, Any]) -> dict[str, Any]:
+    return _with_names(options, escape_name)
+
+
+def _with_names(options: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """Change all texts; the paths among them may be other than UTF-8."""
+    return {
+        name: change(value) if isinstance(value, str) else value for name, value in options.items()
+    }
 
 
 def _name_in_playlist(file: Path, folder: Path | None) -> str:
