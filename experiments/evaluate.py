@@ -93,8 +93,8 @@ def permitted(subject: Subject, names: Sequence[str]) -> list[str]:
         SubjectError: a set that is named was in the subject's training, or does not exist.
     """
     if unknown := set(names) - {*SET_NAMES, NON_MUSIC}:
-        known = ", ".join([*SET_NAMES, NON_MUSIC])
-        raise SubjectError(f"--sets {', '.join(sorted(unknown))}: choose from {known}")
+        choices = ", ".join([*SET_NAMES, NON_MUSIC])
+        raise SubjectError(f"--sets {', '.join(sorted(unknown))}: choose from {choices}")
     if seen := set(names) & set(subject.trained_on):
         raise SubjectError(
             f"--sets {', '.join(sorted(seen))}: {subject.name} was trained on this set; evaluate"

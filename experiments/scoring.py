@@ -141,14 +141,14 @@ def score_dynamics(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any
     correlations: dict[str, Score] = {}
     delays: dict[str, list[dict[str, int]]] = {}
     by_delay: dict[str, dict[str, float]] = {}
-    kept = [
+    rated = [
         [k for k, clip in enumerate(outputs.clips) if _is_long(test_set.corpus.bars[clip.path])]
         for outputs in seeds
     ]
-    groups = [outputs.groups[chosen] for outputs, chosen in zip(seeds, kept, strict=True)]
+    groups = [outputs.groups[chosen] for outputs, chosen in zip(seeds, rated, strict=True)]
     for index, axis in enumerate(AXES):
         chosen_values, chosen_delays, tables = [], [], []
-        for outputs, chosen in zip(seeds, kept, strict=True):
+        for outputs, chosen in zip(seeds, rated, strict=True):
             table = np.array(
                 [
                     _delayed_correlations(
@@ -173,7 +173,7 @@ def score_dynamics(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any
             str(delay): float(mean) for delay, mean in zip(DELAYS, means, strict=True)
         }
     return {
-        "pieces": len(kept[0]),
+        "pieces": len(rated[0]),
         "correlation": correlations,
         "delays": delays,
         "by_delay": by_delay,

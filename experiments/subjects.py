@@ -194,7 +194,7 @@ class Runs:
 
 
 def open_subject(
-    given: str, store: PredictionStore, calibration_set: Callable[[], TestSet]
+    name: str, store: PredictionStore, calibration_set: Callable[[], TestSet]
 ) -> Model | Runs:
     """Open a shipped model by its name, an ONNX file, or a folder of runs.
 
@@ -203,12 +203,12 @@ def open_subject(
         SubjectError: there is no such model, file or folder, or no runs in it.
     """
     shipped = {model.name: model.path for model in registry.models()}
-    path = shipped.get(given, Path(given))
+    path = shipped.get(name, Path(name))
     if path.is_dir():
         return Runs(path, calibration_set(), store)
     if not path.is_file():
         names = ", ".join(shipped)
-        raise SubjectError(f"{given}: no such file or folder, nor one of the models {names}")
+        raise SubjectError(f"{name}: no such file or folder, nor one of the models {names}")
     return Model(path, path.stem, store)
 
 

@@ -78,10 +78,12 @@ class TeacherRegression:
                         [features[key][test] for key in TEACHERS],
                     )
         else:
-            known, labels = self._emopia_train()
+            train_values, labels = self._emopia_train()
             for head, truth in class_truth(labels).items():
                 probabilities[head] = fit_classes(
-                    [known[key] for key in TEACHERS], truth, [features[key] for key in TEACHERS]
+                    [train_values[key] for key in TEACHERS],
+                    truth,
+                    [features[key] for key in TEACHERS],
                 )
         estimates = np.stack([probabilities[axis.name][:, 1] for axis in (AROUSAL, VALENCE)], -1)
         return Outputs(clips, probabilities, estimates)
@@ -179,9 +181,9 @@ def fit_classes(train: Sequence[Array], truth: NDArray[np.int64], test: Sequence
         test: features of the test clips, in the same order.
     """
     parts = []
-    for known, values in zip(train, test, strict=True):
+    for train_values, values in zip(train, test, strict=True):
         model = make_pipeline(StandardScaler(), LogisticRegression(C=LOGISTIC_C, max_iter=2000))
-        parts.append(model.fit(known, truth).predict_proba(values))
+        parts.append(model.fit(train_values, truth).predict_proba(values))
     return np.asarray(np.mean(parts, 0))
 
 

@@ -70,9 +70,9 @@ class VibeNet:
                         [values[train]], truth[train], [values[test]]
                     )
         else:
-            known = self._values(self._set)
+            train_values = self._values(self._set)
             for head, truth in class_truth(quadrants(self._set, self._set.clips)).items():
-                probabilities[head] = fit_classes([known], truth, [values])
+                probabilities[head] = fit_classes([train_values], truth, [values])
         return Outputs(clips, probabilities, estimates)
 
     def _values(self, test_set: TestSet) -> Array:

@@ -147,7 +147,7 @@ def _embed(
     clips: Sequence[Clip], predictor: Predictor, on_warning: Callable[[str], None]
 ) -> tuple[list[Clip], Array, list[Array]]:
     """Return the readable clips, their pooled embeddings, and those of their audible seconds."""
-    known, pooled, seconds = [], [], []
+    usable, pooled, seconds = [], [], []
     for clip in clips:
         try:
             prediction = predictor.predict(clip.path, embeddings=True)
@@ -155,10 +155,10 @@ def _embed(
             on_warning(f"{error}; left out")
             continue
         assert prediction.embedding is not None
-        known.append(clip)
+        usable.append(clip)
         pooled.append(prediction.pooled_embedding())
         seconds.append(prediction.embedding[~prediction.silent])
-    return known, np.stack(pooled) if pooled else np.empty((0, 0), np.float32), seconds
+    return usable, np.stack(pooled) if pooled else np.empty((0, 0), np.float32), seconds
 
 
 def _held_out(
@@ -244,6 +244,8 @@ def _with_head(
     )
     described = json.loads({each.key: each.value for each in model.metadata_props}[METADATA_KEY])
     described["model"] = info
-    made = helper.make_model(adapted, opset_imports=model.opset_import, ir_version=model.ir_version)
-    helper.set_model_props(made, {METADATA_KEY: json.dumps(described)})
-    return made
+    result = helper.make_model(
+        adapted, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
+    helper.set_model_props(result, {METADATA_KEY: json.dumps(described)})
+    return result

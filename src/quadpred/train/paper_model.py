@@ -111,8 +111,12 @@ def convert_paper_models(
             f"{checkout}: has no Keras model, a .json beside a {kinds} of weights"
         )
     if all(difference is None or difference > REFUSAL for *_, difference in found):
-        known = [difference for *_, difference in found if difference is not None]
-        how = f"the largest difference is {min(known):.3f}" if known else "winning quadrants differ"
+        differences = [difference for *_, difference in found if difference is not None]
+        how = (
+            f"the largest difference is {min(differences):.3f}"
+            if differences
+            else "winning quadrants differ"
+        )
         raise PaperModelError(f"{checkout / _EXAMPLE[1]}: no model agrees with it: {how}")
     converted = []
     for path, model, network, difference in found:
@@ -320,12 +324,12 @@ class _Network:
                 tensor = self._layer(layer, [tensor])
             return [tensor]
         tensors: dict[str, list[str]] = {}
-        given = iter(inputs)
+        remaining = iter(inputs)
         for layer in layers:
             name = layer.get("name") or layer["config"]["name"]
             if layer["class_name"] == "InputLayer":
                 shape = layer["config"].get("batch_input_shape") or layer["config"]["batch_shape"]
-                tensors[name] = [self._shaped(next(given), shape)]
+                tensors[name] = [self._shaped(next(remaining), shape)]
                 continue
             sources = [tensors[source][index] for source, index in _sources(layer)]
             if "layers" in layer["config"]:

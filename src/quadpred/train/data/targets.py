@@ -108,5 +108,5 @@ def _per_second(rows: NDArray[np.float64], delay: float) -> NDArray[np.float32]:
     starts, ends, values = rows[order, 0], rows[order, 1], rows[order, 2:]
     times = np.arange(int(ends.max())) + 0.5 + delay
     index = np.clip(np.searchsorted(starts, times, "right") - 1, 0, len(starts) - 1)
-    known = (times >= starts[index]) & (times < ends[index])
-    return np.where(known[:, None], values[index], np.nan).astype(np.float32)
+    inside = (times >= starts[index]) & (times < ends[index])
+    return np.where(inside[:, None], values[index], np.nan).astype(np.float32)
