@@ -21,7 +21,7 @@ from quadpred.predictor import METADATA_KEY
 from quadpred.train.calibration import apply_temperature, fit_temperature, risk_coverage
 from quadpred.train.corpora import Clip
 
-__all__ = ["Case", "Model", "Runs", "SubjectError", "open_subject"]
+__all__ = ["Case", "ModelSubject", "Runs", "SubjectError", "open_subject"]
 
 Samples = NDArray[np.float32]
 
@@ -59,7 +59,7 @@ class Subject(Protocol):
         ...
 
 
-class Model:
+class ModelSubject:
     """One model file, scored as it is.
 
     Args:
@@ -195,7 +195,7 @@ class Runs:
 
 def open_subject(
     name: str, store: PredictionStore, calibration_set: Callable[[], TestSet]
-) -> Model | Runs:
+) -> ModelSubject | Runs:
     """Open a shipped model by its name, an ONNX file, or a folder of runs.
 
     Raises:
@@ -209,7 +209,7 @@ def open_subject(
     if not path.is_file():
         names = ", ".join(shipped)
         raise SubjectError(f"{name}: no such file or folder, nor one of the models {names}")
-    return Model(path, path.stem, store)
+    return ModelSubject(path, path.stem, store)
 
 
 def _metadata(path: Path) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from experiments.data import SOUNDFONTS, Bars, emopia_scores
-from experiments.scoring import Outputs
+from experiments.scoring import ClipOutputs
 from experiments.subjects import SubjectError
 from experiments.test_sets import TestSet, class_truth, quadrants
 from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
@@ -52,7 +52,7 @@ class TeacherRegression:
         self._folder = values
         self._data = data
 
-    def outputs(self, test_set: TestSet) -> Outputs:
+    def outputs(self, test_set: TestSet) -> ClipOutputs:
         """Predict every clip by regressions on the other folds, or on EMOPIA's `train` split.
 
         Raises:
@@ -66,7 +66,7 @@ class TeacherRegression:
             for train, test in splits(clips):
                 estimates[test] = _ridge(features, ratings, train, test)
             seconds = self._dynamics(test_set) if test_set.corpus.bars else []
-            return Outputs(clips, {}, estimates, seconds)
+            return ClipOutputs(clips, {}, estimates, seconds)
         probabilities = {head.name: np.zeros((len(clips), len(head.classes))) for head in HEADS}
         if test_set.in_folds:
             truths = class_truth(quadrants(test_set, clips))
@@ -86,7 +86,7 @@ class TeacherRegression:
                     [features[key] for key in TEACHERS],
                 )
         estimates = np.stack([probabilities[axis.name][:, 1] for axis in (AROUSAL, VALENCE)], -1)
-        return Outputs(clips, probabilities, estimates)
+        return ClipOutputs(clips, probabilities, estimates)
 
     def _read(self, folder: str, name: str, teacher: str) -> Array:
         path = self._folder / folder / f"{name}.npz"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments import data as corpora
-from experiments.data import Corpus
+from experiments.data import LabelledCorpus
 from quadpred.labels import HEADS, QUADRANT, quadrant_of, signs_of
 from quadpred.train.corpora import Clip
 from quadpred.train.corpora.quadrants import Scale
@@ -39,7 +39,7 @@ class TestSet:
 
     name: str
     title: str
-    corpus: Corpus
+    corpus: LabelledCorpus
     scale: Scale | None = None
     about_median: bool = False
     remark: str = ""

@@ -9,6 +9,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from quadpred.files import printable
 from quadpred.labels import HEADS
 from quadpred.prediction import ModelInfo, Prediction, join
 
-__all__ = ["EMBEDDING", "METADATA_KEY", "ModelError", "Predictor"]
+__all__ = ["EMBEDDING", "METADATA_KEY", "ModelError", "Predictor", "bundled"]
 
 Array = NDArray[np.float32]
 
@@ -45,7 +46,7 @@ _OUTPUTS = [head.name for head in HEADS]
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
-_BLOCK_ROWS = 180
+BLOCK_ROWS = 180
 """Rows per call of the network: many more than the context that each call computes again, and few
 enough that memory is small and does not depend on the length of the audio."""
 
@@ -353,7 +354,7 @@ class Predictor:
         """
         start, context = self.features.row_start, self.context
         size = self.features.frames_per_row
-        block, ahead = (1, 0) if live else (_BLOCK_ROWS, context)
+        block, ahead = (1, 0) if live else (BLOCK_ROWS, context)
         # One more row, so that the end of the audio is always in the last block; live audio cannot
         # wait for it.
         needed = block + ahead + (not live)
@@ -434,6 +435,16 @@ class Predictor:
             if not _are_probabilities(output, len(log_mel), len(head.classes)):
                 raise ModelError(f"{self.path}: its outputs for {head.name} are not probabilities")
         return outputs
+
+
+@lru_cache(maxsize=8)
+def bundled(model: registry.Model) -> Predictor:
+    """Return the predictor of a model of the package, loaded by the first call.
+
+    Raises:
+        ModelError: the model cannot be used.
+    """
+    return Predictor(model.path, sha256=model.sha256)
 
 
 def _checked_context(rows: Any) -> int:

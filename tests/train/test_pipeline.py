@@ -83,7 +83,7 @@ def test_row_is_the_same_in_one_piece_and_in_blocks(
     predictor = Predictor(model)
     frames = np.random.default_rng(0).normal(-5, 2, (32 * 41, 32)).astype(np.float32)
     whole = predictor.predict_frames([frames])
-    monkeypatch.setattr("quadpred.predictor._BLOCK_ROWS", 7)
+    monkeypatch.setattr("quadpred.predictor.BLOCK_ROWS", 7)
     pieces = np.array_split(frames, 100)
     for one, other in zip(whole, predictor.predict_frames(pieces), strict=True):
         assert one.shape == other.shape

@@ -25,7 +25,7 @@ from quadpred.train.adapt import FOLDS, check_labels, check_output
 from quadpred.train.corpora import Clip, in_folds
 from quadpred.train.corpora.labelled import read_labelled
 
-__all__ = ["HeadScores", "adapt_heads"]
+__all__ = ["HeldOutScores", "adapt_heads"]
 
 Array = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ _ABSENT = -30.0  # logit of a quadrant without songs
 
 
 @dataclass(frozen=True)
-class HeadScores:
+class HeldOutScores:
     """What the heads score on songs of groups that they were not fitted on.
 
     Attributes:
@@ -102,7 +102,7 @@ def adapt_heads(
     predictor: Predictor,
     *,
     on_warning: Callable[[str], None] = lambda text: None,
-) -> HeadScores:
+) -> HeldOutScores:
     """Fit new heads to labelled songs, score them, and write the model file.
 
     Args:
@@ -176,7 +176,7 @@ def _held_out(
     return probabilities, np.concatenate(margins)
 
 
-def _score(clips: Sequence[Clip], probabilities: Array) -> HeadScores:
+def _score(clips: Sequence[Clip], probabilities: Array) -> HeldOutScores:
     names = np.array(QUADRANT.classes)
     expected = np.array([clip.quadrant for clip in clips])
     predicted = names[probabilities.argmax(axis=1)]
@@ -196,7 +196,7 @@ def _score(clips: Sequence[Clip], probabilities: Array) -> HeadScores:
         for _ in range(_RESAMPLES)
     ]
     low, high = np.quantile(resampled, [0.025, 0.975])
-    return HeadScores(
+    return HeldOutScores(
         macro_f1=macro_f1(np.arange(len(clips))),
         low=float(low),
         high=float(high),
