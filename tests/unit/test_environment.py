@@ -85,8 +85,9 @@ def test_data_for_a_closed_stream_is_an_error():
     result = run(*SONG, "--json", "-", closed=">&-")
     assert result.returncode == 2
     assert result.stderr.endswith("\nquadpred: standard output is closed\n")
-    result = run("-", "--model", "tiny.onnx", "-o", "out", closed="<&-")
-    assert (result.returncode, result.stderr) == (2, "quadpred: -: standard input is closed\n")
+    for command in (["predict", "-"], ["tag", "-"]):
+        result = run(*command, "--model", "tiny.onnx", "-o", "out", closed="<&-")
+        assert (result.returncode, result.stderr) == (2, "quadpred: -: standard input is closed\n")
 
 
 # Warnings

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from quadpred.cli.console import (
     print_message,
 )
 from quadpred.cli.library import Words, load_vocabulary
-from quadpred.cli.predict import ModelFile, Music, Speech, load_predictor
+from quadpred.cli.library_run import LibraryOptions, find_recordings, read_list, run_library
+from quadpred.cli.models import ModelFile, Music, Speech, load_predictor
 from quadpred.files import printable
 
 if TYPE_CHECKING:
@@ -210,17 +210,11 @@ def _names(summary: Path | None, paths: Sequence[str]) -> Iterable[str]:
         return dict.fromkeys(row.file for row in read_summary(summary))
     if not any(map(is_collection, paths)):
         return dict.fromkeys(paths)
-    found = discover(paths, _standard_input(paths))
+    found = discover(paths, read_list(paths))
     return [
         *(recording.path for recording in found.recordings),
         *(failed.path for failed in found.errors),
     ]
-
-
-def _standard_input(paths: Sequence[str]) -> bytes:
-    from quadpred.batch.discovery import LIST
-
-    return sys.stdin.buffer.read() if LIST in paths else b""
 
 
 def _remove(name: str, *, dry_run: bool, touch: bool) -> _Outcome:
@@ -246,36 +240,14 @@ def _predict_library(
         jobs: worker processes; by default one per core.
         failed: is filled with the reason of each failure.
     """
-    from quadpred.batch import discovery, run
-    from quadpred.batch.clip import Settings
-    from quadpred.cli.progress import run_progress
     from quadpred.library.summary import read_summary
 
     if output is None:
         key = "\0".join(map(os.path.abspath, paths)).encode(errors="surrogateescape")
         folder = hashlib.sha256(key).hexdigest()[:16]
         output = Path(typer.get_app_dir("quadpred")) / "libraries" / folder
-    share = discovery.WHOLE
-    settings = Settings(
-        model=str(predictor.path.absolute()),
-        sha256=predictor.info.sha256,
-        device="cpu",
-        output=output.absolute(),
-        scratch=run.scratch(output.absolute(), share),
-    )
-    found = discovery.discover(paths, _standard_input(paths))
-    if not found.recordings:
-        reason = next(iter(found.errors.values()), "has no audio files")
-        raise UsageError(f"{paths[0]}: {reason}")
-    with run_progress(make_console()) as on_progress:
-        report = run.run(
-            found,
-            settings,
-            share,
-            run.engine(settings, jobs, on_ray=False),
-            on_progress=on_progress,
-            on_message=print_message,
-        )
+    found = find_recordings(paths)
+    report = run_library(found, predictor, output, LibraryOptions(jobs=jobs))
     failed.update(report.errors)
     return read_summary(output / "summary.csv")
 
