@@ -26,7 +26,7 @@ from quadpred.train.inference import clip_logits
 from quadpred.train.loop import Stage, Trainer, placed, progress_bar
 from quadpred.train.losses import MultiTaskLoss
 from quadpred.train.network import Classifier, mean_level
-from quadpred.train.recipe import Recipe
+from quadpred.train.recipe import Recipe, TransferConfig
 from quadpred.train.run import Run, RunError
 
 OUTLIER_RATIO = 8  # crops of music per crop of an outlier
@@ -124,24 +124,27 @@ def transfer(
         keep=config.keep,
         seed=recipe.seed,
     )
-    trainer.fit(
-        [
-            Stage(
-                "frozen" if stage.frozen else "full",
-                stage.epochs,
-                stage.learning_rate,
-                stage.schedule,
-                tuple(
-                    weight
-                    for name, weight in model.named_parameters()
-                    if not (stage.frozen and name.startswith("encoder."))
-                ),
-                config.weight_decay,
-            )
-            for stage in config.stages
-        ]
-    )
+    trainer.fit(_stages(config, model))
     run.finish({"classifier": model.state_dict(), "sizes": sizes})
+
+
+def _stages(config: TransferConfig, model: Classifier) -> list[Stage]:
+    """Return the stages; those named "frozen" leave the encoder's weights as they are."""
+    return [
+        Stage(
+            "frozen" if stage.frozen else "full",
+            stage.epochs,
+            stage.learning_rate,
+            stage.schedule,
+            tuple(
+                weight
+                for name, weight in model.named_parameters()
+                if not (stage.frozen and name.startswith("encoder."))
+            ),
+            config.weight_decay,
+        )
+        for stage in config.stages
+    ]
 
 
 class _Crops:

@@ -217,38 +217,52 @@ def from_folder(
     if not files:
         raise ManifestError(f"{folder}: no audio files")
     if labels is None:
-        try:
-            pattern = re.compile(group or "(.*)")
-        except re.error as error:
-            reason = f"not a regular expression ({error})"
-            raise ManifestError(f"--group {group}: {reason}") from None
-        clips = []
-        for path in files:
-            match = pattern.search(path.relative_to(folder).as_posix())
-            clips.append(Clip(path, match.group(0) if match else path.name, ""))
+        clips = _unlabelled(folder, files, group)
     else:
-        rows = read_table(labels)
-        required = {"file", *tags, *([group] if group else [])}
-        if missing := required - set(rows[0]):
-            raise ManifestError(f"{labels}: no column {', '.join(sorted(missing))}")
-        paths_of: dict[str, list[Path]] = {}
-        for path in files:
-            for name in {path.name, path.relative_to(folder).as_posix()}:
-                paths_of.setdefault(name, []).append(path)
-        clips = []
-        for line, row in enumerate(rows, 2):
-            name = row["file"]
-            matches = paths_of.get(name) or paths_of.get(Path(name).name, [])
-            if len(matches) != 1:
-                reason = (
-                    f"is in several folders under {folder}" if matches else f"is not under {folder}"
-                )
-                raise ManifestError(f"{labels}: line {line}: {name} {reason}")
-            words = tuple(word for column in tags for word in _words(row[column]))
-            quadrant = _quadrant(row.get("quadrant", ""), labels, line)
-            clips.append(Clip(matches[0], row[group] if group else name, "", quadrant, words))
-        _refuse_duplicates(clips, labels)
+        clips = _labelled(folder, files, labels, group, tags)
     return Manifest(in_folds(clips, folds, seed), sheet)
+
+
+def _unlabelled(folder: Path, files: Sequence[Path], group: str | None) -> list[Clip]:
+    """Return one clip per file; the first match of `group` in its path is its group."""
+    try:
+        pattern = re.compile(group or "(.*)")
+    except re.error as error:
+        reason = f"not a regular expression ({error})"
+        raise ManifestError(f"--group {group}: {reason}") from None
+    clips = []
+    for path in files:
+        match = pattern.search(path.relative_to(folder).as_posix())
+        clips.append(Clip(path, match.group(0) if match else path.name, ""))
+    return clips
+
+
+def _labelled(
+    folder: Path, files: Sequence[Path], labels: Path, group: str | None, tags: Sequence[str]
+) -> list[Clip]:
+    """Return one clip per row of `labels`; the column `group` has its group."""
+    rows = read_table(labels)
+    required = {"file", *tags, *([group] if group else [])}
+    if missing := required - set(rows[0]):
+        raise ManifestError(f"{labels}: no column {', '.join(sorted(missing))}")
+    paths_of: dict[str, list[Path]] = {}
+    for path in files:
+        for name in {path.name, path.relative_to(folder).as_posix()}:
+            paths_of.setdefault(name, []).append(path)
+    clips = []
+    for line, row in enumerate(rows, 2):
+        name = row["file"]
+        matches = paths_of.get(name) or paths_of.get(Path(name).name, [])
+        if len(matches) != 1:
+            reason = (
+                f"is in several folders under {folder}" if matches else f"is not under {folder}"
+            )
+            raise ManifestError(f"{labels}: line {line}: {name} {reason}")
+        words = tuple(word for column in tags for word in _words(row[column]))
+        quadrant = _quadrant(row.get("quadrant", ""), labels, line)
+        clips.append(Clip(matches[0], row[group] if group else name, "", quadrant, words))
+    _refuse_duplicates(clips, labels)
+    return clips
 
 
 def in_folds(clips: Sequence[Clip], folds: int, seed: int) -> tuple[Clip, ...]:
