@@ -284,20 +284,17 @@ class Predictor:
 
         return self._stream(read, "", live=True)
 
-    def predict_frames(
-        self, frames: Iterable[Array], rows: Callable[[], int] | None = None
-    ) -> tuple[Array, ...]:
+    def predict_frames(self, frames: Iterable[Array]) -> tuple[Array, ...]:
         """Predict log-mel frames.
 
         Args:
             frames: consecutive float32 arrays of shape (frames, mels).
-            rows: returns, once `frames` are exhausted, the number of rows; by default the number of
-                whole seconds of frames, at least one.
 
         Returns:
-            Probabilities of shape (rows, classes), one array per head, in the order of `HEADS`.
+            Probabilities of shape (rows, classes), one array per head, in the order of `HEADS`: one
+            row per whole second of frames, at least one.
         """
-        parts = list(self._blocks(iter(frames), rows, _OUTPUTS))
+        parts = list(self._blocks(iter(frames), None, _OUTPUTS))
         return tuple(np.concatenate(head) for head in zip(*parts, strict=True))
 
     def _stream(

@@ -121,8 +121,8 @@ def test_memory_does_not_grow_with_the_file(sound_file):
         tracemalloc.stop()
         return used
 
-    short = peak(120)
-    assert peak(1_200) < 1.1 * short + 200_000
+    short = peak(60)
+    assert peak(600) < 1.1 * short + 200_000
 
 
 # Channels

@@ -69,6 +69,7 @@ LIBRARY = [*SONG, "-o", "out", "--jobs", "1", "--format", "json,csv"]
 # Streams
 
 
+@pytest.mark.slow
 def test_all_streams_closed():
     whole = run(*LIBRARY)
     assert (whole.returncode, whole.stderr) == (0, "")

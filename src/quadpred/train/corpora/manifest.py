@@ -194,7 +194,6 @@ def from_folder(
     group: str | None = None,
     tags: Sequence[str] = (),
     folds: int = 5,
-    seed: int = 0,
 ) -> Manifest:
     """Make a manifest of the recordings under a folder.
 
@@ -207,7 +206,6 @@ def from_folder(
             path below the folder is the group. By default each file is its own group.
         tags: columns of `labels` with tags separated by semicolons.
         folds: number of splits of similar size and class balance, named "0", "1", …
-        seed: of the shuffle.
 
     Raises:
         ManifestError: no audio files, or `labels` does not match the files.
@@ -220,7 +218,7 @@ def from_folder(
         clips = _unlabelled(folder, files, group)
     else:
         clips = _labelled(folder, files, labels, group, tags)
-    return Manifest(in_folds(clips, folds, seed), sheet)
+    return Manifest(in_folds(clips, folds, seed=0), sheet)
 
 
 def _unlabelled(folder: Path, files: Sequence[Path], group: str | None) -> list[Clip]:

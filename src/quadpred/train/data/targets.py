@@ -16,11 +16,13 @@ from quadpred.train.corpora.manifest import read_table
 
 __all__ = ["Targets", "read_dynamics", "tag_vocabulary", "tags_of"]
 
+MIN_CLIPS = 10  # with a tag, for it to count
 
-def tag_vocabulary(clips: Sequence[Clip], least: int = 10) -> tuple[str, ...]:
-    """Tags that at least `least` clips carry, sorted."""
+
+def tag_vocabulary(clips: Sequence[Clip]) -> tuple[str, ...]:
+    """Tags that at least `MIN_CLIPS` clips carry, sorted."""
     names, counts = np.unique([tag for clip in clips for tag in set(clip.tags)], return_counts=True)
-    return tuple(str(name) for name, count in zip(names, counts, strict=True) if count >= least)
+    return tuple(str(name) for name, count in zip(names, counts, strict=True) if count >= MIN_CLIPS)
 
 
 def tags_of(clips: Sequence[Clip], vocabulary: Sequence[str]) -> Tensor:
