@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# Files of tests run in parallel, one process per core; those of a file share their fixtures.
+PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo lint page format types test-fast test coverage docs models bench clean
 
@@ -34,13 +36,13 @@ types: $(VENV)/.dev ## check types
 	$(BIN)/mypy
 
 test-fast: $(VENV)/.dev ## run the fast tests
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test: lint page types ## run everything that CI runs on one Python version
-	$(BIN)/pytest
+	$(PYTEST)
 
 coverage: $(VENV)/.dev ## run all tests, fail if coverage falls below the gate
-	$(BIN)/pytest --cov --cov-report=term --cov-report=html:out/coverage
+	$(PYTEST) --cov --cov-report=term --cov-report=html:out/coverage
 
 docs: $(VENV)/.docs ## build the site into out/docs, fail on any warning
 	$(BIN)/sphinx-build -W --keep-going -b html docs out/docs

@@ -24,7 +24,7 @@ from experiments.predictions import PredictionStore
 from experiments.report import print_report
 from experiments.robustness import score_robustness
 from experiments.scoring import outputs_of, score_set
-from experiments.subjects import Model, Runs, SubjectError, open_subject
+from experiments.subjects import ModelSubject, Runs, SubjectError, open_subject
 from experiments.teacher_regression import TeacherRegression
 from experiments.test_sets import SET_NAMES, TestSet, load_sets
 from experiments.vibenet import VibeNet
@@ -36,7 +36,7 @@ NON_MUSIC = "non-music"
 ROBUSTNESS_SETS = ("4q", "film")
 BASELINE = storage.FOLDER / "baseline.json"
 
-Subject = Model | Runs | TeacherRegression | VibeNet
+Subject = ModelSubject | Runs | TeacherRegression | VibeNet
 
 
 def evaluate(
@@ -65,13 +65,13 @@ def evaluate(
                 test_set,
                 [
                     outputs_of(list(subject.cases(test_set, seed)))
-                    if isinstance(subject, Model | Runs)
+                    if isinstance(subject, ModelSubject | Runs)
                     else subject.outputs(test_set)
                     for seed in subject.seeds
                 ],
             )
     found["criterion"] = criterion(found["sets"])
-    if not isinstance(subject, Model | Runs):
+    if not isinstance(subject, ModelSubject | Runs):
         return found
     if robustness:
         with console.status("robustness"):
@@ -93,8 +93,8 @@ def permitted(subject: Subject, names: Sequence[str]) -> list[str]:
         SubjectError: a set that is named was in the subject's training, or does not exist.
     """
     if unknown := set(names) - {*SET_NAMES, NON_MUSIC}:
-        known = ", ".join([*SET_NAMES, NON_MUSIC])
-        raise SubjectError(f"--sets {', '.join(sorted(unknown))}: choose from {known}")
+        choices = ", ".join([*SET_NAMES, NON_MUSIC])
+        raise SubjectError(f"--sets {', '.join(sorted(unknown))}: choose from {choices}")
     if seen := set(names) & set(subject.trained_on):
         raise SubjectError(
             f"--sets {', '.join(sorted(seen))}: {subject.name} was trained on this set; evaluate"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.data import Corpus, acted_speech
+from experiments.data import LabelledCorpus, acted_speech
 from experiments.predictions import RATE
-from experiments.subjects import Case, Model, Runs
+from experiments.subjects import Case, ModelSubject, Runs
 from experiments.test_sets import TestSet
 from quadpred import Prediction
 from quadpred.train.corpora import Manifest
@@ -20,7 +20,7 @@ RECORDINGS = 100  # of each kind
 NOISE_SECONDS = 20
 
 
-def score_non_music(subject: Model | Runs, data: Path) -> dict[str, dict[str, float]]:
+def score_non_music(subject: ModelSubject | Runs, data: Path) -> dict[str, dict[str, float]]:
     """Share of uncertain clips and seconds, and mean confidence, by kind of audio.
 
     Every model of a recipe predicts every recording.
@@ -30,16 +30,16 @@ def score_non_music(subject: Model | Runs, data: Path) -> dict[str, dict[str, fl
     return {"acted speech": _summary(speech), "noise": _summary(sounds)}
 
 
-def _speech(subject: Model | Runs, data: Path, seed: int) -> Iterator[Case]:
+def _speech(subject: ModelSubject | Runs, data: Path, seed: int) -> Iterator[Case]:
     manifest = acted_speech(data).manifest
     step = max(1, len(manifest.clips) // RECORDINGS)
     # No run was trained on any fold of it, so every run predicts every clip.
     chosen = tuple(replace(clip, split="") for clip in manifest.clips[::step][:RECORDINGS])
-    corpus = Corpus(Manifest(chosen, manifest.sheet))
+    corpus = LabelledCorpus(Manifest(chosen, manifest.sheet))
     yield from subject.cases(TestSet("speech", "acted speech", corpus), seed)
 
 
-def _noise(subject: Model | Runs, seed: int) -> Iterator[Prediction]:
+def _noise(subject: ModelSubject | Runs, seed: int) -> Iterator[Prediction]:
     rng = np.random.default_rng(1)
     for number in range(RECORDINGS):
         samples = noise(NOISE_SECONDS * RATE, RATE, rng)

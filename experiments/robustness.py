@@ -13,7 +13,7 @@ from scipy.signal import butter, sosfilt
 from experiments.metrics import Counts, Score, bootstrap, macro_f1, spearman
 from experiments.predictions import RATE, Change
 from experiments.scoring import AXES, outputs_of
-from experiments.subjects import Case, Model, Runs
+from experiments.subjects import Case, ModelSubject, Runs
 from experiments.test_sets import TestSet, class_truth, quadrants
 from quadpred.labels import HEADS, QUADRANT
 
@@ -82,7 +82,7 @@ CHANGES: dict[str, Change] = {
 """The changes by the name that tables show."""
 
 
-def score_robustness(subject: Model | Runs, test_set: TestSet) -> dict[str, Any]:
+def score_robustness(subject: ModelSubject | Runs, test_set: TestSet) -> dict[str, Any]:
     """Differences that changes make, by the name of the change, paired by clip.
 
     Returns:

@@ -28,7 +28,15 @@ from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
 from quadpred.train.calibration import calibration_error, reliability, risk_coverage
 from quadpred.train.corpora import Clip
 
-__all__ = ["AXES", "DELAYS", "Outputs", "outputs_of", "score_classes", "score_ratings", "score_set"]
+__all__ = [
+    "AXES",
+    "DELAYS",
+    "ClipOutputs",
+    "outputs_of",
+    "score_classes",
+    "score_ratings",
+    "score_set",
+]
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -40,7 +48,7 @@ SMALLEST = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
-class Outputs:
+class ClipOutputs:
     """What one seed of a model predicts for clips.
 
     Attributes:
@@ -69,13 +77,13 @@ class Outputs:
         return np.array([clip.split for clip in self.clips])
 
 
-def outputs_of(cases: Sequence[Case]) -> Outputs:
+def outputs_of(cases: Sequence[Case]) -> ClipOutputs:
     """Collect the predictions of one seed."""
     probabilities = {
         head.name: np.stack([case.prediction.mean(head) for case in cases]).astype(np.float64)
         for head in HEADS
     }
-    return Outputs(
+    return ClipOutputs(
         [case.clip for case in cases],
         probabilities,
         np.stack([_log_odds(probabilities[axis]) for axis in AXES], -1),
@@ -87,7 +95,7 @@ def outputs_of(cases: Sequence[Case]) -> Outputs:
     )
 
 
-def score_set(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any]:
+def score_set(test_set: TestSet, seeds: Sequence[ClipOutputs]) -> dict[str, Any]:
     """Score a set: ratings and dynamics where it has them, and classes.
 
     Args:
@@ -113,7 +121,7 @@ def score_set(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any]:
     return scores
 
 
-def score_ratings(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, dict[str, Score]]:
+def score_ratings(test_set: TestSet, seeds: Sequence[ClipOutputs]) -> dict[str, dict[str, Score]]:
     """Agreement of estimates with ratings, by measure and axis."""
     scores: dict[str, dict[str, Score]] = {"spearman": {}, "r_squared": {}, "concordance": {}}
     groups = [outputs.groups for outputs in seeds]
@@ -136,19 +144,19 @@ def score_ratings(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, dict
     return scores
 
 
-def score_dynamics(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any]:
+def score_dynamics(test_set: TestSet, seeds: Sequence[ClipOutputs]) -> dict[str, Any]:
     """Mean correlation within a piece, at the delay that is best on the other folds."""
     correlations: dict[str, Score] = {}
     delays: dict[str, list[dict[str, int]]] = {}
     by_delay: dict[str, dict[str, float]] = {}
-    kept = [
+    rated = [
         [k for k, clip in enumerate(outputs.clips) if _is_long(test_set.corpus.bars[clip.path])]
         for outputs in seeds
     ]
-    groups = [outputs.groups[chosen] for outputs, chosen in zip(seeds, kept, strict=True)]
+    groups = [outputs.groups[chosen] for outputs, chosen in zip(seeds, rated, strict=True)]
     for index, axis in enumerate(AXES):
         chosen_values, chosen_delays, tables = [], [], []
-        for outputs, chosen in zip(seeds, kept, strict=True):
+        for outputs, chosen in zip(seeds, rated, strict=True):
             table = np.array(
                 [
                     _delayed_correlations(
@@ -173,14 +181,14 @@ def score_dynamics(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any
             str(delay): float(mean) for delay, mean in zip(DELAYS, means, strict=True)
         }
     return {
-        "pieces": len(kept[0]),
+        "pieces": len(rated[0]),
         "correlation": correlations,
         "delays": delays,
         "by_delay": by_delay,
     }
 
 
-def score_classes(test_set: TestSet, seeds: Sequence[Outputs]) -> dict[str, Any]:
+def score_classes(test_set: TestSet, seeds: Sequence[ClipOutputs]) -> dict[str, Any]:
     """Classification and calibration of the clips that have a quadrant."""
     parts = []
     for outputs in seeds:
@@ -241,7 +249,7 @@ def _gain(probabilities: Array, truth: Labels, counts: Labels) -> float:
     return points[TARGET_COVERAGE] - points[1.0]
 
 
-def _ratings(test_set: TestSet, outputs: Outputs) -> Array:
+def _ratings(test_set: TestSet, outputs: ClipOutputs) -> Array:
     return np.array([test_set.corpus.ratings[clip.path] for clip in outputs.clips], np.float64)
 
 

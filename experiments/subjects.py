@@ -21,7 +21,7 @@ from quadpred.predictor import METADATA_KEY
 from quadpred.train.calibration import apply_temperature, fit_temperature, risk_coverage
 from quadpred.train.corpora import Clip
 
-__all__ = ["Case", "Model", "Runs", "SubjectError", "open_subject"]
+__all__ = ["Case", "ModelSubject", "Runs", "SubjectError", "open_subject"]
 
 Samples = NDArray[np.float32]
 
@@ -59,7 +59,7 @@ class Subject(Protocol):
         ...
 
 
-class Model:
+class ModelSubject:
     """One model file, scored as it is.
 
     Args:
@@ -194,8 +194,8 @@ class Runs:
 
 
 def open_subject(
-    given: str, store: PredictionStore, calibration_set: Callable[[], TestSet]
-) -> Model | Runs:
+    name: str, store: PredictionStore, calibration_set: Callable[[], TestSet]
+) -> ModelSubject | Runs:
     """Open a shipped model by its name, an ONNX file, or a folder of runs.
 
     Raises:
@@ -203,13 +203,13 @@ def open_subject(
         SubjectError: there is no such model, file or folder, or no runs in it.
     """
     shipped = {model.name: model.path for model in registry.models()}
-    path = shipped.get(given, Path(given))
+    path = shipped.get(name, Path(name))
     if path.is_dir():
         return Runs(path, calibration_set(), store)
     if not path.is_file():
         names = ", ".join(shipped)
-        raise SubjectError(f"{given}: no such file or folder, nor one of the models {names}")
-    return Model(path, path.stem, store)
+        raise SubjectError(f"{name}: no such file or folder, nor one of the models {names}")
+    return ModelSubject(path, path.stem, store)
 
 
 def _metadata(path: Path) -> dict[str, list[str]]:

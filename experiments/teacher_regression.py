@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from experiments.data import SOUNDFONTS, Bars, emopia_scores
-from experiments.scoring import Outputs
+from experiments.scoring import ClipOutputs
 from experiments.subjects import SubjectError
 from experiments.test_sets import TestSet, class_truth, quadrants
 from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
@@ -52,7 +52,7 @@ class TeacherRegression:
         self._folder = values
         self._data = data
 
-    def outputs(self, test_set: TestSet) -> Outputs:
+    def outputs(self, test_set: TestSet) -> ClipOutputs:
         """Predict every clip by regressions on the other folds, or on EMOPIA's `train` split.
 
         Raises:
@@ -66,7 +66,7 @@ class TeacherRegression:
             for train, test in splits(clips):
                 estimates[test] = _ridge(features, ratings, train, test)
             seconds = self._dynamics(test_set) if test_set.corpus.bars else []
-            return Outputs(clips, {}, estimates, seconds)
+            return ClipOutputs(clips, {}, estimates, seconds)
         probabilities = {head.name: np.zeros((len(clips), len(head.classes))) for head in HEADS}
         if test_set.in_folds:
             truths = class_truth(quadrants(test_set, clips))
@@ -78,13 +78,15 @@ class TeacherRegression:
                         [features[key][test] for key in TEACHERS],
                     )
         else:
-            known, labels = self._emopia_train()
+            train_values, labels = self._emopia_train()
             for head, truth in class_truth(labels).items():
                 probabilities[head] = fit_classes(
-                    [known[key] for key in TEACHERS], truth, [features[key] for key in TEACHERS]
+                    [train_values[key] for key in TEACHERS],
+                    truth,
+                    [features[key] for key in TEACHERS],
                 )
         estimates = np.stack([probabilities[axis.name][:, 1] for axis in (AROUSAL, VALENCE)], -1)
-        return Outputs(clips, probabilities, estimates)
+        return ClipOutputs(clips, probabilities, estimates)
 
     def _read(self, folder: str, name: str, teacher: str) -> Array:
         path = self._folder / folder / f"{name}.npz"
@@ -179,9 +181,9 @@ def fit_classes(train: Sequence[Array], truth: NDArray[np.int64], test: Sequence
         test: features of the test clips, in the same order.
     """
     parts = []
-    for known, values in zip(train, test, strict=True):
+    for train_values, values in zip(train, test, strict=True):
         model = make_pipeline(StandardScaler(), LogisticRegression(C=LOGISTIC_C, max_iter=2000))
-        parts.append(model.fit(known, truth).predict_proba(values))
+        parts.append(model.fit(train_values, truth).predict_proba(values))
     return np.asarray(np.mean(parts, 0))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments import data as corpora
-from experiments.data import Corpus
+from experiments.data import LabelledCorpus
 from quadpred.labels import HEADS, QUADRANT, quadrant_of, signs_of
 from quadpred.train.corpora import Clip
 from quadpred.train.corpora.quadrants import Scale
@@ -39,7 +39,7 @@ class TestSet:
 
     name: str
     title: str
-    corpus: Corpus
+    corpus: LabelledCorpus
     scale: Scale | None = None
     about_median: bool = False
     remark: str = ""
@@ -114,7 +114,7 @@ def quadrants(test_set: TestSet, clips: Sequence[Clip]) -> NDArray[np.int64]:
     ratings = np.array([test_set.corpus.ratings[clip.path] for clip in test_set.clips])
     splits = np.array([clip.split for clip in test_set.clips])
     half = (test_set.scale.high - test_set.scale.low) / 2
-    reach = DEAD_ZONE * half if test_set.about_median else 0.0
+    dead_zone = DEAD_ZONE * half if test_set.about_median else 0.0
     centres = {
         split: np.median(ratings[splits != split], 0)
         if test_set.about_median
@@ -124,7 +124,7 @@ def quadrants(test_set: TestSet, clips: Sequence[Clip]) -> NDArray[np.int64]:
     found = []
     for clip in clips:
         distance = np.array(test_set.corpus.ratings[clip.path]) - centres[clip.split]
-        if np.abs(distance).min() <= reach:
+        if np.abs(distance).min() <= dead_zone:
             found.append(NO_QUADRANT)
         else:
             found.append(QUADRANT.classes.index(quadrant_of(*(distance > 0).tolist())))

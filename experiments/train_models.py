@@ -25,7 +25,7 @@ from experiments.data import (
     four_quadrants,
     mandarin,
 )
-from experiments.data.labelled import FOLDS, Corpus
+from experiments.data.labelled import FOLDS, LabelledCorpus
 from experiments.data.unlabelled import DISTILLED
 from quadpred import registry
 from quadpred.train.corpora import Clip, DataSheet, Manifest, in_folds, read_table
@@ -61,7 +61,7 @@ def labelled(data: Path, runs: Path) -> list[Manifest]:
     ]
 
 
-def _with_ratings(corpus: Corpus, runs: Path, name: str) -> Manifest:
+def _with_ratings(corpus: LabelledCorpus, runs: Path, name: str) -> Manifest:
     """Put the ratings into the clips, and name the teacher's archive."""
     manifest, ratings = corpus.manifest, corpus.ratings
     clips = (

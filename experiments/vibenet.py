@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.scoring import Outputs
+from experiments.scoring import ClipOutputs
 from experiments.subjects import SubjectError
 from experiments.teacher_regression import fit_classes, splits
 from experiments.test_sets import TestSet, class_truth, quadrants
@@ -54,13 +54,13 @@ class VibeNet:
         )
         self._set = calibration_set
 
-    def outputs(self, test_set: TestSet) -> Outputs:
+    def outputs(self, test_set: TestSet) -> ClipOutputs:
         """Predict the clips of a set."""
         clips = test_set.clips
         values = self._values(test_set)
         estimates = values[:, [self._labels.index(axis) for axis in AXES]]
         if test_set.scale is not None:
-            return Outputs(clips, {}, estimates)
+            return ClipOutputs(clips, {}, estimates)
         probabilities = {head.name: np.zeros((len(clips), len(head.classes))) for head in HEADS}
         if test_set.in_folds:
             truths = class_truth(quadrants(test_set, clips))
@@ -70,10 +70,10 @@ class VibeNet:
                         [values[train]], truth[train], [values[test]]
                     )
         else:
-            known = self._values(self._set)
+            train_values = self._values(self._set)
             for head, truth in class_truth(quadrants(self._set, self._set.clips)).items():
-                probabilities[head] = fit_classes([known], truth, [values])
-        return Outputs(clips, probabilities, estimates)
+                probabilities[head] = fit_classes([train_values], truth, [values])
+        return ClipOutputs(clips, probabilities, estimates)
 
     def _values(self, test_set: TestSet) -> Array:
         """VibeNet's outputs for whole recordings, shape (clips, 7)."""

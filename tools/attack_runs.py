@@ -95,14 +95,16 @@ def attack(kind: str, process: subprocess.Popen[str], output: Path, chance: rand
 
 
 EXPECTED: dict[str, Callable[[int, str], bool]] = {
-    "kill": lambda code, said: code in (0, -signal.SIGKILL) and not said,
-    "worker": lambda code, said: code == 0 and not said,
-    "suspend": lambda code, said: code == 0 and not said,
-    "interrupt": lambda code, said: (
-        (code == 0 and not said)
-        or (code in (130, -signal.SIGINT) and said == "quadpred: interrupted\n")
+    "kill": lambda code, errors: code in (0, -signal.SIGKILL) and not errors,
+    "worker": lambda code, errors: code == 0 and not errors,
+    "suspend": lambda code, errors: code == 0 and not errors,
+    "interrupt": lambda code, errors: (
+        (code == 0 and not errors)
+        or (code in (130, -signal.SIGINT) and errors == "quadpred: interrupted\n")
     ),
-    "remove": lambda code, said: (code == 0 and not said) or (code == 2 and said.count("\n") == 1),
+    "remove": lambda code, errors: (
+        (code == 0 and not errors) or (code == 2 and errors.count("\n") == 1)
+    ),
 }
 """What a run may end with, by attack: exit code and standard error."""
 
@@ -120,9 +122,9 @@ def play_round(kind: str, folder: Path, lasts: float, chance: random.Random) -> 
     )
     time.sleep(chance.uniform(PYTHON_LOADS, lasts))
     attack(kind, process, output, chance)
-    said = process.communicate(timeout=TIMEOUT)[1]
-    if not EXPECTED[kind](process.returncode, said):
-        return f"exit code {process.returncode}: {said[-300:]}"
+    errors = process.communicate(timeout=TIMEOUT)[1]
+    if not EXPECTED[kind](process.returncode, errors):
+        return f"exit code {process.returncode}: {errors[-300:]}"
     again = subprocess.run(
         command(folder / "music", output), capture_output=True, text=True, timeout=TIMEOUT
     )

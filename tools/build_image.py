@@ -79,10 +79,10 @@ def make_base(folder: Path, prefix: Path) -> None:
     release = dict(
         line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if line
     )
-    wanted = sorted({"ca-certificates", "netbase", "tzdata", *libraries(prefix)})
+    packages = sorted({"ca-certificates", "netbase", "tzdata", *libraries(prefix)})
     subprocess.run(
         [
-            *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(wanted)}"),
+            *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"),
             *(release["VERSION_CODENAME"], str(target), "http://deb.debian.org/debian"),
         ],
         check=True,
@@ -106,12 +106,12 @@ def make_base(folder: Path, prefix: Path) -> None:
         if (Path("/") / settings).is_file():
             shutil.copy(Path("/") / settings, target / settings)
     subprocess.run(["chroot", str(target), "ldconfig"], check=True)
-    made = output(*buildah(folder), "from", "scratch")
-    subprocess.run([*buildah(folder), "copy", "--quiet", made, str(target), "/"], check=True)
+    container = output(*buildah(folder), "from", "scratch")
+    subprocess.run([*buildah(folder), "copy", "--quiet", container, str(target), "/"], check=True)
     path = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
     options = ["--env", path, "--env", "LANG=C.UTF-8", "--cmd", "python3"]
-    subprocess.run([*buildah(folder), "config", *options, made], check=True)
-    subprocess.run([*buildah(folder), "commit", "--quiet", "--rm", made, BASE], check=True)
+    subprocess.run([*buildah(folder), "config", *options, container], check=True)
+    subprocess.run([*buildah(folder), "commit", "--quiet", "--rm", container, BASE], check=True)
     shutil.rmtree(target)
 
 
@@ -184,11 +184,11 @@ def try_commands(folder: Path) -> None:
         print(f"built in {time.monotonic() - started:.0f} s")
         os.chown(copy / "out", USER, USER)  # the user's own, had they not been root
         subprocess.run(predict, shell=True, check=True, cwd=copy, env=environment)
-        made = sorted(path.name for path in (copy / "out").iterdir())
+        outputs = sorted(path.name for path in (copy / "out").iterdir())
         rows = next((copy / "out").glob("*.npy"))
-        assert np.load(rows).shape[1] == 4, made
+        assert np.load(rows).shape[1] == 4, outputs
         assert rows.stat().st_uid == USER, rows.stat()
-        print(f"predicted as user {USER}: {', '.join(made)}")
+        print(f"predicted as user {USER}: {', '.join(outputs)}")
         server = subprocess.Popen(
             serve, shell=True, cwd=copy, env=environment, start_new_session=True
         )

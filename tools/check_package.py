@@ -91,8 +91,8 @@ def main() -> None:
                 work.mkdir(parents=True)
                 programs = environment(work / "environment", python, str(package))
                 size = installed_size(programs) / MEGABYTE
-                said = predict(programs, work)
-                print(f"Python {python}, {package.name}: {said}; {size:.0f} MB installed")
+                verdict = predict(programs, work)
+                print(f"Python {python}, {package.name}: {verdict}; {size:.0f} MB installed")
         check_lowest(folder, pythons[0], wheel)
 
 

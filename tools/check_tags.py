@@ -107,8 +107,8 @@ class Folder:
 
     def check(self, options: tuple[str, ...]) -> Iterator[str]:
         """Tag the files, undo it, and yield a line per fault."""
-        given = [str(self._words) if option == "WORDS" else option for option in options]
-        tagged, errors = quadpred("tag", "--from", self._summary, *given)
+        arguments = [str(self._words) if option == "WORDS" else option for option in options]
+        tagged, errors = quadpred("tag", "--from", self._summary, *arguments)
         print(" ".join(options) or "(default)", "-", tagged.splitlines()[-1:], flush=True)
         if TRACEBACK in errors:
             yield f"traceback: {errors.splitlines()[-1]}"

@@ -61,7 +61,7 @@ def recordings(folder: Path) -> dict[str, bytes]:
     times = np.arange(int(1.3 * RATE)) / RATE
     noise = 0.01 * np.random.default_rng(0).normal(size=len(times))
     sound = np.repeat(0.3 * np.sin(2 * np.pi * 440 * times) + noise, 2).astype(np.float32)
-    made = {}
+    samples = {}
     for name, codec in SOUNDS.items():
         path = folder / name
         with av.open(path, "w") as file:
@@ -69,17 +69,17 @@ def recordings(folder: Path) -> dict[str, bytes]:
             frame = av.AudioFrame.from_ndarray(sound[None], format="flt", layout="stereo")
             frame.sample_rate, frame.pts = RATE, 0
             file.mux(stream.encode(frame) + stream.encode(None))
-        made[name] = path.read_bytes()
-    made["chained.opus"] = 2 * made["a.opus"]
-    return made
+        samples[name] = path.read_bytes()
+    samples["chained.opus"] = 2 * samples["a.opus"]
+    return samples
 
 
 def damaged(content: bytes, others: list[bytes], chance: random.Random) -> bytes:
     """Change a few things, most of them in the header."""
     data = bytearray(content)
     for _ in range(chance.choice([1, 1, 2, 3, 8])):
-        reach = len(data) if chance.random() < 0.3 else min(HEADER, len(data))
-        at = chance.randrange(max(reach, 1))
+        limit = len(data) if chance.random() < 0.3 else min(HEADER, len(data))
+        at = chance.randrange(max(limit, 1))
         match chance.randrange(7):
             case 0:
                 data[at : at + 1] = bytes([chance.randrange(256)])

@@ -21,7 +21,7 @@ __all__ = [
     "FOLDS",
     "SOUNDFONTS",
     "Bars",
-    "Corpus",
+    "LabelledCorpus",
     "Rating",
     "acted_speech",
     "emopia",
@@ -78,7 +78,7 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class Corpus:
+class LabelledCorpus:
     """A manifest, and what does not fit in it.
 
     Attributes:
@@ -105,7 +105,7 @@ class Corpus:
         return self.names.get(clip.path, clip.path.stem)
 
 
-def four_quadrants(data: Path) -> Corpus:
+def four_quadrants(data: Path) -> LabelledCorpus:
     """Read 4Q-Emotion, with folds by artist; the tags of a clip are its moods and genres."""
     folder = data / "music_english/4qaed"
     sheet = DataSheet(
@@ -114,10 +114,10 @@ def four_quadrants(data: Path) -> Corpus:
         RESEARCH_ONLY,
         "Panda et al. 2018: 628 clips of 30 s, 157 per quadrant, mostly sung in English",
     )
-    return Corpus(_manifest(folder, sheet, "artist_group", tags=("moods", "genres")))
+    return LabelledCorpus(_manifest(folder, sheet, "artist_group", tags=("moods", "genres")))
 
 
-def film(data: Path) -> Corpus:
+def film(data: Path) -> LabelledCorpus:
     """Read the film music, rated from 1 to 7, with folds by film."""
     folder = data / "music_film/soundtracks"
     sheet = DataSheet(
@@ -126,10 +126,10 @@ def film(data: Path) -> Corpus:
         RESEARCH_ONLY,
         "Eerola & Vuoskoski 2011, set 1: 233 excerpts of 10 to 37 s, rated by experts",
     )
-    return Corpus(_manifest(folder, sheet, "film", rating=_columns("energy", "valence")))
+    return LabelledCorpus(_manifest(folder, sheet, "film", rating=_columns("energy", "valence")))
 
 
-def mandarin(data: Path) -> Corpus:
+def mandarin(data: Path) -> LabelledCorpus:
     """Read the rendered Mandarin songs, whose labels are weak, with folds by song."""
     folder = data / "music_mandarin/pop909_muchin"
     sheet = DataSheet(
@@ -139,17 +139,17 @@ def mandarin(data: Path) -> Corpus:
         "158 excerpts of 30 s, rendered from scores, without a voice; a lexicon read the labels"
         " from annotators' words",
     )
-    return Corpus(_manifest(folder, sheet, "song", rating=_columns("arousal", "valence")))
+    return LabelledCorpus(_manifest(folder, sheet, "song", rating=_columns("arousal", "valence")))
 
 
-def emotify(data: Path) -> Corpus:
+def emotify(data: Path) -> LabelledCorpus:
     """Read Emotify's excerpts of 20 s; their ratings are sums of the shares of listeners."""
     folder = data / "music_general/emotify"
     sheet = _emotify_sheet("400 excerpts of 20 s")
-    return Corpus(_manifest(folder, sheet, "file", rating=_emotify_rating))
+    return LabelledCorpus(_manifest(folder, sheet, "file", rating=_emotify_rating))
 
 
-def emotify_long(data: Path, fetched: Path) -> Corpus:
+def emotify_long(data: Path, fetched: Path) -> LabelledCorpus:
     """Read the versions of 60 s, in the folds and with the ratings of those of 20 s.
 
     Args:
@@ -164,10 +164,12 @@ def emotify_long(data: Path, fetched: Path) -> Corpus:
         path = _existing(folder / genre / f"{number}.mp3")
         clips.append(replace(clip, path=path))
         names[path] = clip.path.stem
-    return Corpus(Manifest(tuple(clips), _emotify_sheet("400 excerpts of 60 s")), names=names)
+    return LabelledCorpus(
+        Manifest(tuple(clips), _emotify_sheet("400 excerpts of 60 s")), names=names
+    )
 
 
-def vgmidi(data: Path, soundfont: str, cache: Path | None = None) -> Corpus:
+def vgmidi(data: Path, soundfont: str, cache: Path | None = None) -> LabelledCorpus:
     """Render VGMIDI's pieces and read their ratings, per piece and per bar; folds by game.
 
     Args:
@@ -188,14 +190,16 @@ def vgmidi(data: Path, soundfont: str, cache: Path | None = None) -> Corpus:
     ).clips
     bars = _bars(folder)
     clips = [(_rendered(clip, soundfont, cache), clip.path) for clip in scores]
-    return Corpus(
+    return LabelledCorpus(
         Manifest(tuple(clip for clip, _ in clips), sheet),
         {clip.path: bars[score.name] for clip, score in clips},
         {clip.path: score.stem for clip, score in clips},
     )
 
 
-def emopia(data: Path, soundfont: str, cache: Path | None = None, *, split: str = "val") -> Corpus:
+def emopia(
+    data: Path, soundfont: str, cache: Path | None = None, *, split: str = "val"
+) -> LabelledCorpus:
     """Render one split of EMOPIA ("train" or "val"), which keeps its published splits.
 
     Args:
@@ -212,7 +216,7 @@ def emopia(data: Path, soundfont: str, cache: Path | None = None, *, split: str 
     )
     clips = [(_rendered(clip, soundfont, cache), clip.path) for clip in emopia_scores(data, split)]
     manifest = Manifest(tuple(clip for clip, _ in clips), sheet)
-    return Corpus(manifest, names={clip.path: score.stem for clip, score in clips})
+    return LabelledCorpus(manifest, names={clip.path: score.stem for clip, score in clips})
 
 
 def emopia_scores(data: Path, split: str) -> list[Clip]:
@@ -225,13 +229,13 @@ def emopia_scores(data: Path, split: str) -> list[Clip]:
     ]
 
 
-def acted_speech(data: Path) -> Corpus:
+def acted_speech(data: Path) -> LabelledCorpus:
     """Read acted emotional speech, as an example of audio that is not music; folds by actor."""
     folder = data / "speech_emotional/ravdess"
     sheet = DataSheet(
         "RAVDESS speech", "english", "CC BY-NC-SA 4.0", "1.5 h, 24 actors, two sentences"
     )
-    return Corpus(_manifest(folder, sheet, "actor", tags=("emotion",)))
+    return LabelledCorpus(_manifest(folder, sheet, "actor", tags=("emotion",)))
 
 
 def render_one(midi: Path, soundfont: str, cache: Path | None = None) -> Path:

@@ -18,7 +18,7 @@ import typer
 from numpy.typing import NDArray
 
 from experiments import data as corpora
-from experiments.data import Corpus
+from experiments.data import LabelledCorpus
 from experiments.teachers.networks import RATE, FcnTagger, Musicnn, Yamnet
 from quadpred.audio import AudioError, read_blocks
 from quadpred.files import atomic_write
@@ -77,7 +77,7 @@ def main(
 
 def listings(data: Path, audio: Path) -> dict[str, Callable[[], list[tuple[str, Path]]]]:
     """Return by the name of a corpus how its clips are listed: names and recordings."""
-    labelled: dict[str, Callable[[Path], Corpus]] = {
+    labelled: dict[str, Callable[[Path], LabelledCorpus]] = {
         "4q": corpora.four_quadrants,
         "film": corpora.film,
         "emotify": corpora.emotify,
@@ -106,7 +106,7 @@ def extract(teachers: Teachers, recording: Path, output: Path) -> None:
         np.savez(file, **teachers(samples))  # type: ignore[arg-type]
 
 
-def _labelled(read: Callable[[Path], Corpus], data: Path) -> list[tuple[str, Path]]:
+def _labelled(read: Callable[[Path], LabelledCorpus], data: Path) -> list[tuple[str, Path]]:
     corpus = read(data)
     return [(corpus.name(clip), clip.path) for clip in corpus.manifest.clips]
 

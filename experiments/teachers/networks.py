@@ -43,7 +43,6 @@ class Yamnet:
         folder: that holds yamnet.onnx.
     """
 
-    WIDTH = 1024
     PATCH = 96  # frames of 10 ms
     BATCH = 16  # patches per call
 
@@ -75,7 +74,6 @@ class Musicnn:
         folder: that holds MSD_musicnn.onnx.
     """
 
-    WIDTH = 250
     PATCH = 187  # frames
 
     def __init__(self, folder: Path):
@@ -105,7 +103,6 @@ class FcnTagger:
         path: jamendo_fcn.onnx or msd_fcn.onnx.
     """
 
-    WIDTH = 114
     LENGTH = 29 * RATE
 
     def __init__(self, path: Path):

@@ -7,7 +7,6 @@
 """
 
 import os
-from functools import lru_cache
 from importlib import import_module
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from quadpred.errors import QuadpredError
     from quadpred.prediction import Prediction
     from quadpred.predictor import Predictor
-    from quadpred.registry import Model
 
 __all__ = ["AudioError", "Prediction", "Predictor", "QuadpredError", "__version__", "predict"]
 
@@ -54,16 +52,9 @@ def predict(
         AudioError: the file cannot be read.
         LanguageError: an unknown language, or no model for the pair.
     """
-    from quadpred import registry
+    from quadpred import predictor, registry
 
-    return _predictor(registry.find(speech, music)).predict(path)
-
-
-@lru_cache(maxsize=8)
-def _predictor(model: "Model") -> "Predictor":
-    from quadpred.predictor import Predictor
-
-    return Predictor(model.path, sha256=model.sha256)
+    return predictor.bundled(registry.find(speech, music)).predict(path)
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@
     │   └── DivergedError                               the loss is not a finite number
     ├── EvaluationError         train.evaluate          scores cannot be read
     ├── AdaptError              train.adapt             labelled songs cannot be used
-    ├── PaperModelError         train.paper_model       a Keras model cannot be converted
+    ├── PaperModelError         train.keras             a Keras model cannot be converted
     └── ExportError             train.export            a model file differs from its network
 
 `str(error)` is one line: the file or option, the reason and, if there is one, the remedy. The

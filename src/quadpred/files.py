@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -15,6 +16,7 @@ __all__ = [
     "add_filename_to_errors",
     "atomic_write",
     "check_target",
+    "digest_of",
     "escape_name",
     "printable",
     "sha256_of",
@@ -73,6 +75,15 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(value: object, digits: int) -> str:
+    """Return the first hexadecimal digits of the SHA-256 checksum of a value, written as JSON.
+
+    >>> digest_of({"b": 1, "a": [2]}, 8) == digest_of({"a": [2], "b": 1}, 8)
+    True
+    """
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:digits]
 
 
 @contextmanager

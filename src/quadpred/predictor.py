@@ -9,6 +9,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from quadpred.files import printable
 from quadpred.labels import HEADS
 from quadpred.prediction import ModelInfo, Prediction, join
 
-__all__ = ["EMBEDDING", "METADATA_KEY", "ModelError", "Predictor"]
+__all__ = ["EMBEDDING", "METADATA_KEY", "ModelError", "Predictor", "bundled"]
 
 Array = NDArray[np.float32]
 
@@ -45,7 +46,7 @@ _OUTPUTS = [head.name for head in HEADS]
 
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
-_BLOCK_ROWS = 180
+BLOCK_ROWS = 180
 """Rows per call of the network: many more than the context that each call computes again. They are
 few enough that memory is small, whatever the length of the audio."""
 
@@ -292,20 +293,17 @@ class Predictor:
 
         return self._stream(read, "", live=True, embeddings=embeddings)
 
-    def predict_frames(
-        self, frames: Iterable[Array], rows: Callable[[], int] | None = None
-    ) -> tuple[Array, ...]:
+    def predict_frames(self, frames: Iterable[Array]) -> tuple[Array, ...]:
         """Predict log-mel frames.
 
         Args:
             frames: consecutive float32 arrays of shape (frames, mels).
-            rows: returns, once `frames` are exhausted, the number of rows; by default the number of
-                whole seconds of frames, at least one.
 
         Returns:
-            Probabilities of shape (rows, classes), one array per head, in the order of `HEADS`.
+            Probabilities of shape (rows, classes), one array per head, in the order of `HEADS`: one
+            row per whole second of frames, at least one.
         """
-        parts = list(self._blocks(iter(frames), rows, _OUTPUTS))
+        parts = list(self._blocks(iter(frames), None, _OUTPUTS))
         return tuple(np.concatenate(head) for head in zip(*parts, strict=True))
 
     def _stream(
@@ -362,7 +360,7 @@ class Predictor:
         """
         start, context = self.features.row_start, self.context
         size = self.features.frames_per_row
-        block, ahead = (1, 0) if live else (_BLOCK_ROWS, context)
+        block, ahead = (1, 0) if live else (BLOCK_ROWS, context)
         # One more row, so that the end of the audio is always in the last block; live audio cannot
         # wait for it.
         needed = block + ahead + (not live)
@@ -454,6 +452,16 @@ class Predictor:
 def _is_width(shape: list[Any]) -> bool:
     """Return whether the last size of an output, which may be a name, is a valid width."""
     return len(shape) == 1 and isinstance(shape[0], int) and 1 <= shape[0] <= _MAX_WIDTH
+
+
+@lru_cache(maxsize=8)
+def bundled(model: registry.Model) -> Predictor:
+    """Return the predictor of a model of the package, loaded by the first call.
+
+    Raises:
+        ModelError: the model cannot be used.
+    """
+    return Predictor(model.path, sha256=model.sha256)
 
 
 def _checked_context(rows: Any) -> int:

@@ -10,9 +10,9 @@ from quadpred.errors import QuadpredError
 
 __all__ = [
     "LANGUAGES",
-    "Encoder",
     "LanguageError",
     "Model",
+    "SpeechEncoder",
     "encoder",
     "encoders",
     "find",
@@ -73,7 +73,7 @@ class Model(_Weights):
 
 
 @dataclass(frozen=True)
-class Encoder(_Weights):
+class SpeechEncoder(_Weights):
     """A pre-trained speech encoder, as `quadpred.train.encoders` writes it.
 
     Training on music starts from it.
@@ -125,14 +125,14 @@ def find(speech: str, music: str) -> Model:
 
 
 @cache
-def encoders() -> tuple[Encoder, ...]:
+def encoders() -> tuple[SpeechEncoder, ...]:
     """Return every speech encoder in the package."""
     listed = WEIGHTS / "encoders.json"
     entries = json.loads(listed.read_text()) if listed.is_file() else {}
-    return tuple(Encoder(name, **entry) for name, entry in entries.items())
+    return tuple(SpeechEncoder(name, **entry) for name, entry in entries.items())
 
 
-def encoder(speech: str) -> Encoder:
+def encoder(speech: str) -> SpeechEncoder:
     """Return the encoder pre-trained on this language, given as a code or a name.
 
     Raises:

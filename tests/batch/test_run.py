@@ -34,7 +34,7 @@ def out(tmp_path):
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as unchanged for long at once."""
-    monkeypatch.setattr(clip, "_TICK", -1.0)
+    monkeypatch.setattr(clip, "TICK", -1.0)
 
 
 # Tables and files
@@ -143,7 +143,7 @@ def test_nothing_is_done_twice(library, out, settled):
 
 
 def test_what_is_too_fresh_for_its_stamp_is_known_by_its_content(library, out, monkeypatch):
-    monkeypatch.setattr(clip, "_TICK", 1e6)  # seconds; a busy machine takes a few
+    monkeypatch.setattr(clip, "TICK", 1e6)  # seconds; a busy machine takes a few
     predict([library], out)
     assert all(line["stamp"] is None for line in ledger_lines(out))
     lines = ledger_lines(out)

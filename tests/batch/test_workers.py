@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import active_children
 
 import pytest
 
@@ -107,8 +108,7 @@ def test_what_is_given_up_early_leaves_no_process(tmp_path):
     started = time.monotonic()
     with Workers(2, settings) as workers:
         next(workers.run(tasks))
-        processes = [worker.process for worker in workers._workers]
-        alive = [process.pid for process in processes if process.is_alive()]
+        alive = [process.pid for process in active_children()]
     assert len(alive) == 2
     for pid in alive:
         with pytest.raises(ProcessLookupError):

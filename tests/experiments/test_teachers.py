@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 pytest.importorskip("librosa")
 pytest.importorskip("sklearn")
 
-from experiments.data import SOUNDFONTS, Corpus, emopia, vgmidi
+from experiments.data import SOUNDFONTS, LabelledCorpus, emopia, vgmidi
 from experiments.scoring import score_set
 from experiments.teacher_regression import TeacherRegression
 from experiments.teachers.__main__ import Teachers, extract, listings
@@ -74,7 +74,7 @@ def test_an_archive_is_written_once_and_short_sounds_are_left_out(
     assert (tmp_path / "long.npz").stat().st_mtime_ns == before
 
 
-def rendered(corpus: Corpus, folder: Path) -> None:
+def rendered(corpus: LabelledCorpus, folder: Path) -> None:
     """Copy the recordings of a corpus under the names of its clips."""
     folder.mkdir(parents=True, exist_ok=True)
     for clip in corpus.manifest.clips:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.command import quadpred
 from quadpred import registry
 from quadpred.predictor import Predictor
 from quadpred.train import adapt as module
@@ -44,6 +45,14 @@ def brief(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def briefest(tmp_path: Path) -> Path:
+    """A recipe with which nothing is learned."""
+    path = tmp_path / "briefest.toml"
+    path.write_text(BRIEF.replace("epochs = 12", "epochs = 1"))
+    return path
+
+
+@pytest.fixture
 def table(corpora: Path, tmp_path: Path) -> Write:
     """Write a CSV of songs; a bare name is a generated clip."""
 
@@ -59,14 +68,6 @@ def table(corpora: Path, tmp_path: Path) -> Write:
     return write
 
 
-def quadpred(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "quadpred", *map(str, arguments)], capture_output=True, text=True
-    )
-    assert done.returncode == code, done.stderr
-    return done
-
-
 def test_user_songs_in_two_commands(
     corpora: Path, table: Write, brief: Path, tmp_path: Path
 ) -> None:
@@ -79,7 +80,9 @@ def test_user_songs_in_two_commands(
     songs = table([*rows, [str(tmp_path / "broken.mp3"), "Q1", "nobody"]])
     model = tmp_path / "my-model.onnx"
     asked = ("adapt", songs, "--full", "--speech", "english", "-o", model, "--recipe", brief)
-    done = quadpred(*asked, "--cache", tmp_path / "cache")
+    command = [sys.executable, "-m", "quadpred", *asked, "--cache", tmp_path / "cache"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert [line for line in done.stderr.splitlines() if "broken.mp3" in line]
     assert "24 clips of 12 groups" in done.stdout
 
@@ -108,7 +111,7 @@ def test_user_songs_in_two_commands(
 
 
 def test_no_network_is_scored_on_groups_it_was_trained_on(
-    table: Write, brief: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    table: Write, briefest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
     real = module.transfer
@@ -124,7 +127,7 @@ def test_no_network_is_scored_on_groups_it_was_trained_on(
         table(rows),
         tmp_path / "model.onnx",
         speech="english",
-        recipe=str(brief),
+        recipe=str(briefest),
         cache=tmp_path / "cache",
         on_warning=warnings.append,
     )
@@ -144,7 +147,7 @@ def test_no_network_is_scored_on_groups_it_was_trained_on(
 
     monkeypatch.setattr(module, "transfer", stopped)
     rows[-1][1] = "Q1"  # other labels need other runs
-    asked = {"speech": "english", "recipe": str(brief), "cache": tmp_path / "cache"}
+    asked = {"speech": "english", "recipe": str(briefest), "cache": tmp_path / "cache"}
     with pytest.raises(InterruptedError) as caught:
         adapt(table(rows), tmp_path / "model.onnx", **asked)  # type: ignore[arg-type]
     assert caught.value.args[0] != adapted.folder

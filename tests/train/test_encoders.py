@@ -60,7 +60,7 @@ def test_music_runs_are_not_packed(tmp_path: Path) -> None:
 
 class TestShipped:
     @pytest.mark.parametrize("encoder", registry.encoders(), ids=lambda encoder: encoder.name)
-    def test_fits_the_recipe_of_adapt(self, encoder: registry.Encoder) -> None:
+    def test_fits_the_recipe_of_adapt(self, encoder: registry.SpeechEncoder) -> None:
         recipe = Recipe.load("adapt")
         features = recipe.features
         model = Classifier(recipe.network, features.mels, features.frames_per_row)
@@ -69,7 +69,7 @@ class TestShipped:
         assert trained == json.loads(json.dumps(asdict(features)))
 
     @pytest.mark.parametrize("encoder", registry.encoders(), ids=lambda encoder: encoder.name)
-    def test_is_the_one_on_record(self, encoder: registry.Encoder) -> None:
+    def test_is_the_one_on_record(self, encoder: registry.SpeechEncoder) -> None:
         content = encoder.path.read_bytes()
         assert hashlib.sha256(content).hexdigest() == encoder.sha256
         assert encoder.sha256 in encoder.card.read_text()

@@ -1,8 +1,6 @@
 """From recordings to a prediction, by the commands that a person types."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +9,11 @@ import onnxruntime
 import pytest
 import torch
 
+from helpers.command import quadpred
 from quadpred.labels import HEADS
 from quadpred.predictor import METADATA_KEY, Predictor
 
 pytestmark = pytest.mark.slow
-
-
-def quadpred(*arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "quadpred", *map(str, arguments)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize("recipe", ["base", "eusipco2020"])
@@ -45,7 +36,7 @@ def test_pretrain_transfer_evaluate_export_predict(
     scores = tmp_path / "scores.json"
     pictures = tmp_path / "plots"
     evaluate = ("--manifest", music, "-o", scores, "--plots", pictures, "--cache", cache)
-    printed = quadpred("train", "evaluate", run, *evaluate)
+    printed = quadpred("train", "evaluate", run, *evaluate).stdout
     result = json.loads(scores.read_text())
     for measure in ("macro_precision", "macro_recall", "macro_f1"):
         assert f"{result['heads']['quadrant']['second'][measure]['value']:.3f} [" in printed
@@ -62,7 +53,7 @@ def test_pretrain_transfer_evaluate_export_predict(
     assert f"{result['heads']['quadrant']['clip']['macro_f1']['value']:.3f}" in card
 
     song = corpora / "music" / "Q1_0.flac"
-    said = json.loads(quadpred("predict", "--model", model, "--json", "-", song))
+    said = json.loads(quadpred("predict", "--model", model, "--json", "-", song).stdout)
     assert said["model"]["name"] == "tiny"
     prediction = Predictor(model).predict(song)
     assert len(prediction) == 8
@@ -83,7 +74,7 @@ def test_row_is_the_same_in_one_piece_and_in_blocks(
     predictor = Predictor(model)
     frames = np.random.default_rng(0).normal(-5, 2, (32 * 41, 32)).astype(np.float32)
     whole = predictor.predict_frames([frames])
-    monkeypatch.setattr("quadpred.predictor._BLOCK_ROWS", 7)
+    monkeypatch.setattr("quadpred.predictor.BLOCK_ROWS", 7)
     pieces = np.array_split(frames, 100)
     for one, other in zip(whole, predictor.predict_frames(pieces), strict=True):
         assert one.shape == other.shape

@@ -16,6 +16,7 @@ from quadpred.train.corpora import Clip, DataSheet, Manifest
 from quadpred.train.evaluate import (
     Evaluation,
     EvaluationError,
+    confusion,
     evaluate,
     macro_f1,
     macro_precision,
@@ -103,6 +104,17 @@ def test_classes_that_never_occur_do_not_count() -> None:
     for measure in (macro_f1, macro_precision, macro_recall):
         assert measure(padded) == measure(counts)
     assert macro_precision(counts) == pytest.approx(2 / 3)  # the third was guessed, and is wrong
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    truth, guess = rng.choice(4, 60, p=[0.5, 0.3, 0.15, 0.05]), rng.integers(0, 4, 60)
+    counts = confusion(truth, guess, 4)
+    assert np.array_equal(counts, metrics.confusion_matrix(truth, guess))
+    scores = (macro_precision(counts), macro_recall(counts), macro_f1(counts))
+    expected = metrics.precision_recall_fscore_support(truth, guess, average="macro")[:3]
+    assert scores == pytest.approx(expected)
 
 
 def test_tables_hold_every_score(result: Evaluation) -> None:

@@ -9,13 +9,14 @@ import soundfile
 import quadpred
 from helpers.tiny_model import write_weights
 from quadpred import registry
+from quadpred.predictor import bundled
 
 
 @pytest.fixture
 def clip(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "WEIGHTS", write_weights(tmp_path / "weights"))
     registry.models.cache_clear()
-    quadpred._predictor.cache_clear()
+    bundled.cache_clear()
     samples = np.random.default_rng(0).normal(0, 0.1, 40_000)
     soundfile.write(tmp_path / "a.wav", samples, 16_000)
     yield tmp_path / "a.wav"
@@ -34,8 +35,8 @@ def test_predict(clip):
 def test_a_pair_of_languages_is_loaded_once(clip):
     for speech in ("english", "e", "English"):
         quadpred.predict(clip, speech)
-    assert quadpred._predictor.cache_info().misses == 1
-    assert quadpred._predictor.cache_info().hits == 2
+    assert bundled.cache_info().misses == 1
+    assert bundled.cache_info().hits == 2
 
 
 def test_predict_refuses(clip):

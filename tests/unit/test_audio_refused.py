@@ -264,7 +264,7 @@ def test_closing_early_frees_everything(sound_file, name):
         folder = "/proc/self/fd"
         return len(os.listdir(folder)) if os.path.isdir(folder) else 0, threading.active_count()
 
-    path = sound_file(name, music(60, 44_100), 44_100)
+    path = sound_file(name, music(20, 44_100), 44_100)  # several blocks
     before = used()
     blocks = read_blocks(path, RATE)
     next(blocks)

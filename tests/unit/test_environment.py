@@ -69,6 +69,7 @@ LIBRARY = [*SONG, "-o", "out", "--jobs", "1", "--format", "json,csv"]
 # Streams
 
 
+@pytest.mark.slow
 def test_all_streams_closed():
     whole = run(*LIBRARY)
     assert (whole.returncode, whole.stderr) == (0, "")
@@ -85,8 +86,9 @@ def test_data_for_a_closed_stream_is_an_error():
     result = run(*SONG, "--json", "-", closed=">&-")
     assert result.returncode == 2
     assert result.stderr.endswith("\nquadpred: standard output is closed\n")
-    result = run("-", "--model", "tiny.onnx", "-o", "out", closed="<&-")
-    assert (result.returncode, result.stderr) == (2, "quadpred: -: standard input is closed\n")
+    for command in (["predict", "-"], ["tag", "-"]):
+        result = run(*command, "--model", "tiny.onnx", "-o", "out", closed="<&-")
+        assert (result.returncode, result.stderr) == (2, "quadpred: -: standard input is closed\n")
 
 
 # Warnings

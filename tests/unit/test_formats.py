@@ -120,7 +120,7 @@ def test_json_holds_no_control_characters(prediction):
 def test_long_recordings_are_written_in_blocks(monkeypatch, prediction):
     whole, table = json_line(prediction), io.BytesIO()
     write_csv(prediction, table)
-    monkeypatch.setattr(rows, "_BLOCK", 2)
+    monkeypatch.setattr(rows, "BLOCK", 2)
     assert len(prediction) == 3
     assert json_line(prediction) == whole
     assert json.loads(whole) == to_json(prediction)

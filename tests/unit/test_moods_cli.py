@@ -264,7 +264,7 @@ def test_files_that_are_not_tagged(folder):
     assert "name either files or folders" in complaint("tag")
     assert "name either files or folders" in complaint("tag", "a.flac", "--from", "summary.csv")
     os.mkdir("album")
-    assert complaint("tag", "album") == "album: has no audio files"
+    assert complaint("tag", "album") == "album: no audio files found"
     song = record("song.flac")
     song.chmod(0o444)
     assert complaint("tag", song) == "song.flac: is read-only"

@@ -234,7 +234,7 @@ def test_any_file_name_can_be_drawn(source, shown):
 
 
 def test_letters_without_a_font_become_boxes(monkeypatch):
-    monkeypatch.setattr(style, "_MORE_FONTS", ())
+    monkeypatch.setattr(style, "MORE_FONTS", ())
     prediction = predict(3, source="愤怒 1.mp3", name="模型")
     assert taggram(prediction).texts[0].get_text() == "□□ 1.mp3"
     pixels(prediction)
@@ -244,7 +244,7 @@ def test_another_font_draws_what_the_first_cannot(monkeypatch):
     # This one comes with matplotlib too, and has a sign, bold as well, that DejaVu Sans lacks.
     font, name = "STIXGeneral", "a⌢.mp3"
     assert headline(name) == "a□.mp3"
-    monkeypatch.setattr(style, "_MORE_FONTS", ("No Such Font", font))
+    monkeypatch.setattr(style, "MORE_FONTS", ("No Such Font", font))
     assert headline(name) == name
     figure = taggram(predict(3, source=name))
     assert figure.texts[0].get_fontfamily() == ["DejaVu Sans", font]

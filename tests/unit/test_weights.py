@@ -76,7 +76,7 @@ def test_rows_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor.load()
     samples = music(50, 16_000)
     whole = predictor.predict_samples(samples, 16_000)
-    monkeypatch.setattr("quadpred.predictor._BLOCK_ROWS", 8)
+    monkeypatch.setattr("quadpred.predictor.BLOCK_ROWS", 8)
     blocks = predictor.predict_samples(samples, 16_000)
     for head in HEADS:
         np.testing.assert_allclose(whole.head(head), blocks.head(head), atol=1e-5)

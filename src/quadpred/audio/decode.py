@@ -22,7 +22,7 @@ from quadpred.audio.containers import ogg_links, promised_fraction, skip_tags, x
 from quadpred.audio.errors import AudioError
 from quadpred.audio.source import FilePart, open_regular
 
-__all__ = ["Decoder", "announced_seconds", "codec_name", "open_container"]
+__all__ = ["FileDecoder", "announced_seconds", "codec_name", "open_container"]
 
 _UNREADABLE = "not audio that quadpred can read"
 
@@ -76,7 +76,7 @@ _ATTEMPTS = 100  # errors of a container in a row, after which its end is given 
 _HEAD = 1 << 16  # bytes in which an mp3 has its Xing header
 
 
-class Decoder:
+class FileDecoder:
     """A file that is decoded once, from start to end; what is damaged is skipped.
 
     Attributes:

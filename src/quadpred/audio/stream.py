@@ -31,9 +31,9 @@ Array = NDArray[np.float32]
 OnBlock = Callable[[Array, int], None]
 """Called with each decoded block, shape (samples, channels), and its rate in Hz."""
 
-_GROUP = 1 << 18  # samples, of all channels together, that are mixed in one way
+GROUP = 1 << 18  # samples, of all channels together, that are mixed in one way
 _GLANCE = 1 << 9  # samples by which channels are found not to cancel
-_BLOCK = 1 << 16  # samples of a block that leaves the graph
+BLOCK = 1 << 16  # samples of a block that leaves the graph
 _RATES = range(1_000, 3_072_001)  # Hz, from the lowest of speech codecs to DSD512
 _CHANNELS = 64  # as many can be mixed; an array with more has its axes exchanged
 _LOUD = 64  # full scale is 1; neither mastering nor a gain in the header exceeds it so far
@@ -158,7 +158,7 @@ def _groups(frames: Iterable["AudioFrame"], name: str) -> Iterator[list["AudioFr
         if not group:
             kind, channels = _kind(frame), frame.layout.nb_channels
             _check(name, frame.sample_rate, channels)
-            left = min(_GROUP // channels, frame.sample_rate)
+            left = min(GROUP // channels, frame.sample_rate)
         frame.pts = None  # times play no part
         group.append(frame)
         left -= frame.samples
@@ -178,7 +178,7 @@ def _mono(
             if graph is not None:
                 yield from graph.blocks([None])
             try:
-                graph = _Graph(group[0], channel, sample_rate, _BLOCK)
+                graph = _Graph(group[0], channel, sample_rate, BLOCK)
             except (OSError, ValueError):  # as which PyAV's errors come
                 layout = group[0].layout.name
                 raise AudioError(name, f"its channels cannot be mixed ({layout})") from None
@@ -257,9 +257,9 @@ class AudioReader:
         self._sample_rate, self._on_block = sample_rate, on_block
 
     def __iter__(self) -> Iterator[Array]:
-        from quadpred.audio.decode import Decoder
+        from quadpred.audio.decode import FileDecoder
 
-        decoder, scale = Decoder(self.path), _Scale(self.path)
+        decoder, scale = FileDecoder(self.path), _Scale(self.path)
         frames = decoder.frames()
         yield from scale.watch(_mono(frames, self._sample_rate, self.path, self._on_block))
         self.damage = "; ".join(filter(None, (decoder.damage, scale.warning))) or None
@@ -357,7 +357,7 @@ def sample_blocks(samples: ArrayLike, rate: int, sample_rate: int) -> Iterator[A
         raise AudioError(_SAMPLES, "the array is empty")
     _check(_SAMPLES, rate, 1)
     data = data.reshape(len(data), -1)
-    step = _GROUP // data.shape[1]
+    step = GROUP // data.shape[1]
     frames = (_frame(data[at : at + step], rate) for at in range(0, len(data), step))
     scale = _Scale(_SAMPLES)
     yield from scale.watch(_mono(frames, sample_rate, _SAMPLES))

@@ -38,7 +38,7 @@ Array = NDArray[np.float32]
 
 # A file that changed less than this many seconds before it was read could change again within one
 # tick of the file system's clock, unnoticed.
-_TICK = 2.0
+TICK = 2.0
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
@@ -181,7 +181,7 @@ def _process(task: Task, predictor: Predictor, settings: Settings) -> Done:
         stamp, started = stamp_of(recording.path), time.time()
         sha256 = audio_sha256(recording.path)
     # A time of change far in the future was set by a wrong clock, and no write repeats it.
-    old = abs(started - stamp[2] / 1e9) > _TICK
+    old = abs(started - stamp[2] / 1e9) > TICK
     settled = stamp if old and os.name == "posix" else None
     if previous is not None and sha256 == previous.sha256:
         return Done(recording, sha256, settled, previous)

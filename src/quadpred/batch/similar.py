@@ -41,20 +41,20 @@ def read_embeddings(
     Raises:
         SummaryError: no song has.
     """
-    known, vectors = [], []
+    found, vectors = [], []
     for song in songs:
         path = library_target(folder, song.path, FORMATS["embedding"].suffix)
         try:
             with np.load(path, allow_pickle=False) as saved:
                 if str(saved["model"]) == model:
                     vectors.append(saved["recording"])
-                    known.append(song)
+                    found.append(song)
         except (OSError, ValueError, KeyError, BadZipFile):
             continue
-    if not known:
+    if not found:
         remedy = "run quadpred predict --format embedding with the same model"
         raise SummaryError(f"{folder}: has no embeddings of this model; {remedy}")
-    return known, np.stack(vectors)
+    return found, np.stack(vectors)
 
 
 def similar(

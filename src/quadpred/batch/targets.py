@@ -42,16 +42,16 @@ def file_targets(
     Raises:
         BatchError: the output is neither, or is one .npy for several files.
     """
-    given = Path(output)
-    if output.endswith((os.sep, os.altsep or os.sep)) or given.is_dir() or not given.suffix:
-        npy = {path: given / f"{Path(path).stem}.npy" for path in paths}
-    elif given.suffix.lower() != ".npy":
+    target = Path(output)
+    if output.endswith((os.sep, os.altsep or os.sep)) or target.is_dir() or not target.suffix:
+        npy = {path: target / f"{Path(path).stem}.npy" for path in paths}
+    elif target.suffix.lower() != ".npy":
         remedy = f"end the name of a new folder in {os.sep}"
         raise BatchError(f"-o {output}: must be a folder or a .npy file; {remedy}")
     elif len(paths) > 1:
         raise BatchError(f"-o {output}: one file cannot hold several recordings; name a folder")
     else:
-        npy = {path: given for path in paths}
+        npy = {path: target for path in paths}
     return {
         path: {
             name: target if name == "npy" else target.parent / (target.stem + FORMATS[name].suffix)

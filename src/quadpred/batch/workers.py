@@ -33,7 +33,7 @@ _ONE_THREAD = dict.fromkeys(
 )
 
 
-class _Worker:
+class _WorkerProcess:
     """A process, its tasks, and the time left for the first of them."""
 
     def __init__(self, settings: Settings):
@@ -89,7 +89,7 @@ class Workers:
         self._count = count
         self._settings = settings
         self._timeout = timeout
-        self._workers: list[_Worker] = []
+        self._workers: list[_WorkerProcess] = []
         self._failed_starts = 0
 
     def __enter__(self) -> Self:
@@ -145,11 +145,11 @@ class Workers:
                 if task is None:
                     return
                 if index == len(self._workers):
-                    self._workers.append(_Worker(self._settings))
+                    self._workers.append(_WorkerProcess(self._settings))
                 self._workers[index].give(task, self._timeout)
 
     def _receive(
-        self, worker: _Worker, again: deque[Task], deaths: dict[str, int]
+        self, worker: _WorkerProcess, again: deque[Task], deaths: dict[str, int]
     ) -> Iterator[Outcome]:
         """Receive a worker's message: ready, an outcome, or the end of its process."""
         try:
@@ -180,7 +180,7 @@ class Workers:
             worker.start_clock(self._timeout)
             yield message
 
-    def _drop(self, worker: _Worker, again: deque[Task]) -> int | None:
+    def _drop(self, worker: _WorkerProcess, again: deque[Task]) -> int | None:
         """Remove a worker but keep its tasks; return its exit code if it had ended before."""
         again.extend(worker.tasks)
         self._workers.remove(worker)

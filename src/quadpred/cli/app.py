@@ -10,7 +10,18 @@ import typer
 from typer.core import TyperGroup
 
 from quadpred import __version__
-from quadpred.cli import convert, corpora, library, moments, playlist, predict, similar, tag, train
+from quadpred.cli import (
+    convert,
+    corpora,
+    library,
+    models,
+    moments,
+    playlist,
+    predict,
+    similar,
+    tag,
+    train,
+)
 from quadpred.cli.console import FAILED, INTERRUPTED, TERMINATED, describe_error, print_message
 from quadpred.cli.serve import serve
 
@@ -53,7 +64,7 @@ app = typer.Typer(
 )
 app.command()(predict.predict)
 app.command("convert-paper-model")(convert.convert_paper_model)
-app.command("models")(predict.list_models)
+app.command("models")(models.list_models)
 app.command()(tag.tag)
 app.command()(moments.moments)
 app.command()(playlist.playlist)

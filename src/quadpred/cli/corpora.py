@@ -155,7 +155,7 @@ def manifest(
         with step_progress("Rendering", len(paths)) as progress:
             return run(paths, on_warning=warn, soundfont=soundfont, cache=cache, progress=progress)
 
-    made = _corpus(name).manifest(
+    manifest = _corpus(name).manifest(
         folder,
         on_warning=warn,
         threshold=threshold,
@@ -164,7 +164,9 @@ def manifest(
         hours=hours,
         render=render,
     )
-    save_manifest(made, output, teacher=teacher, dynamics=dynamics, name=title, language=language)
+    save_manifest(
+        manifest, output, teacher=teacher, dynamics=dynamics, name=title, language=language
+    )
 
 
 def _corpus(name: str) -> "Corpus":

@@ -1,19 +1,16 @@
 """`quadpred map`, and what all uses of a library have in common."""
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quadpred.cli.console import UsageError, print_line, print_message
+from quadpred.cli.console import UsageError, print_line
 
 if TYPE_CHECKING:
-    from quadpred.batch.discovery import DiscoveryResult, Shard
     from quadpred.library.moods import Vocabulary
 
-__all__ = ["Summary", "Words", "draw_map", "find_recordings", "load_vocabulary"]
+__all__ = ["Summary", "Words", "draw_map", "load_vocabulary"]
 
 Summary = Annotated[
     Path,
@@ -67,29 +64,3 @@ def load_vocabulary(words: Path | None) -> "Vocabulary":
     from quadpred.library.moods import Vocabulary, read_vocabulary
 
     return read_vocabulary(words) if words else Vocabulary()
-
-
-def find_recordings(paths: Sequence[str], shard: "Shard | None" = None) -> "DiscoveryResult":
-    """List the recordings of files, folders, playlists and standard input.
-
-    Args:
-        paths: what was given.
-        shard: the share of this machine, which may be without recordings; by default, all.
-
-    Raises:
-        UsageError: there are none, or standard input is closed. Of several reasons, all but the
-            last are printed.
-        BatchError: two recordings would share a name.
-    """
-    from quadpred.batch.discovery import LIST, WHOLE, discover
-
-    if LIST in paths and sys.stdin is None:
-        raise UsageError("-: standard input is closed")
-    shard = shard or WHOLE
-    found = discover(paths, sys.stdin.buffer.read() if LIST in paths else b"", shard)
-    if found.recordings or shard.count > 1:
-        return found
-    errors = [f"{each.path}: {reason}" for each, reason in found.errors.items()]
-    for line in (*found.notes, *errors[:-1]):
-        print_message(line)
-    raise UsageError(errors[-1] if errors else f"{', '.join(paths)}: no audio files found")

@@ -8,7 +8,7 @@ import typer
 
 from quadpred.cli.console import UsageError, make_console, print_message
 from quadpred.cli.library import Words, load_vocabulary
-from quadpred.cli.predict import ModelFile, Music, Speech, load_predictor
+from quadpred.cli.models import ModelFile, Music, Speech, load_predictor
 from quadpred.files import printable
 
 if TYPE_CHECKING:

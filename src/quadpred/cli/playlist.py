@@ -124,10 +124,10 @@ def _refresh(path: Path) -> None:
 
     options = read_options(path)
     try:
-        known = _Options(**options)
+        checked = _Options(**options)
     except TypeError:
         raise PlaylistError(f"{path}: made by another version; make a new playlist") from None
-    _make(known, "json" if path.suffix.lower() == ".json" else "m3u8", path)
+    _make(checked, "json" if path.suffix.lower() == ".json" else "m3u8", path)
 
 
 def _make(options: _Options, form: str, output: Path | None) -> None:
@@ -141,13 +141,13 @@ def _make(options: _Options, form: str, output: Path | None) -> None:
         text, count = _smart_playlist(options, vocabulary, output), "smart playlist"
     else:
         songs = _choose(options, vocabulary)
-        given = {name: value for name, value in asdict(options).items() if value}
+        used = {name: value for name, value in asdict(options).items() if value}
         if form == "json":
-            text = to_json(songs, given)
+            text = to_json(songs, used)
         else:
             folder = output.parent if output else None
             songs = _only_fitting(songs, folder)
-            text = to_m3u8(songs, folder, given)
+            text = to_m3u8(songs, folder, used)
         minutes = sum(song.duration for song in songs) / 60
         count = f"{len(songs)} songs, {minutes:.0f} minutes"
     if output is None and sys.stdout.isatty():

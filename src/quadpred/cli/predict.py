@@ -1,4 +1,4 @@
-"""`quadpred predict` and `quadpred models`."""
+"""`quadpred predict`."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +20,8 @@ from quadpred.cli.console import (
     print_line,
     print_message,
 )
-from quadpred.cli.library import find_recordings
+from quadpred.cli.library_run import LibraryOptions, find_recordings, run_library
+from quadpred.cli.models import ModelFile, Music, Speech, describe_languages, load_predictor
 from quadpred.files import printable
 from quadpred.labels import HEADS, Head
 
@@ -28,35 +29,10 @@ if TYPE_CHECKING:
     from quadpred.prediction import ModelInfo, Prediction
     from quadpred.predictor import Predictor
 
-__all__ = ["ModelFile", "Music", "Speech", "list_models", "load_predictor", "predict"]
+__all__ = ["predict"]
 
-_TRAINING = {"mixed": "English and Mandarin", "custom": "custom"}
 _BAR = 20  # terminal cells
 _LIBRARY = "Folders, playlists and lists"
-
-Speech = Annotated[
-    str | None,
-    typer.Option(
-        "-s",
-        "--speech",
-        metavar="e|m|x",
-        help="Speech that the model was pre-trained on: english, mandarin or mixed. "
-        "Default: english.",
-    ),
-]
-Music = Annotated[
-    str | None,
-    typer.Option(
-        "-m",
-        "--music",
-        metavar="e|m",
-        help="Music that it was fine-tuned on: english or mandarin. Default: english.",
-    ),
-]
-ModelFile = Annotated[
-    str | None,
-    typer.Option("--model", metavar="FILE.onnx", help="A model file, instead of -s and -m."),
-]
 
 
 @dataclass(frozen=True)
@@ -67,18 +43,6 @@ class _FileOptions:
     no_plot: bool
     winner: bool
     json: str | None
-
-
-@dataclass(frozen=True)
-class _LibraryOptions:
-    """Options for folders, playlists and lists."""
-
-    formats: str | None
-    seconds: bool
-    bom: bool
-    jobs: int | None
-    shard: str | None
-    engine: str | None
 
 
 def predict(
@@ -189,7 +153,7 @@ def predict(
     if not paths:
         raise UsageError("no audio file given; see quadpred predict --help")
     file_options = _FileOptions(output, no_plot, winner, json)
-    library_options = _LibraryOptions(formats, seconds, bom, jobs, shard, engine)
+    library_options = LibraryOptions(formats, seconds, bom, jobs, shard, engine)
     if reason := _library_reason(paths, library_options):
         _refuse_with_library(reason, file_options)
         _predict_library(paths, speech, music, model, device, str(output), library_options)
@@ -197,39 +161,7 @@ def predict(
         _predict_files(paths, speech, music, model, device, file_options)
 
 
-def load_predictor(
-    speech: str | None, music: str | None, model: str | None, device: str = "cpu"
-) -> "Predictor":
-    """Load the model that the options name.
-
-    Raises:
-        UsageError: a model file together with languages.
-        LanguageError: an unknown language, or no model for the pair.
-        ModelError: the model or the device cannot be used.
-    """
-    if model is not None and (speech or music):
-        raise UsageError("--model cannot be combined with -s or -m")
-    from quadpred.predictor import Predictor
-
-    return Predictor.load(
-        model, speech=speech or "english", music=music or "english", device=device
-    )
-
-
-def list_models() -> None:
-    """List the models in the package."""
-    from quadpred import registry
-
-    models = registry.models()
-    width = max(len(model.name) for model in models)
-    for model in models:
-        size = f"{model.path.stat().st_size / 1e6:.1f} MB"
-        languages = _languages(model.speech, model.music)
-        mark = " (experimental)" if model.experimental else ""
-        print_line(f"{model.name:<{width}}  {size:>8}  {languages}{mark}  {model.card}")
-
-
-def _library_reason(paths: Sequence[str], options: _LibraryOptions) -> str | None:
+def _library_reason(paths: Sequence[str], options: LibraryOptions) -> str | None:
     """Return the path or option that starts a library run, if there is one."""
     from quadpred.batch.discovery import is_collection
 
@@ -263,40 +195,14 @@ def _predict_library(
     model: str | None,
     device: str,
     output: str,
-    options: _LibraryOptions,
+    options: LibraryOptions,
 ) -> None:
-    from quadpred.batch import discovery, run
-    from quadpred.batch.clip import Settings
-    from quadpred.cli.progress import run_progress
-    from quadpred.formats import parse_formats
-
     predictor = load_predictor(speech, music, model, device)
-    if "embedding" in parse_formats(options.formats or ""):
+    if "embedding" in options.parse_formats():
         predictor.check_embedding()
-    shard = discovery.Shard.parse(options.shard or "1/1")
-    folder = Path(output).absolute()
-    settings = Settings(
-        model=str(predictor.path.absolute()),
-        sha256=predictor.info.sha256,
-        device=device,
-        output=folder,
-        scratch=run.scratch(folder, shard),
-        formats=parse_formats(options.formats or ""),
-        seconds=options.seconds,
-        bom=options.bom,
-    )
-    found = find_recordings(paths, shard)
-    console = make_console()
-    _introduce(console, predictor.info)
-    with run_progress(console) as on_progress:
-        report = run.run(
-            found,
-            settings,
-            shard,
-            run.engine(settings, options.jobs, on_ray=options.engine == "ray"),
-            on_progress=on_progress,
-            on_message=print_message,
-        )
+    found = find_recordings(paths, options)
+    _introduce(make_console(), predictor.info)
+    report = run_library(found, predictor, Path(output), options, device=device)
     counts = report.progress
     print_line(
         f"{counts.predicted} predicted ({counts.hours:.2f} hours), {counts.unchanged} unchanged, "
@@ -402,14 +308,9 @@ def _with_bar(paths: Sequence[str], console: Console, *, quiet: bool) -> Iterabl
     return track(paths, "Predicting", console=console, transient=True)
 
 
-def _languages(speech: str, music: str) -> str:
-    speech, music = (_TRAINING.get(name, name.capitalize()) for name in (speech, music))
-    return f"{speech} speech → {music} music"
-
-
 def _introduce(console: Console, model: "ModelInfo") -> None:
     setting = model.transfer_setting.capitalize()
-    console.print(printable(f"{setting}: {_languages(model.speech, model.music)}"))
+    console.print(printable(f"{setting}: {describe_languages(model.speech, model.music)}"))
     console.print(printable(f"Model: {model.name}"))
     if model.caveat:
         print_message(f"{model.name} is experimental: {model.caveat}")

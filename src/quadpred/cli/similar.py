@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from quadpred.cli.console import make_console, print_message
-from quadpred.cli.predict import ModelFile, Music, Speech, load_predictor
+from quadpred.cli.models import ModelFile, Music, Speech, load_predictor
 from quadpred.files import printable
 
 __all__ = ["similar"]

@@ -19,8 +19,9 @@ from quadpred.cli.console import (
     print_line,
     print_message,
 )
-from quadpred.cli.library import Words, find_recordings, load_vocabulary
-from quadpred.cli.predict import ModelFile, Music, Speech, load_predictor
+from quadpred.cli.library import Words, load_vocabulary
+from quadpred.cli.library_run import LibraryOptions, find_recordings, run_library
+from quadpred.cli.models import ModelFile, Music, Speech, load_predictor
 from quadpred.files import printable
 
 if TYPE_CHECKING:
@@ -242,33 +243,14 @@ def _predict_library(
         jobs: worker processes; by default one per core.
         failed: is filled with the reason of each failure.
     """
-    from quadpred.batch import discovery, run
-    from quadpred.batch.clip import Settings
-    from quadpred.cli.progress import run_progress
     from quadpred.library.summary import read_summary
 
     if output is None:
         key = "\0".join(map(os.path.abspath, paths)).encode(errors="surrogateescape")
         folder = hashlib.sha256(key).hexdigest()[:16]
         output = Path(typer.get_app_dir("quadpred")) / "libraries" / folder
-    share = discovery.WHOLE
-    settings = Settings(
-        model=str(predictor.path.absolute()),
-        sha256=predictor.info.sha256,
-        device="cpu",
-        output=output.absolute(),
-        scratch=run.scratch(output.absolute(), share),
-    )
     found = find_recordings(paths)
-    with run_progress(make_console()) as on_progress:
-        report = run.run(
-            found,
-            settings,
-            share,
-            run.engine(settings, jobs, on_ray=False),
-            on_progress=on_progress,
-            on_message=print_message,
-        )
+    report = run_library(found, predictor, output, LibraryOptions(jobs=jobs))
     failed.update(report.errors)
     return read_summary(output / "summary.csv")
 

@@ -72,7 +72,7 @@ def manifest(
     """
     from quadpred.train.corpora import DataSheet, from_folder
 
-    made = from_folder(
+    manifest = from_folder(
         folder,
         DataSheet(name or folder.name, language=language, licence=licence, note=note),
         labels=labels,
@@ -80,11 +80,11 @@ def manifest(
         tags=tags or (),
         folds=folds,
     )
-    save_manifest(made, output, teacher=teacher, dynamics=dynamics)
+    save_manifest(manifest, output, teacher=teacher, dynamics=dynamics)
 
 
 def save_manifest(
-    made: "Manifest",
+    manifest: "Manifest",
     output: Path,
     *,
     teacher: Path | None,
@@ -95,11 +95,11 @@ def save_manifest(
     files = {"teacher": teacher, "dynamics": dynamics}
     added = {name: str(path.resolve()) for name, path in files.items() if path}
     added |= {name: text for name, text in sheet.items() if text}
-    replace(made, sheet=replace(made.sheet, **added)).save(output)
-    groups = len({clip.group for clip in made.clips})
-    splits = Counter(clip.split for clip in made.clips)
+    replace(manifest, sheet=replace(manifest.sheet, **added)).save(output)
+    groups = len({clip.group for clip in manifest.clips})
+    splits = Counter(clip.split for clip in manifest.clips)
     parts = ", ".join(f"{split} {count}" for split, count in sorted(splits.items()))
-    print_line(f"{output}: {len(made.clips)} clips, {groups} groups; {parts}")
+    print_line(f"{output}: {len(manifest.clips)} clips, {groups} groups; {parts}")
 
 
 @app.command()

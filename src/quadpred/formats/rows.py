@@ -45,7 +45,7 @@ VALUE_COLUMNS = tuple(SECOND_COLUMNS)[1:]
 """The columns after `second`."""
 
 DIGITS = 6  # after the point: finer differences have no meaning
-_BLOCK = 4096  # rows
+BLOCK = 4096  # rows
 
 
 def second_values(prediction: Prediction) -> NDArray[np.float32]:
@@ -103,8 +103,8 @@ def write_npy(prediction: Prediction, file: BinaryIO) -> None:
 
 def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
     """Yield an array in blocks of rows; as Python's numbers, it would take ten times the memory."""
-    for first in range(0, len(array), _BLOCK):
-        yield array[first : first + _BLOCK]
+    for first in range(0, len(array), BLOCK):
+        yield array[first : first + BLOCK]
 
 
 def rounded(array: NDArray[Any]) -> list[Any]:

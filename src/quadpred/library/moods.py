@@ -99,10 +99,10 @@ class Vocabulary:
         Raises:
             MoodError: it is not a word of this vocabulary.
         """
-        known = dict.fromkeys((*self.words.values(), *self.places.values()))
+        moods = dict.fromkeys((*self.words.values(), *self.places.values()))
         asked = mood.casefold()
-        if asked not in {word.casefold() for word in (*known, *self.words)}:
-            raise MoodError(f"{mood}: unknown mood; choose from {', '.join(known)}")
+        if asked not in {word.casefold() for word in (*moods, *self.words)}:
+            raise MoodError(f"{mood}: unknown mood; choose from {', '.join(moods)}")
         words = self.words_of(quadrant, arousal=arousal, valence=valence)
         # A quadrant's own word includes the whole quadrant.
         return asked in {word.casefold() for word in (*words, quadrant, self.word(quadrant))}
@@ -118,16 +118,16 @@ def read_vocabulary(path: Path) -> Vocabulary:
         OSError: the file cannot be read.
     """
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
+        entries = tomllib.loads(path.read_text("utf-8"))
     except ValueError as error:  # not UTF-8, or not TOML
         raise MoodError(f"{path}: not TOML ({error})") from None
-    for name, word in given.items():
+    for name, word in entries.items():
         if name not in (*QUADRANT.classes, *PLACES):
             names = ", ".join((*QUADRANT.classes, *PLACES))
             raise MoodError(f"{path}: unknown name {name!r}; choose from {names}")
         if not isinstance(word, str) or not word.strip() or not word.isprintable():
             raise MoodError(f"{path}: {name}: must be a non-empty string of one line")
-    own = {name: word.strip() for name, word in given.items()}
+    own = {name: word.strip() for name, word in entries.items()}
     words = {name: own.get(name, word) for name, word in WORDS.items()}
     renamed = {WORDS[name]: words[name] for name in WORDS}
     places = {name: own.get(name, renamed.get(name, name)) for name in PLACES}

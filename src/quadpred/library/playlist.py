@@ -89,17 +89,17 @@ def path_playlist(
     """
     if start == end:
         raise SummaryError("--from and --to must differ")
-    known = candidates(songs, uncertain=uncertain)
-    known.sort(key=lambda song: song.file)
+    usable = candidates(songs, uncertain=uncertain)
+    usable.sort(key=lambda song: song.file)
     for quadrant in (start, end):
-        if not any(song.quadrant == quadrant for song in known):
+        if not any(song.quadrant == quadrant for song in usable):
             raise no_song(quadrant, uncertain=uncertain)
     first, last = _centre(start), _centre(end)
-    points = np.array([(song.valence, song.arousal) for song in known])
-    near = _near_line(known, points, first, last, {start, end})
+    points = np.array([(song.valence, song.arousal) for song in usable])
+    near = _near_line(usable, points, first, last, {start, end})
     progress = points[near] @ (last - first)
     near = near[np.argsort(progress, kind="stable")]
-    ordered = [known[index] for index in near]
+    ordered = [usable[index] for index in near]
     return _smallest_steps(ordered, points[near], start, end, seconds)
 
 

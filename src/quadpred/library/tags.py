@@ -208,13 +208,13 @@ class _Tags:
             for at, item in enumerate(others)
             if item.name in fields
         ]
-        known = record is not None and record.kind == container.kind
+        undoable = record is not None and record.kind == container.kind
         new = _Record(
             wrote,
             before,
             container.kind,
-            record.room if record and known else container.room,
-            record.missing if record and known else container.missing,
+            record.room if record and undoable else container.room,
+            record.missing if record and undoable else container.missing,
         )
         items = [item for each in ours.values() for item in each]
         items += container.make(UNDO, [new.to_json()])

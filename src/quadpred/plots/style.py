@@ -48,7 +48,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 # Fallbacks for glyphs that DejaVu Sans lacks; installed ones are used in this order.
-_MORE_FONTS = (
+MORE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
     "Source Han Sans SC",
@@ -97,7 +97,7 @@ def drawable(text: str, weight: str) -> tuple[str, list[str]]:
     fonts, missing = [_FONT], set(text) - _glyphs(_FONT, weight)
     if missing:
         installed = set(fontManager.get_font_names())
-        for font in filter(installed.__contains__, _MORE_FONTS):
+        for font in filter(installed.__contains__, MORE_FONTS):
             fonts.append(font)
             missing -= _glyphs(font, weight)
     return "".join("□" if letter in missing else letter for letter in text), fonts

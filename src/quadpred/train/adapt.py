@@ -4,8 +4,6 @@ The groups (artists) are assigned to folds. For each fold, one network is traine
 and scored on this one. The network in the model file is trained on all groups.
 """
 
-import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +15,7 @@ from typing import Any
 from quadpred import registry
 from quadpred.audio import AudioError
 from quadpred.errors import QuadpredError
-from quadpred.files import atomic_write, check_target
+from quadpred.files import atomic_write, check_target, digest_of, sha256_of
 from quadpred.labels import QUADRANT
 from quadpred.train.card import card
 from quadpred.train.corpora import Clip, Manifest, in_folds
@@ -105,7 +103,7 @@ def adapt(
     card_path = output.with_suffix(".md")
     check_output(output)
     encoder = registry.encoder(speech)
-    if hashlib.sha256(encoder.path.read_bytes()).hexdigest() != encoder.sha256:
+    if sha256_of(encoder.path) != encoder.sha256:
         raise AdaptError(f"{encoder.path}: damaged (wrong checksum); reinstall quadpred")
     loaded = Recipe.load(recipe)
     manifest = read_labelled(source)
@@ -223,8 +221,7 @@ def _digest(manifest: Manifest, recipe: Recipe, encoder: str) -> str:
         stat = clip.path.stat()
         path = os.fsencode(clip.path.resolve()).decode(errors="backslashreplace")
         songs.append([path, stat.st_size, stat.st_mtime_ns, clip.group, clip.split, clip.quadrant])
-    inputs = json.dumps([songs, asdict(manifest.sheet), asdict(recipe), encoder])
-    return hashlib.sha256(inputs.encode()).hexdigest()[:12]
+    return digest_of([songs, asdict(manifest.sheet), asdict(recipe), encoder], 12)
 
 
 def _train(
@@ -267,7 +264,7 @@ def _export(
         Run.describe(run),
         exported,
         **options,
-        sha256=hashlib.sha256(adapted.model.read_bytes()).hexdigest(),
+        sha256=sha256_of(adapted.model),
         scores=[
             (f"{folds} networks of the same recipe, each trained without one fold", adapted.scores)
         ],

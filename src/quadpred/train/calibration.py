@@ -111,8 +111,8 @@ def risk_coverage(probabilities: Array, truth: NDArray[np.integer[Any]]) -> list
     margins = margin(probabilities)
     right = probabilities.argmax(1) == truth
     order = np.argsort(-margins, kind="stable")
-    kept = [max(1, round(share * len(order))) for share in COVERAGES]
+    counts = [max(1, round(share * len(order))) for share in COVERAGES]
     return [
         Coverage(share, float(margins[order[count - 1]]), float(right[order[:count]].mean()))
-        for share, count in zip(COVERAGES, kept, strict=True)
+        for share, count in zip(COVERAGES, counts, strict=True)
     ]

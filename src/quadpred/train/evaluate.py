@@ -24,11 +24,11 @@ from quadpred.train.transfer import identity
 __all__ = [
     "Calibration",
     "ClassReport",
+    "ConfidenceInterval",
     "Evaluation",
     "EvaluationError",
     "HeadCalibration",
     "HeadScores",
-    "Interval",
     "RunScores",
     "UnitCalibration",
     "confusion",
@@ -51,7 +51,7 @@ class EvaluationError(QuadpredError):
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A score with the bounds of its 95 % bootstrap interval over groups."""
 
     value: float
@@ -63,9 +63,9 @@ class Interval:
 class ClassReport:
     """Scores of one head by clip or by second; `confusion` has the truth in its rows."""
 
-    macro_f1: Interval
-    macro_precision: Interval
-    macro_recall: Interval
+    macro_f1: ConfidenceInterval
+    macro_precision: ConfidenceInterval
+    macro_recall: ConfidenceInterval
     accuracy: float
     f1: Mapping[str, float]
     precision: Mapping[str, float]
@@ -377,9 +377,9 @@ def _report(
 
 def _interval(
     measure: Callable[[Counts], float], whole: Counts, resampled: Iterable[Counts]
-) -> Interval:
+) -> ConfidenceInterval:
     low, high = np.quantile([measure(counts) for counts in resampled], [0.025, 0.975])
-    return Interval(measure(whole), float(low), float(high))
+    return ConfidenceInterval(measure(whole), float(low), float(high))
 
 
 def confusion(

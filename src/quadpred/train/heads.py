@@ -25,7 +25,7 @@ from quadpred.train.adapt import FOLDS, check_labels, check_output
 from quadpred.train.corpora import Clip, in_folds
 from quadpred.train.corpora.labelled import read_labelled
 
-__all__ = ["HeadScores", "adapt_heads"]
+__all__ = ["HeldOutScores", "adapt_heads"]
 
 Array = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ _ABSENT = -30.0  # logit of a quadrant without songs
 
 
 @dataclass(frozen=True)
-class HeadScores:
+class HeldOutScores:
     """What the heads score on songs of groups that they were not fitted on.
 
     Attributes:
@@ -102,7 +102,7 @@ def adapt_heads(
     predictor: Predictor,
     *,
     on_warning: Callable[[str], None] = lambda text: None,
-) -> HeadScores:
+) -> HeldOutScores:
     """Fit new heads to labelled songs, score them, and write the model file.
 
     Args:
@@ -147,7 +147,7 @@ def _embed(
     clips: Sequence[Clip], predictor: Predictor, on_warning: Callable[[str], None]
 ) -> tuple[list[Clip], Array, list[Array]]:
     """Return the readable clips, their pooled embeddings, and those of their audible seconds."""
-    known, pooled, seconds = [], [], []
+    usable, pooled, seconds = [], [], []
     for clip in clips:
         try:
             prediction = predictor.predict(clip.path, embeddings=True)
@@ -155,10 +155,10 @@ def _embed(
             on_warning(f"{error}; left out")
             continue
         assert prediction.embedding is not None
-        known.append(clip)
+        usable.append(clip)
         pooled.append(prediction.pooled_embedding())
         seconds.append(prediction.embedding[~prediction.silent])
-    return known, np.stack(pooled) if pooled else np.empty((0, 0), np.float32), seconds
+    return usable, np.stack(pooled) if pooled else np.empty((0, 0), np.float32), seconds
 
 
 def _held_out(
@@ -176,7 +176,7 @@ def _held_out(
     return probabilities, np.concatenate(margins)
 
 
-def _score(clips: Sequence[Clip], probabilities: Array) -> HeadScores:
+def _score(clips: Sequence[Clip], probabilities: Array) -> HeldOutScores:
     names = np.array(QUADRANT.classes)
     expected = np.array([clip.quadrant for clip in clips])
     predicted = names[probabilities.argmax(axis=1)]
@@ -196,7 +196,7 @@ def _score(clips: Sequence[Clip], probabilities: Array) -> HeadScores:
         for _ in range(_RESAMPLES)
     ]
     low, high = np.quantile(resampled, [0.025, 0.975])
-    return HeadScores(
+    return HeldOutScores(
         macro_f1=macro_f1(np.arange(len(clips))),
         low=float(low),
         high=float(high),
@@ -244,6 +244,8 @@ def _with_head(
     )
     described = json.loads({each.key: each.value for each in model.metadata_props}[METADATA_KEY])
     described["model"] = info
-    made = helper.make_model(adapted, opset_imports=model.opset_import, ir_version=model.ir_version)
-    helper.set_model_props(made, {METADATA_KEY: json.dumps(described)})
-    return made
+    result = helper.make_model(
+        adapted, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
+    helper.set_model_props(result, {METADATA_KEY: json.dumps(described)})
+    return result

@@ -10,10 +10,10 @@ from torch import Tensor
 from quadpred.prediction import Prediction
 from quadpred.predictor import Predictor
 
-__all__ = ["Model", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+__all__ = ["HearModel", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 
-class Model(torch.nn.Module):
+class HearModel(torch.nn.Module):
     """A model file with embeddings.
 
     Attributes:
@@ -31,16 +31,16 @@ class Model(torch.nn.Module):
         self.scene_embedding_size = self.timestamp_embedding_size = width
 
 
-def load_model(model_file_path: str = "") -> Model:
+def load_model(model_file_path: str = "") -> HearModel:
     """Load a model file or, without one, the default model of the package.
 
     Raises:
         ModelError: it cannot be used, or has no embeddings.
     """
-    return Model(Predictor.load(model_file_path or None))
+    return HearModel(Predictor.load(model_file_path or None))
 
 
-def get_scene_embeddings(audio: Tensor, model: Model) -> Tensor:
+def get_scene_embeddings(audio: Tensor, model: HearModel) -> Tensor:
     """Return one embedding per sound, shape (sounds, width).
 
     Args:
@@ -51,7 +51,7 @@ def get_scene_embeddings(audio: Tensor, model: Model) -> Tensor:
     return torch.from_numpy(np.stack(pooled)).to(audio.device)
 
 
-def get_timestamp_embeddings(audio: Tensor, model: Model) -> tuple[Tensor, Tensor]:
+def get_timestamp_embeddings(audio: Tensor, model: HearModel) -> tuple[Tensor, Tensor]:
     """Return one embedding per second, shape (sounds, seconds, width), and the seconds' centres.
 
     Args:
@@ -68,7 +68,7 @@ def get_timestamp_embeddings(audio: Tensor, model: Model) -> tuple[Tensor, Tenso
     return sounds.to(audio.device), times.repeat(len(sounds), 1).to(audio.device)
 
 
-def _predict(audio: Tensor, model: Model) -> list[Prediction]:
+def _predict(audio: Tensor, model: HearModel) -> list[Prediction]:
     sounds = audio.detach().cpu().numpy()
     predict, rate = model.predictor.predict_samples, model.sample_rate
     return [predict(sound, rate, embeddings=True) for sound in sounds]

@@ -86,8 +86,8 @@ class MultiTaskLoss:
         odds = log_odds(outputs.logits).mean(1)
         corpora = self.examples.links[batch.clips].to(odds.device)
         ratings = self.examples.ratings_of(batch, outputs.logits[0].shape[1]).to(odds.device)
-        known = ~ratings.isnan()
-        errors = (model.link(odds, corpora) - ratings.nan_to_num()).square() * known
+        rated = ~ratings.isnan()
+        errors = (model.link(odds, corpora) - ratings.nan_to_num()).square() * rated
         loss: Tensor = errors.sum(1).mean()
         return loss
 
@@ -95,17 +95,17 @@ class MultiTaskLoss:
         """1 minus the correlation of log-odds and ratings within one piece, summed over axes."""
         odds = log_odds(outputs.logits).flatten(0, 1)
         ratings = self.examples.dynamics_of(batch, outputs.logits[0].shape[1]).to(odds.device)
-        known = ~ratings.isnan().any(-1)
-        if known.sum() < 3:
+        rated = ~ratings.isnan().any(-1)
+        if rated.sum() < 3:
             return odds.sum() * 0
-        return (1 - _correlation(odds[known], ratings[known])).sum()
+        return (1 - _correlation(odds[rated], ratings[rated])).sum()
 
     def distillation(self, outputs: Outputs, batch: Batch) -> Tensor:
         """Mean squared error of the student, over all crops; without a teacher it is 0."""
         assert outputs.student is not None
-        values, known = self.examples.teacher_of(batch, outputs.student.shape[1])
-        values, known = values.to(outputs.student.device), known.to(outputs.student.device)
-        errors = (outputs.student - values).square().mean(-1) * known[:, None]
+        values, present = self.examples.teacher_of(batch, outputs.student.shape[1])
+        values, present = values.to(outputs.student.device), present.to(outputs.student.device)
+        errors = (outputs.student - values).square().mean(-1) * present[:, None]
         return errors.mean()
 
     def outliers(self, outputs: Outputs) -> Tensor:

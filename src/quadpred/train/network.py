@@ -285,16 +285,16 @@ class Classifier(nn.Module):
         return self.outputs(self.levelled(frames)).logits
 
 
-def mean_level(frames: Tensor, reach: int) -> Tensor:
-    """Mean log-mel over all bands and `reach` frames on either side, (batch, frames, 1).
+def mean_level(frames: Tensor, radius: int) -> Tensor:
+    """Mean log-mel over all bands and `radius` frames on either side, (batch, frames, 1).
 
-    With a reach of 0 it is 0, and levels stay absolute.
+    With a radius of 0 it is 0, and levels stay absolute.
     """
-    if not reach:
+    if not radius:
         return torch.zeros_like(frames[:, :, :1])
     level = frames.mean(2).unsqueeze(1)
-    size = 2 * reach + 1
-    return F.avg_pool1d(level, size, 1, reach, count_include_pad=False).transpose(1, 2)
+    size = 2 * radius + 1
+    return F.avg_pool1d(level, size, 1, radius, count_include_pad=False).transpose(1, 2)
 
 
 def log_odds(logits: Sequence[Tensor]) -> Tensor:

@@ -5,23 +5,21 @@ TensorFlow. The network takes the log-mel of 31 frames, and the front end is the
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from quadpred.errors import QuadpredError
 from quadpred.features import FeatureConfig, file_log_mel
 from quadpred.files import atomic_write
 from quadpred.labels import HEADS, QUADRANT, signs_of
 from quadpred.predictor import METADATA_KEY
+from quadpred.train.keras import FRAMES, KerasNetwork, PaperModelError
 
 __all__ = ["Converted", "PaperModelError", "convert_paper_models"]
 
@@ -29,33 +27,12 @@ Array = NDArray[np.float32]
 
 FEATURES = FeatureConfig(hop=512, normalise_peak=True)
 """Front end of the paper: windows of 1024 samples, every 512, at 16 kHz; 128 mel bands."""
-FRAMES = 31
-"""Frames of one window."""
 WARNING, REFUSAL = 0.02, 0.1
 """Differences in probability from the saved example; another mp3 decoder causes small ones."""
 
 _EXAMPLE = ("audio/anger_1.mp3", "audio/anger_1.npy")
 _OPSET = 13
 _WEIGHTS = (".h5", ".hdf5")
-_IDENTITIES = {
-    "ActivityRegularization",
-    "Dropout",
-    "GaussianDropout",
-    "GaussianNoise",
-    "SpatialDropout2D",
-}
-_ACTIVATIONS = {
-    "elu": "Elu",
-    "relu": "Relu",
-    "selu": "Selu",
-    "sigmoid": "Sigmoid",
-    "softplus": "Softplus",
-    "tanh": "Tanh",
-}
-
-
-class PaperModelError(QuadpredError):
-    """A checkout without models, or a model that cannot be converted."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +88,12 @@ def convert_paper_models(
             f"{checkout}: has no Keras model, a .json beside a {kinds} of weights"
         )
     if all(difference is None or difference > REFUSAL for *_, difference in found):
-        known = [difference for *_, difference in found if difference is not None]
-        how = f"the largest difference is {min(known):.3f}" if known else "winning quadrants differ"
+        differences = [difference for *_, difference in found if difference is not None]
+        how = (
+            f"the largest difference is {min(differences):.3f}"
+            if differences
+            else "winning quadrants differ"
+        )
         raise PaperModelError(f"{checkout / _EXAMPLE[1]}: no model agrees with it: {how}")
     converted = []
     for path, model, network, difference in found:
@@ -178,44 +159,14 @@ def _model_files(checkout: Path) -> Iterator[tuple[Path, Path]]:
         yield description, own[0]
 
 
-@dataclass
-class _Network:
-    """Layers and weights of a Keras model, which become nodes of an ONNX graph."""
-
-    path: Path
-    config: Mapping[str, Any]
-    weights: Mapping[tuple[str, str], Array]
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: list[TensorProto] = field(default_factory=list)
-    ranks: dict[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, description: Path, weights: Path) -> "_Network":
-        document = json.loads(description.read_text("utf-8"))
-        arrays: dict[tuple[str, str], Array] = {}
-
-        def collect(name: str, item: object) -> None:
-            if isinstance(item, h5py.Dataset) and "optimizer_weights" not in name:
-                layer, weight = name.split("/")[-2:] if "/" in name else ("", name)
-                arrays[layer, weight.split(":")[0]] = np.asarray(item, np.float32)
-
-        try:
-            with h5py.File(weights, "r") as file:
-                file.visititems(collect)
-        except OSError as error:
-            raise PaperModelError(f"{weights}: not an HDF5 file") from error
-        return cls(description, document, arrays)
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights."""
-        return sum(array.size for array in self.weights.values())
+class _Network(KerasNetwork):
+    """A model of the paper, with one head or three."""
 
     def to_onnx(self, windows: Array, info: Mapping[str, str]) -> onnx.ModelProto:
         """Return the model; the example's windows tell which column of a binary head is which."""
         self.nodes, self.constants, self.ranks = [], [], {}
         try:
-            outputs = self._model(self.config, [self._input()])
+            outputs = self.add_model(self.config, [self._input()])
         except (KeyError, IndexError, TypeError, ValueError) as error:
             if isinstance(error, PaperModelError):
                 raise
@@ -227,7 +178,7 @@ class _Network:
             flipped = self._flipped(model, windows)
             if flipped:
                 heads = {
-                    name: self._node("Gather", [head, self._constant([1, 0])], axis=-1)
+                    name: self.node("Gather", [head, self.constant([1, 0])], axis=-1)
                     if name in flipped
                     else head
                     for name, head in heads.items()
@@ -305,189 +256,4 @@ class _Network:
 
     def _input(self) -> str:
         """Return the input in the order of Keras: mel bands before frames."""
-        return self._node("Transpose", ["log_mel"], perm=[0, 2, 1])
-
-    def _model(self, model: Mapping[str, Any], inputs: Sequence[str]) -> list[str]:
-        """Add a model's layers, and return its outputs."""
-        config = model["config"]
-        layers = config if isinstance(config, list) else config["layers"]
-        if model["class_name"] == "Sequential":
-            tensor = inputs[0]
-            for layer in layers:
-                shape = layer["config"].get("batch_input_shape")
-                if shape and tensor == inputs[0]:
-                    tensor = self._shaped(tensor, shape)
-                tensor = self._layer(layer, [tensor])
-            return [tensor]
-        tensors: dict[str, list[str]] = {}
-        given = iter(inputs)
-        for layer in layers:
-            name = layer.get("name") or layer["config"]["name"]
-            if layer["class_name"] == "InputLayer":
-                shape = layer["config"].get("batch_input_shape") or layer["config"]["batch_shape"]
-                tensors[name] = [self._shaped(next(given), shape)]
-                continue
-            sources = [tensors[source][index] for source, index in _sources(layer)]
-            if "layers" in layer["config"]:
-                tensors[name] = self._model(layer, sources)
-            else:
-                tensors[name] = [self._layer(layer, sources)]
-        return [tensors[name][index] for name, _, index in _triples(config["output_layers"])]
-
-    def _shaped(self, tensor: str, shape: Sequence[int | None]) -> str:
-        sizes = [size or -1 for size in shape]
-        if int(np.prod(sizes[1:])) != FRAMES * FEATURES.mels and tensor not in self.ranks:
-            size = " x ".join(str(size) for size in shape[1:])
-            raise PaperModelError(f"{self.path}: takes {size} values, not 1 x 128 x 31")
-        if tensor in self.ranks:  # a model inside a model
-            return tensor
-        reshaped = self._node("Reshape", [tensor, self._constant([-1, *sizes[1:]])])
-        self.ranks[reshaped] = len(sizes)
-        return reshaped
-
-    def _layer(self, layer: Mapping[str, Any], inputs: Sequence[str]) -> str:
-        """Add one layer, and return its output."""
-        kind, config = layer["class_name"], layer["config"]
-        tensor = inputs[0]
-        rank = self.ranks[tensor]
-        builders: dict[str, Callable[[Mapping[str, Any], str], str]] = {
-            "Activation": lambda config, tensor: tensor,
-            "AveragePooling2D": self._pool,
-            "BatchNormalization": self._normalise,
-            "Conv2D": self._convolve,
-            "Dense": self._dense,
-            "Flatten": self._flatten,
-            "MaxPooling2D": self._pool,
-        }
-        if kind in _IDENTITIES or kind == "InputLayer":
-            return tensor
-        if kind in ("ReLU", "ELU", "Softmax"):
-            config = {**config, "activation": kind.lower()}
-            kind = "Activation"
-        if kind not in builders:
-            raise PaperModelError(f"{self.path}: layer {config['name']} is an unsupported {kind}")
-        if kind == "AveragePooling2D":
-            config = {**config, "average": True}
-        result = builders[kind](config, tensor)
-        self.ranks[result] = 2 if kind == "Flatten" else rank
-        activated = self._activate(config.get("activation", "linear"), result, config["name"])
-        self.ranks[activated] = self.ranks[result]
-        return activated
-
-    def _activate(self, name: str, tensor: str, layer: str) -> str:
-        if name == "linear":
-            return tensor
-        if name == "softmax":
-            return self._node("Softmax", [tensor], f"{layer}_probabilities", axis=-1)
-        if name not in _ACTIVATIONS:
-            raise PaperModelError(
-                f"{self.path}: layer {layer} has an unsupported activation {name}"
-            )
-        return self._node(_ACTIVATIONS[name], [tensor])
-
-    def _normalise(self, config: Mapping[str, Any], tensor: str) -> str:
-        """Normalise over the axis that the layer names; the paper's is time, the last one."""
-        axis = config.get("axis", -1)
-        axis = axis[0] if isinstance(axis, list) else axis
-        mean = self._weight(config, "moving_mean")
-        scale = 1 / np.sqrt(self._weight(config, "moving_variance") + config.get("epsilon", 1e-3))
-        if config.get("scale", True):
-            scale = scale * self._weight(config, "gamma")
-        shift = -mean * scale
-        if config.get("center", True):
-            shift = shift + self._weight(config, "beta")
-        shape = [1] * self.ranks[tensor]
-        shape[axis] = len(mean)
-        scaled = self._node("Mul", [tensor, self._constant(scale.reshape(shape))])
-        return self._node("Add", [scaled, self._constant(shift.reshape(shape))])
-
-    def _convolve(self, config: Mapping[str, Any], tensor: str) -> str:
-        kernel = self._weight(config, "kernel").transpose(3, 2, 0, 1)
-        inputs = [self._constant(kernel)]
-        if config.get("use_bias", True):
-            inputs.append(self._constant(self._weight(config, "bias")))
-        return self._on_channels(
-            config,
-            tensor,
-            lambda channels: self._node(
-                "Conv",
-                [channels, *inputs],
-                strides=list(config.get("strides", (1, 1))),
-                dilations=list(config.get("dilation_rate", (1, 1))),
-                auto_pad=_padding(config),
-            ),
-        )
-
-    def _pool(self, config: Mapping[str, Any], tensor: str) -> str:
-        size = list(config["pool_size"])
-        return self._on_channels(
-            config,
-            tensor,
-            lambda channels: self._node(
-                "AveragePool" if config.get("average") else "MaxPool",
-                [channels],
-                kernel_shape=size,
-                strides=list(config.get("strides") or size),
-                auto_pad=_padding(config),
-            ),
-        )
-
-    def _on_channels(
-        self, config: Mapping[str, Any], tensor: str, add: Callable[[str], str]
-    ) -> str:
-        """Add a node that wants channels first, whatever the layer's order is."""
-        if config["data_format"] == "channels_first":
-            return add(tensor)
-        first = self._node("Transpose", [tensor], perm=[0, 3, 1, 2])
-        return self._node("Transpose", [add(first)], perm=[0, 2, 3, 1])
-
-    def _flatten(self, config: Mapping[str, Any], tensor: str) -> str:
-        rank = self.ranks[tensor]
-        if config.get("data_format") == "channels_first" and rank > 2:  # Keras puts them last
-            tensor = self._node("Transpose", [tensor], perm=[0, *range(2, rank), 1])
-        return self._node("Flatten", [tensor])
-
-    def _dense(self, config: Mapping[str, Any], tensor: str) -> str:
-        product = self._node("MatMul", [tensor, self._constant(self._weight(config, "kernel"))])
-        if not config.get("use_bias", True):
-            return product
-        return self._node("Add", [product, self._constant(self._weight(config, "bias"))])
-
-    def _weight(self, config: Mapping[str, Any], name: str) -> Array:
-        try:
-            return self.weights[config["name"], name]
-        except KeyError:
-            what = f"layer {config['name']} has no weights {name!r}"
-            raise PaperModelError(f"{self.path}: {what}") from None
-
-    def _constant(self, values: Sequence[int] | Array) -> str:
-        array = np.asarray(values)
-        kind = np.int64 if array.dtype.kind == "i" else np.float32
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(array.astype(kind), name))
-        return name
-
-    def _node(self, kind: str, inputs: Sequence[str], name: str = "", **attributes: Any) -> str:
-        output = name or f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
-        return output
-
-
-def _padding(config: Mapping[str, Any]) -> str:
-    return "SAME_UPPER" if config.get("padding") == "same" else "VALID"
-
-
-def _sources(layer: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield layer and output index of each input; the formats of Keras 2 and 3 differ."""
-    (node,) = layer["inbound_nodes"]
-    if isinstance(node, list):
-        yield from ((name, index) for name, _, index, *_ in node)
-        return
-    for tensor in node["args"] if isinstance(node["args"][0], dict) else node["args"][0]:
-        name, _, index = tensor["config"]["keras_history"]
-        yield name, index
-
-
-def _triples(outputs: Sequence[Any]) -> list[tuple[str, int, int]]:
-    """Return the outputs as a list; Keras writes a single one without it."""
-    return [tuple(outputs)] if isinstance(outputs[0], str) else [tuple(each) for each in outputs]
+        return self.node("Transpose", ["log_mel"], perm=[0, 2, 1])

@@ -9,7 +9,13 @@ from rich.table import Table
 from quadpred.files import atomic_write
 from quadpred.labels import HEADS
 from quadpred.plots.evaluation import save_confusion_matrix, save_reliability
-from quadpred.train.evaluate import Calibration, ClassReport, Evaluation, HeadScores, Interval
+from quadpred.train.evaluate import (
+    Calibration,
+    ClassReport,
+    ConfidenceInterval,
+    Evaluation,
+    HeadScores,
+)
 
 __all__ = [
     "class_table",
@@ -112,5 +118,5 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _with_interval(interval: Interval) -> str:
+def _with_interval(interval: ConfidenceInterval) -> str:
     return f"{interval.value:.3f} [{interval.low:.2f}, {interval.high:.2f}]"

@@ -1,7 +1,6 @@
 """Stage two: the speech encoder, with a new trunk and heads, is fine-tuned on music."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import repeat
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from quadpred.files import digest_of
 from quadpred.labels import HEADS
 from quadpred.train.corpora import Clip, Manifest, ManifestError, check_splits
 from quadpred.train.data.assembly import Example, TrainingSet, examples_of
@@ -26,7 +26,7 @@ from quadpred.train.inference import clip_logits
 from quadpred.train.loop import Stage, Trainer, placed, progress_bar
 from quadpred.train.losses import MultiTaskLoss
 from quadpred.train.network import Classifier, mean_level
-from quadpred.train.recipe import Recipe
+from quadpred.train.recipe import Recipe, TransferConfig
 from quadpred.train.run import Run, RunError
 
 OUTLIER_RATIO = 8  # crops of music per crop of an outlier
@@ -82,7 +82,9 @@ def transfer(
             "validation": list(validation),
             "test": list(test),
             "start": describe(start) if start else None,
-            "data": _digest([e.digest() for e in examples] + [str(c.path) for c in noise_clips]),
+            "data": digest_of(
+                [e.digest() for e in examples] + [str(c.path) for c in noise_clips], 16
+            ),
             "trained_on": sorted(identity(e.clip.path) for e in examples),
         },
     )
@@ -122,24 +124,27 @@ def transfer(
         keep=config.keep,
         seed=recipe.seed,
     )
-    trainer.fit(
-        [
-            Stage(
-                "frozen" if stage.frozen else "full",
-                stage.epochs,
-                stage.learning_rate,
-                stage.schedule,
-                tuple(
-                    weight
-                    for name, weight in model.named_parameters()
-                    if not (stage.frozen and name.startswith("encoder."))
-                ),
-                config.weight_decay,
-            )
-            for stage in config.stages
-        ]
-    )
+    trainer.fit(_stages(config, model))
     run.finish({"classifier": model.state_dict(), "sizes": sizes})
+
+
+def _stages(config: TransferConfig, model: Classifier) -> list[Stage]:
+    """Return the stages; those named "frozen" leave the encoder's weights as they are."""
+    return [
+        Stage(
+            "frozen" if stage.frozen else "full",
+            stage.epochs,
+            stage.learning_rate,
+            stage.schedule,
+            tuple(
+                weight
+                for name, weight in model.named_parameters()
+                if not (stage.frozen and name.startswith("encoder."))
+            ),
+            config.weight_decay,
+        )
+        for stage in config.stages
+    ]
 
 
 class _Crops:
@@ -205,10 +210,10 @@ class _Crops:
         return torch.stack([levels[n][start : start + self.music.crop] for n, start in pairs])
 
 
-def _level(frames: Half, reach: int) -> Tensor:
+def _level(frames: Half, radius: int) -> Tensor:
     """Mean level around every frame of a clip, (frames, 1)."""
     bands = torch.from_numpy(frames.mean(1, dtype=np.float32)).view(1, -1, 1)
-    return mean_level(bands, reach)[0]
+    return mean_level(bands, radius)[0]
 
 
 def _check(examples: Sequence[Example], manifests: Sequence[Manifest]) -> None:
@@ -252,8 +257,8 @@ def _begin_from(model: Classifier, start: Path) -> None:
             if name.startswith(("distillation.", "link."))
             and (name not in state or state[name].shape != own[name].shape)
         }
-        kept = {k: v for k, v in state.items() if k in own and k not in other}
-        model.load_state_dict({name: own[name] for name in other} | kept)
+        shared = {k: v for k, v in state.items() if k in own and k not in other}
+        model.load_state_dict({name: own[name] for name in other} | shared)
     except RuntimeError:
         raise RunError(
             f"{start}: its network differs from the recipe's; choose its recipe with --recipe"
@@ -263,7 +268,3 @@ def _begin_from(model: Classifier, start: Path) -> None:
 def identity(path: Path) -> str:
     """Name a recording in a run's description, without its path."""
     return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-
-
-def _digest(values: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps(values).encode("utf-8", "surrogateescape")).hexdigest()[:16]

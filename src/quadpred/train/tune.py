@@ -4,7 +4,6 @@ As in the paper (Gómez-Cañón et al., EUSIPCO 2020), the learning rates of bot
 validation loss. The sampler is the tree-structured Parzen estimator (Bergstra et al., NIPS 2011).
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from quadpred.files import atomic_write
+from quadpred.files import atomic_write, digest_of
 from quadpred.train.corpora import Manifest, ManifestError, check_splits
 from quadpred.train.encoders import describe
 from quadpred.train.loop import DivergedError
@@ -93,7 +92,7 @@ def tune(
 
     def objective(trial: optuna.Trial) -> float:
         candidate = _suggested(loaded, trial)
-        run = folder / f"trial-{_digest(trial.params)}"
+        run = folder / f"trial-{digest_of(trial.params, 12)}"
         try:
             transfer(
                 candidate,
@@ -141,7 +140,7 @@ def _description(
         "kind": "tune",
         "recipe": asdict(recipe),
         "corpora": [asdict(manifest.sheet)],
-        "clips": _digest([[str(c.path), c.split, c.quadrant] for c in manifest.clips]),
+        "clips": digest_of([[str(c.path), c.split, c.quadrant] for c in manifest.clips], 12),
         "validation": validation,
         "test": list(test),
         "start": describe(start) if start else None,
@@ -210,10 +209,6 @@ def _validation_loss(run: Path, recipe: Recipe) -> float:
     if not math.isfinite(loss):
         raise optuna.TrialPruned(f"{run}: the validation loss is NaN or infinite")
     return loss
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _outcome(study: optuna.Study, folder: Path) -> Tuned:

@@ -68,14 +68,14 @@ class AsfTags(Container):
         if name == COMMENT:
             raise ContainerError("comments of wma files are not supported")
         coded = _utf16(_MOOD if name == MOOD else name)
-        made = []
+        items = []
         for text in texts:
             value = _utf16(text)
             if len(value) > 0xFFFF:
                 raise ContainerError("its attribute would be larger than ASF allows")
             raw = _u16(len(coded)) + coded + _u16(_TEXT) + _u16(len(value)) + value
-            made.append(Item(raw, name, (text,)))
-        return made
+            items.append(Item(raw, name, (text,)))
+        return items
 
     def patches(self, items: Sequence[Item], *, room: int | None = None) -> list[Patch]:
         """Return the patches that put these items in the place of the present ones."""

@@ -231,10 +231,10 @@ def frames_of_v1(tail: bytes) -> list[Item]:
     fields = ParseID3v1(tail) if tail.startswith(b"TAG") else None
     if not fields:
         return []
-    made, coded = ID3(), BytesIO()
+    tag, coded = ID3(), BytesIO()
     for frame in fields.values():
-        made.add(frame)
-    made.save(coded, v2_version=_VERSION, padding=lambda _: 0)
+        tag.add(frame)
+    tag.save(coded, v2_version=_VERSION, padding=lambda _: 0)
     return Id3Tag(coded.getvalue()).items
 
 

@@ -71,11 +71,11 @@ class _VorbisTags(Container):
 
     def make(self, name: str, texts: Sequence[str]) -> list[Item]:
         """Return items that hold these texts under a name."""
-        made = []
+        items = []
         for text in texts:
             comment = f"{name}={text}".encode()
-            made.append(_item(len(comment).to_bytes(4, "little") + comment))
-        return made
+            items.append(_item(len(comment).to_bytes(4, "little") + comment))
+        return items
 
 
 class FlacTags(_VorbisTags):

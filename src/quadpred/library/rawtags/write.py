@@ -63,8 +63,8 @@ def _write_through_copy(
             shutil.copyfileobj(Patched(file, patches), copy, _BLOCK)
             copy.flush()
             os.fsync(copy.fileno())
-        made = part.stat()
-        if (made.st_uid, made.st_gid) != (status.st_uid, status.st_gid):
+        own = part.stat()
+        if (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
             os.chown(part, status.st_uid, status.st_gid)
         shutil.copystat(path, part)
         _check_unchanged(path, status)

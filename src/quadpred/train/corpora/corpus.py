@@ -127,7 +127,6 @@ class Corpus:
         folds: int | None = None,
         hours: float | None = None,
         render: Callable[[list[Path]], Mapping[Path, Path]] | None = None,
-        seed: int = 0,
     ) -> Manifest:
         """Make the manifest of a folder.
 
@@ -140,7 +139,6 @@ class Corpus:
                 published splits there are five folds.
             hours: total length of a random sample of the clips; by default all are kept.
             render: returns one recording per MIDI file; MIDI files without one are left out.
-            seed: of the folds and of the sample.
 
         Raises:
             ManifestError: `folder` is not a folder, or holds no usable clip.
@@ -158,7 +156,7 @@ class Corpus:
                 if item.path.suffix != MIDI or item.path in rendered
             ]
         if hours is not None:
-            items = list(_sample(items, hours, seed))
+            items = list(_sample(items, hours))
         if not items:
             raise ManifestError(
                 f"{folder}: no usable clips of {self.title}; expected {self.layout}"
@@ -168,7 +166,7 @@ class Corpus:
             clips = self._in_published_splits(clips, on_warning)
             notes.append("split as published")
         else:
-            clips = list(in_folds(clips, folds or FOLDS, seed))
+            clips = list(in_folds(clips, folds or FOLDS, seed=0))
         note = "; ".join([self.what, *notes])
         return Manifest(tuple(clips), DataSheet(self.title, self.language, self.licence, note))
 
@@ -284,10 +282,10 @@ def _is_usable(item: RawItem, on_warning: OnWarning) -> bool:
     return True
 
 
-def _sample(items: list[RawItem], hours: float, seed: int) -> Iterator[RawItem]:
+def _sample(items: list[RawItem], hours: float) -> Iterator[RawItem]:
     """Yield clips in random order until their total length reaches `hours`."""
     remaining = hours * 3600
-    for item in random.Random(seed).sample(items, len(items)):
+    for item in random.Random(0).sample(items, len(items)):
         if remaining <= 0:
             return
         yield item

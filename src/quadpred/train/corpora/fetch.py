@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
+from http.client import HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
@@ -164,22 +165,9 @@ def _receive(archive: Archive, part: Path, on_progress: OnProgress) -> None:
     """
     limit = archive.megabytes * 1_500_000 + TOLERANCE
     have = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "quadpred", "Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
-    try:
-        response = urlopen(Request(archive.url, headers=headers), timeout=TIMEOUT)
-    except HTTPError as error:
-        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise
-        error.close()
-        if have and error.headers.get("Content-Range") == f"bytes */{have}":
-            return  # the part is complete
-        part.unlink(missing_ok=True)
-        raise ConnectionError("the file has changed since part of it was downloaded") from None
-    except (OverflowError, ValueError) as error:
-        reason = f"the server redirects to an invalid address ({error})"
-        raise FetchError(f"{archive.url}: {reason}") from None
+    response = _request(archive, part, have)
+    if response is None:
+        return
     with response:
         if response.status == http.HTTPStatus.PARTIAL_CONTENT:
             if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -201,6 +189,31 @@ def _receive(archive: Archive, part: Path, on_progress: OnProgress) -> None:
                 on_progress(f"download {archive.part}", have, total)
     if have < total:
         raise ConnectionError("the connection was lost")
+
+
+def _request(archive: Archive, part: Path, have: int) -> HTTPResponse | None:
+    """Ask for the file from byte `have` on; return `None` if the part is complete.
+
+    Raises:
+        ConnectionError: the file is another one than that of the part, which is removed.
+    """
+    headers = {"User-Agent": "quadpred", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    try:
+        response: HTTPResponse = urlopen(Request(archive.url, headers=headers), timeout=TIMEOUT)
+        return response
+    except HTTPError as error:
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        error.close()
+        if have and error.headers.get("Content-Range") == f"bytes */{have}":
+            return None
+        part.unlink(missing_ok=True)
+        raise ConnectionError("the file has changed since part of it was downloaded") from None
+    except (OverflowError, ValueError) as error:
+        reason = f"the server redirects to an invalid address ({error})"
+        raise FetchError(f"{archive.url}: {reason}") from None
 
 
 def _verify(archive: Archive, path: Path, on_progress: OnProgress) -> None:

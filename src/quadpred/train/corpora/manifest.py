@@ -194,7 +194,6 @@ def from_folder(
     group: str | None = None,
     tags: Sequence[str] = (),
     folds: int = 5,
-    seed: int = 0,
 ) -> Manifest:
     """Make a manifest of the recordings under a folder.
 
@@ -207,7 +206,6 @@ def from_folder(
             path below the folder is the group. By default each file is its own group.
         tags: columns of `labels` with tags separated by semicolons.
         folds: number of splits of similar size and class balance, named "0", "1", …
-        seed: of the shuffle.
 
     Raises:
         ManifestError: no audio files, or `labels` does not match the files.
@@ -217,38 +215,52 @@ def from_folder(
     if not files:
         raise ManifestError(f"{folder}: no audio files")
     if labels is None:
-        try:
-            pattern = re.compile(group or "(.*)")
-        except re.error as error:
-            reason = f"not a regular expression ({error})"
-            raise ManifestError(f"--group {group}: {reason}") from None
-        clips = []
-        for path in files:
-            match = pattern.search(path.relative_to(folder).as_posix())
-            clips.append(Clip(path, match.group(0) if match else path.name, ""))
+        clips = _unlabelled(folder, files, group)
     else:
-        rows = read_table(labels)
-        required = {"file", *tags, *([group] if group else [])}
-        if missing := required - set(rows[0]):
-            raise ManifestError(f"{labels}: no column {', '.join(sorted(missing))}")
-        paths_of: dict[str, list[Path]] = {}
-        for path in files:
-            for name in {path.name, path.relative_to(folder).as_posix()}:
-                paths_of.setdefault(name, []).append(path)
-        clips = []
-        for line, row in enumerate(rows, 2):
-            name = row["file"]
-            matches = paths_of.get(name) or paths_of.get(Path(name).name, [])
-            if len(matches) != 1:
-                reason = (
-                    f"is in several folders under {folder}" if matches else f"is not under {folder}"
-                )
-                raise ManifestError(f"{labels}: line {line}: {name} {reason}")
-            words = tuple(word for column in tags for word in _words(row[column]))
-            quadrant = _quadrant(row.get("quadrant", ""), labels, line)
-            clips.append(Clip(matches[0], row[group] if group else name, "", quadrant, words))
-        _refuse_duplicates(clips, labels)
-    return Manifest(in_folds(clips, folds, seed), sheet)
+        clips = _labelled(folder, files, labels, group, tags)
+    return Manifest(in_folds(clips, folds, seed=0), sheet)
+
+
+def _unlabelled(folder: Path, files: Sequence[Path], group: str | None) -> list[Clip]:
+    """Return one clip per file; the first match of `group` in its path is its group."""
+    try:
+        pattern = re.compile(group or "(.*)")
+    except re.error as error:
+        reason = f"not a regular expression ({error})"
+        raise ManifestError(f"--group {group}: {reason}") from None
+    clips = []
+    for path in files:
+        match = pattern.search(path.relative_to(folder).as_posix())
+        clips.append(Clip(path, match.group(0) if match else path.name, ""))
+    return clips
+
+
+def _labelled(
+    folder: Path, files: Sequence[Path], labels: Path, group: str | None, tags: Sequence[str]
+) -> list[Clip]:
+    """Return one clip per row of `labels`; the column `group` has its group."""
+    rows = read_table(labels)
+    required = {"file", *tags, *([group] if group else [])}
+    if missing := required - set(rows[0]):
+        raise ManifestError(f"{labels}: no column {', '.join(sorted(missing))}")
+    paths_of: dict[str, list[Path]] = {}
+    for path in files:
+        for name in {path.name, path.relative_to(folder).as_posix()}:
+            paths_of.setdefault(name, []).append(path)
+    clips = []
+    for line, row in enumerate(rows, 2):
+        name = row["file"]
+        matches = paths_of.get(name) or paths_of.get(Path(name).name, [])
+        if len(matches) != 1:
+            reason = (
+                f"is in several folders under {folder}" if matches else f"is not under {folder}"
+            )
+            raise ManifestError(f"{labels}: line {line}: {name} {reason}")
+        words = tuple(word for column in tags for word in _words(row[column]))
+        quadrant = _quadrant(row.get("quadrant", ""), labels, line)
+        clips.append(Clip(matches[0], row[group] if group else name, "", quadrant, words))
+    _refuse_duplicates(clips, labels)
+    return clips
 
 
 def in_folds(clips: Sequence[Clip], folds: int, seed: int) -> tuple[Clip, ...]:

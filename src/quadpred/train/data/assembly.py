@@ -109,10 +109,10 @@ class TrainingSet:
         Their relative weights remain. Adam's steps would be too large for targets of a much smaller
         scale.
         """
-        known = [e.teacher for e in self.examples if e.teacher is not None]
-        if not known:
+        teachers = [e.teacher for e in self.examples if e.teacher is not None]
+        if not teachers:
             return 1.0
-        sample = np.concatenate(known[:: max(1, len(known) // 500)]).astype(np.float32)
+        sample = np.concatenate(teachers[:: max(1, len(teachers) // 500)]).astype(np.float32)
         return float(1 / np.sqrt(max(sample.var(0).mean(), 1e-12)))
 
     def teacher_of(self, batch: Batch, rows: int) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,5 @@
 """Log-mels of clips, computed once and cached."""
 
-import hashlib
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from quadpred.features import FeatureConfig, file_log_mel
-from quadpred.files import atomic_write, printable
+from quadpred.files import atomic_write, digest_of, printable
 from quadpred.train.corpora import Clip
 
 __all__ = ["Half", "LogMels"]
@@ -52,7 +50,7 @@ class LogMels:
         self._on_warning = on_warning
         root = folder or os.environ.get("QUADPRED_CACHE") or user_cache_path("quadpred")
         self.config = config
-        self.folder = Path(root) / "log-mel" / _digest(config.as_dict())
+        self.folder = Path(root) / "log-mel" / digest_of(config.as_dict(), 20)
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def load(
@@ -80,7 +78,7 @@ class LogMels:
     def _one(self, path: Path) -> Half:
         try:
             stat = path.stat()
-            key = _digest([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+            key = digest_of([str(path.resolve()), stat.st_size, stat.st_mtime_ns], 20)
         except OSError:
             key = ""  # file_log_mel raises an error that names the reason
         cached = self.folder / f"{key}.npy"
@@ -103,7 +101,3 @@ class LogMels:
             return None
         whole = frames.dtype == np.float16 and frames.shape[1:] == (self.config.mels,)
         return frames if whole and len(frames) else None
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:20]

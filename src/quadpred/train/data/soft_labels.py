@@ -44,9 +44,11 @@ def soft_labels(examples: Sequence["Example"], ratings: Array, scale: float) -> 
     """
     estimated: dict[int, Array] = {}
     for source in sorted({e.corpus.soft_labels for e in examples} - {""}):
-        known = [n for n, e in enumerate(examples) if e.corpus.name == source and e.labelled]
-        known = [n for n in known if examples[n].teacher is not None]
-        weights, offsets = _regression(source, [examples[n] for n in known], ratings[known], scale)
+        labelled = [n for n, e in enumerate(examples) if e.corpus.name == source and e.labelled]
+        labelled = [n for n in labelled if examples[n].teacher is not None]
+        weights, offsets = _regression(
+            source, [examples[n] for n in labelled], ratings[labelled], scale
+        )
         for number, example in enumerate(examples):
             if example.corpus.soft_labels == source and example.teacher is not None:
                 estimated[number] = example.teacher.astype(np.float32) @ weights + offsets
@@ -54,15 +56,15 @@ def soft_labels(examples: Sequence["Example"], ratings: Array, scale: float) -> 
 
 
 def _regression(
-    source: str, known: Sequence["Example"], ratings: Array, scale: float
+    source: str, labelled: Sequence["Example"], ratings: Array, scale: float
 ) -> tuple[Array, Array]:
     """Fit labels to mean values; return weights (values, labels) and offsets (labels,)."""
-    means = [e.teacher.mean(0, dtype=np.float32) for e in known if e.teacher is not None]
-    quadrants = [example.clip.quadrant for example in known]
+    means = [e.teacher.mean(0, dtype=np.float32) for e in labelled if e.teacher is not None]
+    quadrants = [example.clip.quadrant for example in labelled]
     if set(quadrants) == set(QUADRANT.classes):
         model = LogisticRegression(C=INVERSE_PENALTY, class_weight="balanced", max_iter=1000)
         model.fit(scale * np.stack(means), quadrants)  # sorted classes, as in labels.QUADRANT
-    elif known and not np.isnan(ratings).any():
+    elif labelled and not np.isnan(ratings).any():
         model = RidgeCV(PENALTIES).fit(scale * np.stack(means), ratings)
     else:
         raise ManifestError(

@@ -16,11 +16,13 @@ from quadpred.train.corpora.manifest import read_table
 
 __all__ = ["Targets", "read_dynamics", "tag_vocabulary", "tags_of"]
 
+MIN_CLIPS = 10  # with a tag, for it to count
 
-def tag_vocabulary(clips: Sequence[Clip], least: int = 10) -> tuple[str, ...]:
-    """Tags that at least `least` clips carry, sorted."""
+
+def tag_vocabulary(clips: Sequence[Clip]) -> tuple[str, ...]:
+    """Tags that at least `MIN_CLIPS` clips carry, sorted."""
     names, counts = np.unique([tag for clip in clips for tag in set(clip.tags)], return_counts=True)
-    return tuple(str(name) for name, count in zip(names, counts, strict=True) if count >= least)
+    return tuple(str(name) for name, count in zip(names, counts, strict=True) if count >= MIN_CLIPS)
 
 
 def tags_of(clips: Sequence[Clip], vocabulary: Sequence[str]) -> Tensor:
@@ -108,5 +110,5 @@ def _per_second(rows: NDArray[np.float64], delay: float) -> NDArray[np.float32]:
     starts, ends, values = rows[order, 0], rows[order, 1], rows[order, 2:]
     times = np.arange(int(ends.max())) + 0.5 + delay
     index = np.clip(np.searchsorted(starts, times, "right") - 1, 0, len(starts) - 1)
-    known = (times >= starts[index]) & (times < ends[index])
-    return np.where(known[:, None], values[index], np.nan).astype(np.float32)
+    inside = (times >= starts[index]) & (times < ends[index])
+    return np.where(inside[:, None], values[index], np.nan).astype(np.float32)
