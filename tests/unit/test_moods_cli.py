@@ -194,7 +194,8 @@ def test_moods_from_a_summary(summary, name):
     assert read_tags(Path("sad.flac"))[MOOD] == []
 
 
-def test_a_dry_run_shows_a_table_and_changes_nothing(summary):
+def test_a_dry_run(summary):  # a short name: its folder is in the table, of limited width
+    """It shows a table and changes nothing."""
     Path("gone.flac").write_bytes(Path("sad.flac").read_bytes())
     before = {path: path.read_bytes() for path in Path().glob("*.flac")}
     lines = run("tag", "--from", summary, "--dry-run").stdout.splitlines()
