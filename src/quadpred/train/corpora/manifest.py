@@ -160,12 +160,14 @@ def check_splits(manifests: Iterable[Manifest], splits: Iterable[str]) -> None:
         raise ManifestError(f"unknown split {unknown[0]!r}; choose from {_list(existing)}")
 
 
-def check_clips(manifests: Iterable[Manifest]) -> None:
+def check_clips(manifests: Sequence[Manifest]) -> None:
     """Check that no recording is in two manifests, where it would count twice.
 
     Raises:
         ManifestError: a recording is.
     """
+    if len(manifests) < 2:
+        return
     corpora: dict[str, str] = {}
     for manifest in manifests:
         name = manifest.sheet.name

@@ -22,7 +22,7 @@ from quadpred.train.recipe import CorpusConfig, TransferConfig
 __all__ = ["Example", "TrainingSet", "examples_of"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One clip with all that is known of it.
 
