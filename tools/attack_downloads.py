@@ -157,7 +157,7 @@ def main() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as name, no_pauses():
         root = Path(name)
-        server = Server(chance)
+        server = Server(random.Random(options.seed))
         archive = Archive("part", f"http://127.0.0.1:{server.port}/a.tar", 1)
         for number in range(options.servers):
             target = root / f"download {number % 5}"

@@ -9,9 +9,11 @@
 import os
 from importlib import import_module
 from os import PathLike
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # that of `typing`, which takes longer to import than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from quadpred.audio import AudioError
     from quadpred.errors import QuadpredError
     from quadpred.prediction import Prediction
@@ -57,7 +59,7 @@ def predict(
     return predictor.bundled(registry.find(speech, music)).predict(path)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)

@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import warnings
-from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -34,7 +33,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done but the interpreter's end
 
 
-def _end_now(*_: object) -> NoReturn:
+def _end_now(*_: object) -> None:
     os.write(2, b"quadpred: interrupted\n")
     os._exit(_INTERRUPTED)
 

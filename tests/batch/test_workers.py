@@ -49,9 +49,7 @@ def test_a_worker_that_is_killed_costs_one_line(outcomes):
 
 
 def test_a_worker_that_hangs_costs_one_line(outcomes):
-    started = time.monotonic()
     result = outcomes("clip_1", "hang", "clip_2", "clip_3", count=1, timeout=5.0)
-    assert time.monotonic() - started < 60
     assert result["hang"].reason == "no result in 7 seconds; its process was killed"
     assert all(isinstance(result[f"clip_{number}"], Done) for number in (1, 2, 3))
 
@@ -103,14 +101,13 @@ def test_workers_that_never_start_end_the_run(outcomes):
 
 def test_what_is_given_up_early_leaves_no_process(tmp_path):
     settings = settings_of(tmp_path / "out", kind=Unreliable)
-    names = [f"slow_{number}" for number in range(50)]
+    names = ["clip", *(f"hang_{number}" for number in range(50))]
     tasks = [Task(Recording(name, str(record(tmp_path / f"{name}.wav")))) for name in names]
-    started = time.monotonic()
     with Workers(2, settings) as workers:
-        next(workers.run(tasks))
+        (done,) = next(workers.run(tasks))
         alive = [process.pid for process in active_children()]
+    assert done.recording.name == "clip"
     assert len(alive) == 2
     for pid in alive:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    assert time.monotonic() - started < 9

@@ -275,6 +275,12 @@ def understated(content: bytes) -> bytes:
     return content.replace((100_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))
 
 
+def displaced(content: bytes) -> bytes:
+    """A zip whose last record puts its first file before the archive."""
+    place = int.from_bytes(content[-6:-2], "little")
+    return content[:-6] + (place + 10).to_bytes(4, "little") + content[-2:]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -297,6 +303,7 @@ def understated(content: bytes) -> bytes:
         (lambda: zipped({"device": b""}, stat.S_IFCHR), "link or a device"),
         (lambda: zipped({"a.wav": bytes(80_000_000)}), "unpacks to more than"),
         (lambda: understated(zipped({"a.wav": NOISE})), "damaged"),
+        (lambda: displaced(zipped({"a.wav": NOISE})), "damaged"),
         (lambda: spoilt(zipped({"a.wav": b"sound" * 9_999})), "damaged"),
         (lambda: spoilt(tar({"a.wav": b"sound" * 9_999})), "damaged"),
         (lambda: spoilt(tar({"a.wav": NOISE}, "w:xz")), "damaged"),

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,10 +7,12 @@ import pytest
 import torch
 
 from quadpred.train.corpora import DataSheet, Manifest, ManifestError, from_folder
+from quadpred.train.encoders import describe
 from quadpred.train.evaluate import evaluate
 from quadpred.train.inference import load_classifier
 from quadpred.train.loop import Stage, Trainer
-from quadpred.train.recipe import Recipe
+from quadpred.train.pretrain import pretrain
+from quadpred.train.recipe import Recipe, RecipeError
 from quadpred.train.run import Run, RunError
 from quadpred.train.transfer import transfer
 
@@ -80,18 +83,72 @@ def test_unfinished_run_has_no_result(tmp_path: Path) -> None:
         Run.describe(tmp_path)
 
 
-def test_changed_labels_are_not_trained_on_silently(
+def relabelled(music: Manifest, split: str) -> Manifest:
+    """Give the first clip of a split another quadrant."""
+    clips = list(music.clips)
+    first = next(n for n, clip in enumerate(clips) if clip.split == split)
+    other = "Q1" if clips[first].quadrant != "Q1" else "Q2"
+    clips[first] = replace(clips[first], quadrant=other)
+    return replace(music, clips=tuple(clips))
+
+
+def test_changed_data_of_a_finished_run_is_refused(
     recipes: dict[str, Path], music: Manifest, tmp_path: Path
 ) -> None:
     recipe = Recipe.load(recipes["base"])
-    options = {"test": ["0"], "cache": tmp_path / "cache"}
-    transfer(recipe, [music], tmp_path / "run", **options)
-    first = next(n for n, clip in enumerate(music.clips) if clip.split != "0")
-    other = "Q1" if music.clips[first].quadrant != "Q1" else "Q2"
-    clips = list(music.clips)
-    clips[first] = replace(clips[first], quadrant=other)
-    with pytest.raises(RunError, match="holds a run with other data"):
-        transfer(recipe, [Manifest(tuple(clips), music.sheet)], tmp_path / "run", **options)
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    copies = tuple(
+        replace(clip, path=Path(shutil.copy(clip.path, folder))) for clip in music.clips[::5]
+    )
+    noise = Manifest(copies, DataSheet("noise"))
+    options = {"validation": ["1"], "test": ["0"], "outliers": [noise]}
+
+    def train(manifest: Manifest) -> None:
+        transfer(recipe, [manifest], tmp_path / "run", cache=tmp_path / "cache", **options)
+
+    def refused(manifest: Manifest) -> None:
+        with pytest.raises(RunError, match="holds a run with other data"):
+            train(manifest)
+
+    train(music)
+    train(music)
+    train(relabelled(music, "0"))  # a test split has no effect
+    refused(relabelled(music, "1"))  # that of validation chooses the weights
+    refused(relabelled(music, "2"))
+    refused(replace(music, clips=tuple(clip for clip in music.clips if clip.split != "3")))
+    with copies[0].path.open("ab") as file:
+        file.write(b"more")
+    refused(music)
+
+
+def test_changed_speech_of_a_finished_run_is_refused(
+    recipes: dict[str, Path], corpora: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe.load(recipes["base"])
+    speech = from_folder(corpora / "speech", DataSheet("generated"), folds=3)
+    options = {"validation": ["0"], "cache": tmp_path / "cache"}
+    pretrain(recipe, [speech], tmp_path / "run", **options)
+    pretrain(recipe, [speech], tmp_path / "run", **options)
+    for split in "0", "1":
+        fewer = replace(speech, clips=speech.without([split]))
+        extra = replace(speech.subset([split])[0], tags=("happy",))
+        changed = replace(speech, clips=(*fewer.clips, extra))
+        with pytest.raises(RunError, match="holds a run with other data"):
+            pretrain(recipe, [changed], tmp_path / "run", **options)
+
+
+def test_a_recording_in_two_manifests_is_refused(
+    recipes: dict[str, Path], music: Manifest, tmp_path: Path
+) -> None:
+    recipe = Recipe.load(recipes["base"])
+    other = Manifest(music.clips[:1], DataSheet("second"))
+    for run in transfer, pretrain:
+        with pytest.raises(
+            ManifestError, match=r"Q1_0\.flac: is in the manifests of generated and second; list"
+        ):
+            run(recipe, [music, other], tmp_path / "run", cache=tmp_path / "cache")
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_clips_are_not_scored(
@@ -112,7 +169,7 @@ def test_splits_that_are_not_there_are_refused(
 
 
 @pytest.mark.parametrize("name", ["run.json", "checkpoint.pt", "model.pt", "log.jsonl"])
-@pytest.mark.parametrize("content", [b"", b"{", b"\x80torn"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\x80torn", b"[" * 100_000])
 def test_damaged_files_give_one_line(name: str, content: bytes, tmp_path: Path) -> None:
     run = Run(tmp_path / "run", {"kind": "transfer"})
     (tmp_path / "run" / name).write_bytes(content)
@@ -128,6 +185,35 @@ def test_damaged_files_give_one_line(name: str, content: bytes, tmp_path: Path) 
     with pytest.raises(RunError, match="damaged") as caught:
         read()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["5", '"text"', '{"recipe": 5}', '{"corpora": 5}'])
+def test_description_of_another_form_is_damaged(content: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises((RunError, RecipeError), match=r"damaged|recipe") as caught:
+        Run.describe(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"kind": "transfer"}'])
+def test_description_without_what_is_needed_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(content)
+    for read in load_classifier, describe:
+        with pytest.raises(RunError, match=r"run\.json: lacks '(kind|recipe)'; train again"):
+            read(tmp_path)
+
+
+def test_run_that_does_not_list_its_training_clips_is_not_scored(
+    recipes: dict[str, Path], music: Manifest, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    options = {"test": ["0"], "cache": tmp_path / "cache"}
+    transfer(Recipe.load(recipes["base"]), [music], folder, **options)
+    described = json.loads((folder / "run.json").read_text())
+    del described["trained_on"]
+    (folder / "run.json").write_text(json.dumps(described))
+    with pytest.raises(RunError, match=r"run\.json: lacks 'trained_on'; train again"):
+        evaluate([folder], music, cache=tmp_path / "cache")
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])

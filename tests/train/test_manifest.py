@@ -1,6 +1,8 @@
 """Manifests: invalid ones, and the memory that a large one needs."""
 
 import json
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -126,6 +128,12 @@ def test_splits_that_no_manifest_has_are_refused(tmp_path: Path) -> None:
     check_splits([folds], [])
     with pytest.raises(ManifestError, match="unknown split 'tset'; choose from '0', '1'"):
         check_splits([folds], ["0", "tset"])
+
+
+def test_training_begins_without_packages_that_take_much_memory() -> None:
+    code = "import sys, quadpred.train.pretrain, quadpred.train.transfer; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"sklearn", "scipy", "pandas"} & set(done.stdout.split())
 
 
 def test_a_large_manifest_takes_little_memory(tmp_path: Path) -> None:

@@ -127,6 +127,19 @@ def test_an_interrupt_while_modules_load_is_quiet(module):
     assert result.returncode in (130, -signal.SIGINT)
 
 
+def test_little_is_imported_before_interrupts_are_quiet():
+    code = "import sys, quadpred.__main__; print(*sys.modules)"
+    paths = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],  # -S: packages in site-packages may import anything
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+        check=True,
+    )
+    assert not {"re", "typing"} & set(done.stdout.split())
+
+
 def test_a_worker_takes_no_notice_of_an_interrupt_while_it_loads():
     only_in_workers = f"'spawn_main' in str(sys.orig_argv) and exec({INTERRUPT!r})"
     result = run(*LIBRARY, on_import=("onnxruntime", only_in_workers))

@@ -215,12 +215,8 @@ def _readable(manifest: Manifest, log_mels: LogMels, on_warning: Message) -> Man
 
 
 def _digest(manifest: Manifest, recipe: Recipe, encoder: str) -> str:
-    """Return a short hash of the inputs of the runs; recordings count by size and mtime."""
-    songs = []
-    for clip in manifest.clips:
-        stat = clip.path.stat()
-        path = os.fsencode(clip.path.resolve()).decode(errors="backslashreplace")
-        songs.append([path, stat.st_size, stat.st_mtime_ns, clip.group, clip.split, clip.quadrant])
+    """Return a checksum of the inputs of the runs."""
+    songs = [clip.digest() for clip in manifest.clips]
     return digest_of([songs, asdict(manifest.sheet), asdict(recipe), encoder], 12)
 
 

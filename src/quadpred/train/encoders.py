@@ -33,7 +33,7 @@ def pack(run: Path, output: Path) -> None:
         OSError: the file cannot be written.
         RunError: the folder holds no finished pre-training.
     """
-    described = Run.describe(run)
+    described = Run.describe(run, "kind", "recipe")
     if described["kind"] != "pretrain":
         raise RunError(f"{run}: not a pre-training run")
     weights = {name: _stored(weight) for name, weight in Run.result(run)["encoder"].items()}
@@ -51,7 +51,7 @@ def describe(start: Path) -> dict[str, Any]:
         RunError: `start` is neither.
     """
     if start.suffix != SUFFIX:
-        return Run.describe(start)
+        return Run.describe(start, "kind", "recipe")
     return completed(json.loads(_read(start)[0]))
 
 

@@ -202,7 +202,7 @@ def evaluate(
         for folder in runs:
             model, recipe = load_classifier(folder)
             joint &= model.joint
-            described = Run.describe(folder)
+            described = Run.describe(folder, "test", "trained_on")
             tested = splits or described["test"]
             check_splits([manifest], tested)
             held = [clip for clip in manifest.subset(tested) if clip.quadrant]

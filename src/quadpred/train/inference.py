@@ -21,7 +21,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
         RunError: the folder holds no finished transfer.
 
     """
-    described = Run.describe(folder)
+    described = Run.describe(folder, "kind", "recipe")
     if described["kind"] != "transfer":
         raise RunError(f"{folder}: holds a speech encoder, not a model of music")
     recipe = Recipe.from_dict(described["recipe"], str(folder))

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from quadpred.train.corpora import Manifest, ManifestError, check_splits
+from quadpred.files import digest_of
+from quadpred.train.corpora import Manifest, ManifestError, check_clips, check_splits
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.data.sampling import Batch, CropSampler
 from quadpred.train.data.targets import tag_vocabulary, tags_of
@@ -38,24 +39,28 @@ def pretrain(
 
     Raises:
         AudioError: a recording cannot be read.
-        ManifestError: the pretext task "emotion" finds fewer than two tags.
+        ManifestError: no manifest has one of the splits; two have the same recording; or the
+            pretext task "emotion" finds fewer than two tags.
+        OSError: a recording is missing.
         RecipeError: crops are too short for the pretext task.
         RunError: the folder holds another run.
 
     """
+    check_clips(manifests)
     check_splits(manifests, validation)
+    clips = [clip for m in manifests for clip in m.without(validation)]
+    held_out = [clip for m in manifests for clip in m.subset(validation)]
     description = {
         "kind": "pretrain",
         "recipe": asdict(recipe),
         "corpora": [asdict(manifest.sheet) for manifest in manifests],
         "validation": list(validation),
+        "data": digest_of([clip.digest() for clip in (*clips, *held_out)], 16),
     }
     run = Run(folder, description)
     if run.finished:
         return
     config = recipe.pretrain
-    clips = [clip for m in manifests for clip in m.without(validation)]
-    held_out = [clip for m in manifests for clip in m.subset(validation)]
     vocabulary = tag_vocabulary(clips) if config.objective == "emotion" else ()
     if config.objective == "emotion" and len(vocabulary) < 2:
         raise ManifestError(

@@ -46,21 +46,29 @@ class Run:
             )
 
     @staticmethod
-    def describe(folder: Path) -> dict[str, Any]:
+    def describe(folder: Path, *required: str) -> dict[str, Any]:
         """Return the description of a run, with defaults for settings that recipes have gained.
+
+        Args:
+            folder: of the run.
+            required: keys that the description must have.
 
         Raises:
             RecipeError: its recipe has a key or value that recipes no longer have.
-            RunError: the folder holds no run.
+            RunError: the folder holds no run, or one whose description lacks a required key.
 
         """
+        path = folder / _DESCRIPTION
         try:
-            described = json.loads((folder / _DESCRIPTION).read_text())
-            return completed(described)
+            described = completed(json.loads(path.read_text()))
         except OSError:
             raise RunError(f"{folder}: holds no run") from None
-        except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError):
-            raise RunError(f"{folder / _DESCRIPTION}: damaged; remove the folder") from None
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+            raise RunError(f"{path}: damaged; remove the folder") from None
+        for key in required:
+            if key not in described:
+                raise RunError(f"{path}: lacks {key!r}; train again in another folder")
+        return described
 
     @staticmethod
     def result(folder: Path) -> dict[str, Any]:
@@ -113,7 +121,7 @@ class Run:
             return [json.loads(line) for line in lines]
         except OSError:
             raise RunError(f"{folder}: holds no log") from None
-        except (UnicodeDecodeError, json.JSONDecodeError):
+        except (ValueError, RecursionError):
             raise RunError(f"{folder / _LOG}: damaged; remove the folder") from None
 
     def _save(self, name: str, state: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from quadpred.files import digest_of
 from quadpred.labels import HEADS
-from quadpred.train.corpora import Clip, Manifest, ManifestError, check_splits
+from quadpred.train.corpora import Clip, Manifest, ManifestError, check_clips, check_splits
 from quadpred.train.data.assembly import Example, TrainingSet, examples_of
 from quadpred.train.data.augment import augment
 from quadpred.train.data.log_mels import Half, LogMels
@@ -61,12 +61,15 @@ def transfer(
 
     Raises:
         AudioError: a recording cannot be read.
-        ManifestError: no manifest has one of the splits; there are neither two quadrants, nor
-            ratings, nor a teacher to learn from; or an archive is not what its data sheet says.
+        ManifestError: no manifest has one of the splits; two have the same recording; there are
+            neither two quadrants, nor ratings, nor a teacher to learn from; or an archive is not
+            what its data sheet says.
+        OSError: a recording is missing.
         RunError: `folder` holds another run, or `start` no finished one that fits the recipe.
 
     """
     config, features = recipe.transfer, recipe.features
+    check_clips(manifests)
     check_splits(manifests, [*validation, *test])
     examples = examples_of(config, manifests, [*validation, *test])
     _check(examples, manifests)
@@ -82,9 +85,7 @@ def transfer(
             "validation": list(validation),
             "test": list(test),
             "start": describe(start) if start else None,
-            "data": digest_of(
-                [e.digest() for e in examples] + [str(c.path) for c in noise_clips], 16
-            ),
+            "data": digest_of([part.digest() for part in (*examples, *held, *noise_clips)], 16),
             "trained_on": sorted(identity(e.clip.path) for e in examples),
         },
     )

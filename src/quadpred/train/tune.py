@@ -140,7 +140,7 @@ def _description(
         "kind": "tune",
         "recipe": asdict(recipe),
         "corpora": [asdict(manifest.sheet)],
-        "clips": digest_of([[str(c.path), c.split, c.quadrant] for c in manifest.clips], 12),
+        "clips": digest_of([clip.digest() for clip in manifest.clips], 12),
         "validation": validation,
         "test": list(test),
         "start": describe(start) if start else None,

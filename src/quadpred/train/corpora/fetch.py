@@ -282,6 +282,8 @@ def _members(path: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
                 kind = stat.S_IFMT(info.external_attr >> 16)
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise FetchError(f"{path}: {info.filename!r} is a link or a device")
+                if info.header_offset < 0:  # zipfile would seek there
+                    raise DamagedError(f"{path}: damaged ({info.filename!r} begins before it)")
                 if not info.is_dir():
                     with archive.open(info) as content:
                         yield info.filename, content

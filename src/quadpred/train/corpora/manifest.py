@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from quadpred.errors import QuadpredError
+from quadpred.files import digest_of
 from quadpred.labels import QUADRANT
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "DataSheet",
     "Manifest",
     "ManifestError",
+    "check_clips",
     "check_splits",
     "from_folder",
     "in_folds",
@@ -52,6 +54,17 @@ class Clip:
     tags: tuple[str, ...] = ()
     arousal: float | None = None
     valence: float | None = None
+
+    def digest(self) -> str:
+        """Return a checksum of the recording's path, size and time, and of all labels.
+
+        Raises:
+            OSError: the recording is missing.
+        """
+        stat = self.path.stat()
+        labels = [self.group, self.split, self.quadrant, self.tags, self.arousal, self.valence]
+        values = [str(self.path.resolve()), stat.st_size, stat.st_mtime_ns, *labels]
+        return digest_of(values, 16)
 
 
 @dataclass(frozen=True)
@@ -145,6 +158,26 @@ def check_splits(manifests: Iterable[Manifest], splits: Iterable[str]) -> None:
     existing = {clip.split for manifest in manifests for clip in manifest.clips}
     if unknown := sorted(set(splits) - existing):
         raise ManifestError(f"unknown split {unknown[0]!r}; choose from {_list(existing)}")
+
+
+def check_clips(manifests: Sequence[Manifest]) -> None:
+    """Check that no recording is in two manifests, where it would count twice.
+
+    Raises:
+        ManifestError: a recording is.
+    """
+    if len(manifests) < 2:
+        return
+    corpora: dict[str, str] = {}
+    for manifest in manifests:
+        name = manifest.sheet.name
+        listed = {os.path.abspath(clip.path) for clip in manifest.clips}
+        if shared := sorted(listed & corpora.keys()):
+            raise ManifestError(
+                f"{shared[0]}: is in the manifests of {corpora[shared[0]]} and {name}; list it in"
+                " one of them"
+            )
+        corpora |= dict.fromkeys(listed, name)
 
 
 def _list(names: Iterable[str]) -> str:

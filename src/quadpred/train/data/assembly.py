@@ -1,7 +1,6 @@
 """From manifests to what a training run needs: one record per clip, and tensors of labels."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from quadpred.train.recipe import CorpusConfig, TransferConfig
 __all__ = ["Example", "TrainingSet", "examples_of"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """One clip with all that is known of it.
 
@@ -45,11 +44,12 @@ class Example:
         return bool(self.clip.quadrant) or None not in (self.clip.arousal, self.clip.valence)
 
     def digest(self) -> str:
-        """Identify the clip, its labels and its teacher's values; recordings by size and time."""
-        clip, stat = self.clip, self.clip.path.stat()
-        labels = [clip.group, clip.split, clip.quadrant, clip.arousal, clip.valence]
-        key = [str(clip.path.resolve()), stat.st_size, stat.st_mtime_ns, *labels]
-        value = hashlib.sha256(json.dumps(key).encode("utf-8", "surrogateescape"))
+        """Return a checksum of the clip, as `Clip.digest` has it, and its values over time.
+
+        Raises:
+            OSError: the recording is missing.
+        """
+        value = hashlib.sha256(self.clip.digest().encode())
         for array in (self.teacher, self.dynamics):
             value.update(b"-" if array is None else array.tobytes())
         return value.hexdigest()[:16]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from quadpred.labels import QUADRANT
 from quadpred.train.corpora import ManifestError
@@ -59,6 +58,8 @@ def _regression(
     source: str, labelled: Sequence["Example"], ratings: Array, scale: float
 ) -> tuple[Array, Array]:
     """Fit labels to mean values; return weights (values, labels) and offsets (labels,)."""
+    from sklearn.linear_model import LogisticRegression, RidgeCV  # takes 180 MB of memory
+
     means = [e.teacher.mean(0, dtype=np.float32) for e in labelled if e.teacher is not None]
     quadrants = [example.clip.quadrant for example in labelled]
     if set(quadrants) == set(QUADRANT.classes):
