@@ -75,6 +75,8 @@ def transfer(
     _check(examples, manifests)
     held = [c for manifest in manifests for c in manifest.subset(validation) if c.quadrant]
     noise_clips = [c for manifest in outliers for c in manifest.clips] if config.outliers else []
+    digests = [example.digest() for example in examples]
+    digests += [clip.digest() for clip in (*held, *noise_clips)]
     run = Run(
         folder,
         {
@@ -85,7 +87,7 @@ def transfer(
             "validation": list(validation),
             "test": list(test),
             "start": describe(start) if start else None,
-            "data": digest_of([part.digest() for part in (*examples, *held, *noise_clips)], 16),
+            "data": digest_of(digests, 16),
             "trained_on": sorted(identity(e.clip.path) for e in examples),
         },
     )
