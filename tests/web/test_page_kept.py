@@ -16,6 +16,8 @@ from helpers.sounds import music
 pytestmark = pytest.mark.slow
 
 SAD = [[0.0, 0.1, 0.7, 0.2]] * 6
+# A tab that does not learn what others save, as one that the browser has put to sleep.
+DEAF = 'Object.defineProperty(BroadcastChannel.prototype, "onmessage", {set() {}});'
 
 
 def test_results_labels_marks_and_settings_outlive_a_reload(page: Page, song: Path) -> None:
@@ -174,3 +176,163 @@ def test_each_tab_needs_one_stream(page: Page, sound_file: Any) -> None:
     page.set_input_files("#files", files)
     expect(page.locator("#map [role=button]")).to_have_count(4)
     assert len([url for url in asked if "/v1/events" in url]) == 1
+
+
+def test_why_a_song_waited_is_not_said_of_its_work(page: Page, song: Path) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    page.reload()
+    expect(page.locator("#song-name")).to_have_text("song.wav")
+    stub.forget()
+    expect(page.locator("#notes")).to_contain_text("Choose the file again")
+    page.set_input_files("#attach-file", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+
+
+def test_a_song_that_waited_comes_back_without_its_note(page: Page, song: Path) -> None:
+    StubServer(page)
+    busy = {"title": "Too Many Requests", "status": 429, "detail": "queue full"}
+    page.route(
+        re.compile(r"/v1/predictions\?"),
+        lambda route: route.fulfill(status=429, headers={"Retry-After": "2"}, json=busy),
+        times=1,
+    )
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_contain_text("Next try in")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    page.wait_for_timeout(2500)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_proxy_without_its_server_is_asked_again(page: Page, song: Path, status: int) -> None:
+    stub = StubServer(page, {"song.wav": prediction(SAD)})
+    page.route(
+        re.compile(r"/v1/predictions\?"),
+        lambda route: route.fulfill(status=status, body="<h1>Bad gateway</h1>"),
+        times=1,
+    )
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text(re.compile(r"Next try in \d s"))
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    assert stub.uploads == 1
+
+
+def test_an_answer_of_another_program_is_none(page: Page, song: Path) -> None:
+    """As the page of a network that asks its guests to sign in."""
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.route(
+        re.compile(r"/v1/predictions\?"),
+        lambda route: route.fulfill(body="<h1>Hello</h1>"),
+        times=1,
+    )
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text(re.compile(r"Next try in \d s"))
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+
+
+@pytest.mark.parametrize("failure", ["reset", "401"])
+def test_a_failed_upload_says_nothing_lasting_of_the_server(
+    page: Page, song: Path, failure: str
+) -> None:
+    visit(page)
+    refused = {"title": "Unauthorized", "status": 401, "detail": "token needed"}
+    signed_out = {"now": failure == "401"}
+
+    def answer(route: Any) -> None:
+        if signed_out["now"]:
+            route.fulfill(status=401, json=refused)
+        elif "predictions?" in route.request.url:
+            route.abort("connectionreset")
+        else:
+            route.fallback()
+
+    page.route(re.compile("/v1/(predictions|models)"), answer)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_contain_text("Next try in")
+    if signed_out["now"]:
+        expect(page.locator("#connection-text")).to_contain_text("asks for its token")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    signed_out["now"] = False
+    expect(page.locator("#connection")).to_be_hidden()
+
+
+def test_a_finished_prediction_is_never_overwritten(page: Page, song: Path) -> None:
+    """By a tab that lost the connection, and does not know yet that another has the result."""
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    other = page.context.new_page()
+    other.add_init_script(DEAF)
+    other.route(re.compile("/v1/events"), lambda route: route.abort())
+    visit(other)
+    expect(other.locator("#song-name")).to_have_text("song.wav")
+    stub.job("song.wav").done(prediction(SAD))
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    stub.forget()
+    other.unroute_all()
+    expect(other.locator("#notes")).to_contain_text("The server ended")
+    page.reload()
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+
+
+def test_a_tab_that_hears_late_overwrites_no_labels(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    deaf = page.context.new_page()
+    deaf.add_init_script(DEAF)
+    visit(deaf)
+    expect(deaf.locator("#song-name")).to_have_text("song.wav")
+    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    page.get_by_label("Speed").select_option("1.5")
+    page.get_by_role("button", name="Mark this moment").click()
+    deaf.get_by_role("slider", name="Position in the song").press("PageUp")
+    deaf.get_by_label("Volume").fill("0.5")
+    deaf.close(run_before_unload=True)
+    deaf.wait_for_event("close") if not deaf.is_closed() else None
+    page.reload()
+    expect(page.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+    expect(page.get_by_role("button", name="⚑ 0:00")).to_be_visible()
+    expect(page.get_by_label("Speed")).to_have_value("1.5")
+    expect(page.get_by_label("Volume")).to_have_value("0.5")
+
+
+def test_what_another_tab_removed_stays_removed(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    deaf = page.context.new_page()
+    deaf.add_init_script(DEAF)
+    visit(deaf)
+    expect(deaf.locator("#song-name")).to_have_text("song.wav")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.locator("#desk")).to_be_hidden()
+    deaf.get_by_role("button", name="Mark this moment").click()
+    deaf.wait_for_timeout(200)
+    page.reload()
+    page.locator("body.ready").wait_for()
+    expect(page.locator("#desk")).to_be_hidden()
+
+
+def test_a_label_given_while_another_tab_saves_is_kept(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    # Between the two reads by which this tab learns what another one has saved.
+    page.evaluate("""() => {
+        const {getAll} = IDBObjectStore.prototype;
+        IDBObjectStore.prototype.getAll = function (...args) {
+            IDBObjectStore.prototype.getAll = getAll;
+            document.querySelector("#correct-choices .q4").click();
+            return getAll.apply(this, args);
+        };
+    }""")
+    other = page.context.new_page()
+    visit(other)
+    expect(other.locator("#song-name")).to_have_text("song.wav")
+    other.get_by_role("button", name="Mark this moment").click()
+    expect(page.get_by_role("button", name="⚑ 0:00")).to_be_visible()
+    expect(page.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)

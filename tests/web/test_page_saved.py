@@ -141,3 +141,45 @@ def test_labels_are_what_adapt_reads(
         page.get_by_role("button", name="Download labels.csv").click()
     archive = zipfile.ZipFile(saved.value.path())
     assert archive.read("parts.csv") == b"file,start,end,quadrant\nsong.wav,0,1,Q3\n"
+
+
+def test_no_two_files_of_an_archive_have_the_same_name(page: Page, sound_file: Any) -> None:
+    names = ["summary.wav", "labels.wav", "parts.wav", "song.wav", "Song.wav"]
+    StubServer(page, dict.fromkeys(names, ANSWER))
+    files = [sound_file(name, music(2, 8000, seed), 8000) for seed, name in enumerate(names)]
+    page.set_input_files("#files", files)
+    expect(page.locator("#map [role=button]")).to_have_count(5)
+    page.locator("#correct-choices").get_by_role("button", name="Q2 tense").click()
+    page.locator("#all summary").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download all (zip)").click()
+    archive = zipfile.ZipFile(saved.value.path())
+    saved_names = [name.lower() for name in archive.namelist()]  # as some file systems see them
+    assert len(saved_names) == len(set(saved_names)) == 5 * 5 + 2
+    assert archive.read("summary.csv").startswith(b"path,")
+    assert archive.read("summary (2).csv").startswith(b"second,")
+
+
+def test_downloads_are_of_the_model_that_their_button_names(page: Page, song: Path) -> None:
+    stub = StubServer(page, {"song.wav": ANSWER})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("probable", use_inner_text=True)
+    stub.answers.clear()
+    other = "mixed-to-english"
+    page.get_by_label("Compare with").select_option(other)
+    buttons = page.locator("#download-list button")
+    expect(buttons.first).to_have_text("JSON A")
+    page.evaluate(
+        """([model, other]) => {
+            for (const [id, value] of [["model", other], ["other", model]]) {
+                const select = document.getElementById(id);
+                if (![...select.options].some((each) => each.value === value))
+                    select.append(new Option(value, value));
+                select.value = value;
+                select.dispatchEvent(new Event("change"));
+            }
+        }""",
+        ["english-to-english", other],
+    )
+    expect(buttons.first).to_have_text("JSON B")
+    assert download(page, "JSON B") == ANSWER

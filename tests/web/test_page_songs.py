@@ -266,3 +266,87 @@ def test_a_refused_microphone(page: Page) -> None:
     expect(page.locator("#message-text")).to_contain_text("The browser refused the microphone.")
     page.get_by_role("button", name="Close this message").click()
     expect(page.locator("#message")).to_be_hidden()
+
+
+def test_the_same_recording_in_two_folders_is_listed_twice(
+    page: Page, tmp_path: Path, song: Path
+) -> None:
+    folder = tmp_path / "music"
+    for album in "first", "second":
+        (folder / album).mkdir(parents=True)
+        shutil.copy(song, folder / album / "song.wav")
+    StubServer(page, {"song.wav": prediction([[0.7, 0.1, 0.1, 0.1]])})
+    page.set_input_files("#folder", folder)
+    states = page.locator("#songs .state")
+    expect(states).to_have_text(["Q1 happy · 70 %"] * 2)
+    # Known from now on, also if an inner folder is chosen, or the file alone.
+    page.reload()
+    page.set_input_files("#folder", folder / "second")
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+    shown = page.locator("#songs [aria-current=true]")
+    expect(shown).to_have_attribute("title", "music/second/song.wav")
+    page.set_input_files("#files", song)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+    expect(states).to_have_count(2)
+
+
+def test_two_clicks_start_one_recording(page: Page, address: str) -> None:
+    visit(page)
+    page.context.grant_permissions(["microphone"], origin=address)
+    page.get_by_role("button", name="Microphone").dblclick()
+    expect(page.locator("#clock")).to_have_text(re.compile(r"^0:0[1-9]$"))
+    expect(page.locator("#library")).to_be_hidden()
+    page.get_by_role("button", name="Stop").click()
+    finished(page)
+    # And the next one starts as usual.
+    page.get_by_role("button", name="Microphone").click()
+    expect(page.locator("#songs li")).to_have_count(2)
+    page.get_by_role("button", name="Stop").click()
+    finished(page)
+
+
+def test_a_deleted_file_is_not_called_unplayable(page: Page, song: Path, tmp_path: Path) -> None:
+    StubServer(
+        page,
+        {
+            "song.wav": prediction([[0.7, 0.1, 0.1, 0.1]] * 6),
+            "other.wav": prediction([[0.1, 0.7, 0.1, 0.1]] * 6),
+        },
+    )
+    other = tmp_path / "other.wav"
+    shutil.copy(song, other)
+    page.set_input_files("#files", [song, other])
+    expect(page.locator("#map [role=button]")).to_have_count(2)
+    other.unlink()
+    page.locator("#songs").get_by_role("button", name="other.wav").click()
+    expect(page.locator("#sound-missing")).to_be_visible()
+    expect(page.locator("#no-sound")).to_be_hidden()
+    expect(page.locator(".verdict")).to_contain_text("Q2 tense", use_inner_text=True)
+    shutil.copy(song, other)
+    page.set_input_files("#attach-file", other)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+
+
+def test_closing_asks_while_files_are_being_read(page: Page, song: Path) -> None:
+    """They are in the list only when their content is known."""
+    StubServer(page)
+    page.evaluate("() => { Blob.prototype.arrayBuffer = () => new Promise(() => {}); }")
+    page.set_input_files("#files", song)
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.locator("h1").click()  # a browser asks only who has used the page
+    page.close(run_before_unload=True)
+    page.wait_for_event("close") if not page.is_closed() else None
+    assert asked == ["beforeunload"]
+
+
+def test_songs_added_at_once_keep_their_order(page: Page, sound_file: Callable[..., Path]) -> None:
+    page.add_init_script("Date.now = () => 1_700_000_000_000;")
+    names = [f"{number}.wav" for number in range(8)]
+    StubServer(page)
+    page.get_by_role("button", name="Choose files").wait_for()
+    files = [sound_file(name, music(1, 8000, seed), 8000) for seed, name in enumerate(names, 1)]
+    page.set_input_files("#files", files)
+    expect(page.locator("#songs .name")).to_have_text(names)
+    page.reload()
+    expect(page.locator("#songs .name")).to_have_text(names)

@@ -290,3 +290,78 @@ def test_two_models_are_told_apart(page: Page, files: Any) -> None:
     expect(page.locator("#tracks")).to_contain_text(agreed)
     page.get_by_role("slider", name="Position in the song").press("End")
     expect(page.locator("#now")).to_have_text(re.compile(r"A: Q1 happy 90 %\s+B: Q3 sad 70 %"))
+
+
+def test_the_readout_under_a_resting_pointer_stays_true(page: Page, files: Any) -> None:
+    stub = StubServer(page, {"happy.wav": prediction(HAPPY)})
+    page.set_input_files("#files", files("happy.wav", "later.wav"))
+    expect(verdict(page)).to_contain_text("Q1 happy", use_inner_text=True)
+    expect(page.locator("#songs .state").last).to_have_text("Waiting for the first second")
+    job = stub.job("later.wav")
+    job.progress(2, 6)
+    job.rows(prediction(TENSE), 0, 2)
+    expect(page.locator("#songs .state").last).to_contain_text("Predicting 0:02")
+    seek = page.get_by_role("slider", name="Position in the song")
+    seek.scroll_into_view_if_needed()
+    box = seek.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.65, box["y"] + box["height"] / 2)
+    readout = page.locator("#readout")
+    expect(readout).to_contain_text("0:03Q1 happy 90 %")
+    # Another song, while the pointer rests.
+    page.locator("#songs button", has_text="later.wav").evaluate("(item) => item.click()")
+    expect(readout).to_have_text("0:03not predicted yet")
+    job.rows(prediction(TENSE), 2, 6)
+    expect(readout).to_contain_text("0:03Q2 tense 80 %")
+    # Another part of the song.
+    seek.press("Home")
+    seek.press("+")
+    expect(readout).to_contain_text("0:03Q2 tense")
+    shown = float(page.locator("#hover").evaluate("(e) => e.style.getPropertyValue('--place')"))
+    assert shown == pytest.approx(0.65, abs=0.02)
+
+
+def test_silence_at_the_start_is_no_verdict(page: Page, files: Any) -> None:
+    answer = prediction(TENSE, silent=(0, 1))
+    stub = StubServer(page)
+    page.set_input_files("#files", files("song.wav"))
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    job = stub.job("song.wav")
+    job.rows(answer, 0, 2)
+    expect(verdict(page)).to_contain_text("Silent so far", use_inner_text=True)
+    job.rows(answer, 2, 6)
+    job.done(answer)
+    expect(verdict(page)).to_contain_text("Q2 tense", use_inner_text=True)
+
+
+def test_models_agree_in_what_both_have_predicted(page: Page, files: Any) -> None:
+    stub = StubServer(page, {"song.wav": prediction(HAPPY)})
+    page.set_input_files("#files", files("song.wav"))
+    expect(verdict(page)).to_contain_text("Q1 happy", use_inner_text=True)
+    stub.answers.clear()
+    page.get_by_label("Compare with").select_option(OTHER)
+    expect(page.locator("#work-text")).to_contain_text("Waiting for the first second")
+    other = prediction([*HAPPY[:3], *SAD[:3]])
+    job = stub.job("song.wav", OTHER)
+    job.rows(other, 0, 3)
+    title = page.locator(".track-title").last
+    expect(title).to_have_text("Both models name the same quadrant in 100 % of the seconds so far")
+    job.rows(other, 3, 6)
+    job.done(other)
+    expect(title).to_have_text("Both models name the same quadrant in 50 % of the seconds")
+
+
+def test_a_large_file_that_was_changed_is_another_one(page: Page, tmp_path: Path) -> None:
+    """Wherever it was changed, and if its length stayed the same."""
+    visit(page)
+    prints = page.evaluate("""async () => {
+        const {fingerprint} = await import(new URL("static/actions/files.js", document.baseURI));
+        const bytes = new Uint8Array(24_000_000);
+        const made = [await fingerprint(new File([bytes], "a.wav"))];
+        for (let at = 0; at < bytes.length; at += 1_000_000) {
+            bytes[at + 91_000] = 1;
+            made.push(await fingerprint(new File([bytes], "a.wav")));
+            bytes[at + 91_000] = 0;
+        }
+        return made;
+    }""")
+    assert len(set(prints)) == len(prints) == 25

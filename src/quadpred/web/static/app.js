@@ -113,7 +113,7 @@ function listenForTheRest(state, storage, songs) {
         ({ status }) => status === "waiting" || status === "sending" || status === "live",
       ),
     );
-    if (lost || (!storage.complete && state.songs.length)) event.preventDefault();
+    if (lost || songs.adding || (!storage.complete && state.songs.length)) event.preventDefault();
   });
   addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll("details.menu")) {

@@ -125,8 +125,13 @@ export function upload(file, model, client, sent) {
     request.onerror = () => reject(new Problem(0, NO_ANSWER));
     request.onabort = () => reject(new Problem(0, "The upload was cancelled."));
     request.onload = () => {
-      if (request.status < 300) resolve(JSON.parse(request.responseText));
-      else {
+      if (request.status < 300) {
+        try {
+          resolve(JSON.parse(request.responseText));
+        } catch {
+          reject(new Problem(0, NO_ANSWER)); // another program has answered
+        }
+      } else {
         const retry = Number(request.getResponseHeader("Retry-After")) || null;
         reject(problem(request.status, request.responseText, retry));
       }

@@ -2,8 +2,7 @@
 
 const AUDIO =
   /\.(wav|wave|mp3|mp2|flac|ogg|oga|opus|m4a|m4b|mp4|aac|wma|aif|aiff|aifc|au|caf|w64|webm|mka|mkv|mov|ape|wv|ac3|amr)$/i;
-const BLOCK = 65_536; // bytes that a fingerprint reads at once
-const BLOCKS = 256; // of a fingerprint, at most: all of a file of up to 16 MB
+const BLOCK = 4_194_304; // bytes that a fingerprint reads at once
 
 /** A file, and its path below the folder that was chosen. */
 /** @typedef {{file: File, path: string}} Found */
@@ -66,15 +65,13 @@ async function walk(entry, folder, named) {
 const isAudio = (file) => AUDIO.test(file.name) || /^(audio|video)\//.test(file.type);
 
 /**
- * What tells a file from another: its size, and a hash of its bytes, or of blocks spread over it
- * where it is larger than 16 MB.
+ * What tells a file from another: its size, and a hash of its bytes.
  * @param {File} file
  * @returns {Promise<string>}
  */
 export async function fingerprint(file) {
-  const step = Math.max(BLOCK, Math.floor((file.size - BLOCK) / (BLOCKS - 1)));
   let [one, two] = [0xdeadbeef, 0x41c6ce57];
-  for (let at = 0; at < file.size; at += step) {
+  for (let at = 0; at < file.size; at += BLOCK) {
     const block = new Uint8Array(await file.slice(at, at + BLOCK).arrayBuffer());
     for (const byte of block) {
       one = Math.imul(one ^ byte, 2654435761);

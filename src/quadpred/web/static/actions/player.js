@@ -3,7 +3,7 @@
 /** @import { Song } from "../state/song.js" */
 /** @import { State } from "../state/state.js" */
 
-/** Dispatches `time` whenever its position or state changes. */
+/** Dispatches `time` whenever its position or state changes, and `unplayable` at an error. */
 export class Player extends EventTarget {
   #audio = new Audio();
   #time = 0;
@@ -21,6 +21,7 @@ export class Player extends EventTarget {
       if (this.#loop()) this.toggle();
       this.#tell();
     });
+    this.#audio.addEventListener("error", () => this.dispatchEvent(new Event("unplayable")));
     this.#audio.addEventListener("loadedmetadata", () => {
       this.#audio.currentTime = this.#time;
     });

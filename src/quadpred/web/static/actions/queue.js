@@ -13,6 +13,8 @@ import { Events } from "./events.js";
 const UPLOADS = 2; // at once
 const FIRST_PAUSE = 2; // seconds before the next try where the server does not name them
 const LONGEST_PAUSE = 30;
+const PAUSE = 2000; // milliseconds before a server that is away is asked again
+const LATER = [0, 401, 429, 502, 503, 504]; // answers after which an upload may succeed
 
 export const UNREADABLE =
   "The file cannot be read: it was changed, moved or deleted after you chose it. Choose it again.";
@@ -26,6 +28,7 @@ export class Queue {
   #failures = 0; // of the connection, one after the other
   #until = 0; // no upload before this time, in milliseconds
   #reason = ""; // of the pause
+  #asking = 0; // timer
   /**
    * Events that came before the answer to their upload, by job.
    * @type {Map<string, ((task: Task) => void)[]>}
@@ -63,7 +66,7 @@ export class Queue {
         this.#with(data.job, (task) => this.#fail(task, data.error?.detail ?? "No reason given."));
       },
       opened: () => this.#connected(),
-      lost: () => this.#disconnected(),
+      lost: () => this.#ask(),
     });
   }
 
@@ -106,6 +109,7 @@ export class Queue {
   /** @param {Song} song @param {Prediction} prediction */
   #enqueue(song, prediction) {
     prediction.status = "waiting";
+    prediction.note = "";
     song.predictions.set(modelKey(prediction.model), prediction);
     this.#waiting.push({ song, prediction });
     this.#next();
@@ -136,6 +140,7 @@ export class Queue {
       return;
     }
     prediction.status = "sending";
+    prediction.note = "";
     prediction.sent = 0;
     const sending = api.upload(file, prediction.model, this.client, (share) => {
       prediction.sent = share;
@@ -172,11 +177,11 @@ export class Queue {
       task.song.file = null;
       return this.#fail(task, UNREADABLE);
     }
-    if (![0, 401, 429, 503].includes(error.status)) return this.#fail(task, error.message);
+    if (task.prediction.status !== "sending") return; // removed in the meantime
+    if (!LATER.includes(error.status)) return this.#fail(task, error.message);
     task.prediction.status = "waiting";
     this.#waiting.unshift(task);
-    if (error.status === 401) this.state.connection = "sign-in";
-    if (error.status === 0) this.state.connection = "lost";
+    this.#ask();
     this.#failures += 1;
     const pause = Math.min(FIRST_PAUSE * 2 ** (this.#failures - 1), LONGEST_PAUSE);
     /** @type {Record<number, string>} */
@@ -204,14 +209,17 @@ export class Queue {
     this.state.changed();
   }
 
-  async #disconnected() {
+  /** Ask whether the server answers, until it does. One request alone may fail for other reasons. */
+  async #ask() {
+    clearTimeout(this.#asking);
     const status = await api.offer().then(
       () => 200,
       (error) => error.status,
     );
-    if (status === 200) return; // the stream alone has ended, and opens again
-    this.state.connection = status === 401 ? "sign-in" : "lost";
+    this.state.connection = status === 200 ? "ok" : status === 401 ? "sign-in" : "lost";
     this.state.changed();
+    clearTimeout(this.#asking);
+    if (status !== 200) this.#asking = setTimeout(() => this.#ask(), PAUSE);
   }
 
   /** Take what the server offers now: it may be another one, with other model files. */
@@ -273,7 +281,10 @@ export class Queue {
     prediction.finish(data.result, data.moments ?? []);
     prediction.damage = data.damage ?? "";
     prediction.job = null;
-    const kept = [this.storage.save(song), this.storage.savePrediction(song, prediction)];
+    const kept = [
+      this.storage.update(song, ["perSecond", "pairs"]),
+      this.storage.savePrediction(song, prediction),
+    ];
     if ((await Promise.all(kept)).every(Boolean)) api.forget(data.job);
   }
 

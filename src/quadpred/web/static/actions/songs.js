@@ -11,12 +11,16 @@
 import { Song as NewSong } from "../state/song.js";
 import { fingerprint, randomName } from "./files.js";
 import { record } from "./live.js";
-import { UNREADABLE } from "./queue.js";
+import { readable, UNREADABLE } from "./queue.js";
 
 const EXAMPLE = "static/example.ogg";
 const EXAMPLE_NAME = "Ode to Joy (example).ogg";
 
 export class Songs {
+  /** How many times files are being read that are not in the list yet. */ adding = 0;
+  #starting = false; // a recording
+  #edits = 0; // of songs, by the user of this tab
+
   /**
    * @param {State} state
    * @param {Storage} storage
@@ -28,6 +32,18 @@ export class Songs {
     this.storage = storage;
     this.queue = queue;
     this.player = player;
+    player.addEventListener("unplayable", () => this.#checkFile());
+  }
+
+  /** Let go of the shown song's file if it is gone; the browser calls that unplayable, too. */
+  async #checkFile() {
+    const { state, player } = this;
+    const song = state.shown;
+    if (!song?.file || (await readable(song.file))) return;
+    song.release();
+    song.file = null;
+    if (song === state.shown) player.load(song);
+    state.changed();
   }
 
   /**
@@ -36,8 +52,16 @@ export class Songs {
    * @param {Found[]} found
    */
   async add(found) {
-    const { state } = this;
     if (!found.length) return this.tell("There is no audio file in what you chose.");
+    this.adding += 1;
+    await this.#add(found).finally(() => {
+      this.adding -= 1;
+    });
+  }
+
+  /** @param {Found[]} found */
+  async #add(found) {
+    const { state } = this;
     /** @type {Song|null} */
     let first = null;
     for (const { file, path } of found) {
@@ -49,15 +73,23 @@ export class Songs {
         continue;
       }
       const known = state.songs.find(
-        (song) => song.fingerprint === print && (song.path === path || song.name === file.name),
+        (song) => song.fingerprint === print && samePlace(song.path, path),
       );
-      const song = known ?? new NewSong(randomName(), file.name, path, print, Date.now());
-      if (!known) state.songs.push(song);
+      const song = known ?? new NewSong(randomName(), file.name, path, print, this.#now());
+      if (!known) {
+        state.songs.push(song);
+        this.storage.save(song);
+      }
       this.#give(song, file);
       if (!state.shown || (!first && !state.recording)) this.show(song);
       first ??= song;
       state.changed();
     }
+  }
+
+  /** Milliseconds, later than those of all songs, so that their order is kept. */
+  #now() {
+    return Math.max(Date.now(), ...this.state.songs.map(({ added }) => added + 1));
   }
 
   /** Add the example that comes with the page. */
@@ -87,7 +119,6 @@ export class Songs {
   #give(song, file) {
     if (!song.file) {
       song.file = file;
-      this.storage.save(song);
       if (song === this.state.shown) this.player.load(song);
     }
     this.predict(song);
@@ -116,20 +147,23 @@ export class Songs {
   /** Remember where the song that is shown was played last. */
   keepPosition() {
     const { shown } = this.state;
-    if (shown && !shown.live && shown.position !== this.player.time) this.#keep(shown);
+    if (!shown || shown.live || shown.position === this.player.time) return;
+    shown.position = this.player.time;
+    this.storage.update(shown, ["position"]);
   }
 
-  /** Save a song, with the position if it is shown. @param {Song} song */
-  #keep(song) {
-    if (song === this.state.shown && !song.live) song.position = this.player.time;
-    this.storage.save(song);
+  /** Save what the user has said of a song. @param {Song} song @param {"marks"|"corrections"} what */
+  #keep(song, what) {
+    this.#edits += 1;
+    this.storage.update(song, [what]);
+    this.state.changed();
   }
 
   /** @param {Partial<Settings>} settings */
   choose(settings) {
     const { state } = this;
     Object.assign(state.settings, settings);
-    this.storage.saveSettings(state.settings);
+    this.storage.saveSettings(settings);
     if ("model" in settings || "other" in settings) {
       for (const song of state.songs) this.predict(song);
     }
@@ -174,10 +208,13 @@ export class Songs {
    * Take over what another tab has saved of a song, except where this tab works on it.
    * @param {string} id
    * @param {Database} database
+   * @returns {Promise<void>}
    */
   async refresh(id, database) {
     const { state } = this;
+    const edits = this.#edits;
     const saved = await database.find(id);
+    if (edits !== this.#edits) return this.refresh(id, database); // what was read may be older
     const here = state.song(id);
     if (!saved && here && !here.live) {
       state.songs = state.songs.filter((song) => song !== here);
@@ -191,7 +228,8 @@ export class Songs {
       if (saved.peaks.seconds > here.peaks.seconds) here.peaks = saved.peaks;
       for (const [key, prediction] of saved.predictions) {
         const mine = here.predictions.get(key);
-        if (!mine?.open || prediction.result) here.predictions.set(key, prediction);
+        const better = prediction.result || !(mine?.open || mine?.result);
+        if (better) here.predictions.set(key, prediction);
       }
     }
     state.changed();
@@ -209,10 +247,12 @@ export class Songs {
   /** Start the microphone. */
   async record() {
     const { state, queue, storage } = this;
+    if (this.#starting) return;
+    this.#starting = true;
     this.keepPosition();
     const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
     const name = `Microphone ${time}`.replaceAll(":", ".");
-    const song = new NewSong(randomName(), `${name}.wav`, `${name}.wav`, "", Date.now());
+    const song = new NewSong(randomName(), `${name}.wav`, `${name}.wav`, "", this.#now());
     try {
       await record(song, state, async () => {
         if (song === state.shown) this.player.load(song);
@@ -222,6 +262,8 @@ export class Songs {
       });
     } catch (error) {
       return this.tell(error instanceof Error ? error.message : String(error));
+    } finally {
+      this.#starting = false;
     }
     state.songs.push(song);
     this.show(song);
@@ -239,8 +281,7 @@ export class Songs {
     /** @type {Correction[]} */
     const made = quadrant === null ? [] : [{ from, to, quadrant }];
     song.corrections = [...others, ...made];
-    this.#keep(song);
-    this.state.changed();
+    this.#keep(song, "corrections");
   }
 
   /** Mark a moment, or take the mark away. @param {Song} song @param {number} second */
@@ -249,8 +290,7 @@ export class Songs {
     song.marks = song.marks.includes(at)
       ? song.marks.filter((each) => each !== at)
       : [...song.marks, at].sort((a, b) => a - b);
-    this.#keep(song);
-    this.state.changed();
+    this.#keep(song, "marks");
   }
 
   /**
@@ -263,3 +303,11 @@ export class Songs {
     this.state.changed();
   }
 }
+
+/**
+ * Whether two paths may be of one file, where different folders above it were chosen.
+ * @param {string} one
+ * @param {string} other
+ */
+const samePlace = (one, other) =>
+  one === other || one.endsWith(`/${other}`) || other.endsWith(`/${one}`);

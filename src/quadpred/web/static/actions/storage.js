@@ -2,7 +2,7 @@
 
 /** @import { Prediction, Song } from "../state/song.js" */
 /** @import { Settings, State } from "../state/state.js" */
-/** @import { Database } from "../state/database.js" */
+/** @import { Database, SongRecord } from "../state/database.js" */
 
 const NOT_KEPT =
   "This browser does not let the page save data. Export your results before you close the page.";
@@ -21,8 +21,11 @@ export class Storage {
     if (!database) this.#warn();
   }
 
-  /** @param {Song} song */
+  /** A new song. @param {Song} song */
   save = (song) => this.#try((database) => database.save(song));
+
+  /** What has changed of a song. @param {Song} song @param {(keyof SongRecord)[]} what */
+  update = (song, what) => this.#try((database) => database.update(song, what));
 
   /** @param {Song} song @param {Prediction} prediction */
   savePrediction = (song, prediction) =>
@@ -37,8 +40,8 @@ export class Storage {
   /** @param {Song} song */
   remove = (song) => this.#try((database) => database.remove(song.id));
 
-  /** @param {Settings} settings */
-  saveSettings = (settings) => this.#try((database) => database.set("settings", { ...settings }));
+  /** Those that have changed. @param {Partial<Settings>} settings */
+  saveSettings = (settings) => this.#try((database) => database.merge("settings", settings));
 
   /**
    * @param {(database: Database) => Promise<void>} act

@@ -65,7 +65,7 @@ export async function saveAll(state) {
   );
   /** @type {{name: string, content: Blob}[]} */ const files = [];
   /** @type {{song: Song, result: Result}[]} */ const summary = [];
-  /** @type {Set<string>} */ const taken = new Set();
+  const taken = new Set(["summary", "labels", "parts"]); // tables of all songs
   for (const { song, prediction } of finished) {
     const { result } = prediction;
     if (!result) continue;
@@ -118,13 +118,14 @@ const text = (content, type) => new Blob([content], { type: `${type};charset=utf
 /** @param {string} name */
 const stem = (name) => name.replace(/\.[^./]*$/, "");
 
-/** A name that no other file has. @param {string} name @param {Set<string>} taken */
+/** A name that no other file has, in upper or lower case. */
+/** @param {string} name @param {Set<string>} taken */
 function free(name, taken) {
   let [found, number] = [name, 1];
-  while (taken.has(found)) {
+  while (taken.has(found.toLowerCase())) {
     number += 1;
     found = `${name} (${number})`;
   }
-  taken.add(found);
+  taken.add(found.toLowerCase());
   return found;
 }

@@ -69,28 +69,30 @@ export class Database {
     this.#channel.onmessage = ({ data }) => act(data);
   }
 
-  /** @param {Song} song */
+  /** Save all of a new song. @param {Song} song */
   async save(song) {
-    const pairs = song.peaks.pairs.slice();
-    /** @type {SongRecord} */
-    const record = {
-      id: song.id,
-      name: song.name,
-      path: song.path,
-      fingerprint: song.fingerprint,
-      added: song.added,
-      position: song.position,
-      marks: song.marks,
-      corrections: song.corrections,
-      perSecond: song.peaks.perSecond,
-      pairs,
-      sound: song.recorded ? song.file : null,
-    };
-    await this.#write("songs", (store) => store.put(record));
+    await this.#write(["songs"], (store) => store("songs").put(recordOf(song)));
     this.#channel.postMessage(song.id);
   }
 
   /**
+   * Save what has changed of a song. Another tab may have changed the rest, or removed the song.
+   * @param {Song} song
+   * @param {(keyof SongRecord)[]} what
+   */
+  async update(song, what) {
+    const now = recordOf(song);
+    const changes = Object.fromEntries(what.map((name) => [name, now[name]]));
+    await this.#write(["songs"], (store) =>
+      read(store("songs").get(song.id), (before) => {
+        if (before) store("songs").put({ ...before, ...changes });
+      }),
+    );
+    this.#channel.postMessage(song.id);
+  }
+
+  /**
+   * Save a prediction, unless the song was removed, or another tab has saved the result.
    * @param {Song} song
    * @param {Prediction} prediction
    */
@@ -109,15 +111,23 @@ export class Database {
       width: prediction.embeddings.width,
       embeddings: prediction.embeddings.bytes,
     };
-    await this.#write("predictions", (store) => store.put(record));
+    await this.#write(["songs", "predictions"], (store) =>
+      read(store("songs").count(song.id), (kept) => {
+        if (!kept) return;
+        read(store("predictions").get([record.song, record.key]), (before) => {
+          if (record.result || !before?.result) store("predictions").put(record);
+        });
+      }),
+    );
     this.#channel.postMessage(song.id);
   }
 
   /** @param {string} id */
   async remove(id) {
-    await this.#write("songs", (store) => store.delete(id));
-    const all = IDBKeyRange.bound([id], [id, []]);
-    await this.#write("predictions", (store) => store.delete(all));
+    await this.#write(["songs", "predictions"], (store) => {
+      store("songs").delete(id);
+      store("predictions").delete(IDBKeyRange.bound([id], [id, []]));
+    });
     this.#channel.postMessage(id);
   }
 
@@ -164,7 +174,20 @@ export class Database {
    * @param {unknown} value
    */
   async set(name, value) {
-    await this.#write("settings", (store) => store.put(value, name));
+    await this.#write(["settings"], (store) => store("settings").put(value, name));
+  }
+
+  /**
+   * Change some fields of a value of `settings`.
+   * @param {string} name
+   * @param {object} changes
+   */
+  async merge(name, changes) {
+    await this.#write(["settings"], (store) =>
+      read(store("settings").get(name), (before) => {
+        store("settings").put({ ...before, ...changes }, name);
+      }),
+    );
   }
 
   /**
@@ -176,17 +199,45 @@ export class Database {
   }
 
   /**
-   * @param {string} name
-   * @param {(store: IDBObjectStore) => IDBRequest} ask
+   * Write in one transaction, in which no other tab writes to these stores.
+   * @param {string[]} names
+   * @param {(store: (name: string) => IDBObjectStore) => void} ask
    */
-  async #write(name, ask) {
-    const transaction = this.#base.transaction(name, "readwrite");
-    ask(transaction.objectStore(name));
+  async #write(names, ask) {
+    const transaction = this.#base.transaction(names, "readwrite");
+    ask((name) => transaction.objectStore(name));
     await new Promise((resolve, reject) => {
       transaction.oncomplete = resolve;
       transaction.onabort = () => reject(transaction.error);
     });
   }
+}
+
+/** @param {Song} song @returns {SongRecord} */
+function recordOf(song) {
+  return {
+    id: song.id,
+    name: song.name,
+    path: song.path,
+    fingerprint: song.fingerprint,
+    added: song.added,
+    position: song.position,
+    marks: song.marks,
+    corrections: song.corrections,
+    perSecond: song.peaks.perSecond,
+    pairs: song.peaks.pairs.slice(),
+    sound: song.recorded ? song.file : null,
+  };
+}
+
+/**
+ * Go on in the same transaction with what was read.
+ * @template T
+ * @param {IDBRequest<T>} request
+ * @param {(value: T) => void} act
+ */
+function read(request, act) {
+  request.onsuccess = () => act(request.result);
 }
 
 /**

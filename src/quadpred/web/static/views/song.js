@@ -125,7 +125,7 @@ export class SongView {
     const compared = predictions.length > 1;
     el("downloads").hidden = !finished.length && !song.recorded;
     const adjusted = finished.some(({ original }) => original);
-    const models = finished.map(({ model }) => model.name);
+    const models = finished.map((each) => `${each.model.name} ${predictions.indexOf(each)}`);
     const key = [song.id, song.recorded, ...models, compared, adjusted];
     rebuild(el("download-list"), key.join(), () => {
       const recording = button("WAV", "", () => song.file && save(song.name, song.file));
@@ -266,7 +266,8 @@ class Side {
       write(this.#confidence, `${percent(summary.confidence)} ${sofar}`);
       write(this.#meaning, SIGNS[winner]);
     } else {
-      write(this.#name, summary ? "Silent: no emotion" : unknown(prediction, state));
+      const silent = prediction.result ? "Silent: no emotion" : "Silent so far";
+      write(this.#name, summary ? silent : unknown(prediction, state));
       write(this.#confidence, "");
       write(this.#meaning, "");
     }

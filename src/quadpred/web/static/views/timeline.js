@@ -31,6 +31,7 @@ export class Timeline {
   #agreed = make("h3", { className: "track-title" });
   /** @type {{second: number, x: number}|null} */ #pressed = null;
   #dragged = false;
+  /** Where the pointer rests on the timeline. @type {MouseEvent|null} */ #pointer = null;
 
   /** @param {State} state @param {Songs} songs @param {Player} player */
   constructor(state, songs, player) {
@@ -250,12 +251,18 @@ export class Timeline {
     this.state.changed();
   }
 
-  /** Say what is predicted under the pointer. @param {PointerEvent|null} event */
+  /** @param {PointerEvent|null} event null where the pointer has left */
   #hover(event) {
-    const song = this.state.shown;
-    el("hover").hidden = el("readout").hidden = !event || !song;
-    if (!event || !song) return;
-    const second = this.#second(event);
+    this.#pointer = event;
+    this.#drawHover();
+  }
+
+  /** Say what is predicted under the pointer. */
+  #drawHover() {
+    const pointer = this.#pointer;
+    el("hover").hidden = el("readout").hidden = !pointer || !this.state.shown;
+    if (!pointer || !this.state.shown) return;
+    const second = this.#second(pointer);
     const lines = this.state.predictions.map((each, i, { length }) => {
       const which = length > 1 ? `${"AB"[i]}: ` : "";
       return make("span", {}, which + secondDetails(each, second));
@@ -284,6 +291,7 @@ export class Timeline {
     this.#drawTools(song);
     this.#drawMoments(song, predictions);
     this.drawTime();
+    this.#drawHover();
   }
 
   /** Make canvases for as many predictions as are shown. @param {Prediction[]} predictions */
@@ -346,7 +354,8 @@ export class Timeline {
       const [one, other] = predictions.map(({ rows }) => rows);
       taggram.drawAgreement(sheet(this.#agreement), one, other);
       const same = taggram.agreement(one, other);
-      const text = `Both models name the same quadrant in ${percent(same ?? 0)} of the seconds`;
+      const sofar = predictions.every(({ result }) => result) ? "" : " so far";
+      const text = `Both models name the same quadrant in ${percent(same ?? 0)} of the seconds${sofar}`;
       write(this.#agreed, same === null ? "" : text);
     }
     taggram.drawTime(sheet(this.#time));
