@@ -158,10 +158,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, no_pauses():
         root = Path(name)
         server = Server(random.Random(options.seed))
-        archive = Archive("part", f"http://127.0.0.1:{server.port}/a.tar", 1)
+        wanted = Archive("part", f"http://127.0.0.1:{server.port}/a.tar", 1)
         for number in range(options.servers):
             target = root / f"download {number % 5}"
-            counts[f"servers: {end_of(download, archive, target)}"] += 1
+            counts[f"servers: {end_of(download, wanted, target)}"] += 1
             target.unlink(missing_ok=True)
         server.socket.close()
         for number in range(options.archives):
