@@ -317,22 +317,43 @@ def test_what_another_tab_removed_stays_removed(page: Page, song: Path) -> None:
     expect(page.locator("#desk")).to_be_hidden()
 
 
+def meanwhile(page: Page, press: str) -> None:
+    """Press something between the two reads by which a tab learns what another has saved."""
+    page.evaluate(
+        """(press) => {
+            const {getAll} = IDBObjectStore.prototype;
+            IDBObjectStore.prototype.getAll = function (...args) {
+                IDBObjectStore.prototype.getAll = getAll;
+                document.querySelector(press).click();
+                return getAll.apply(this, args);
+            };
+        }""",
+        press,
+    )
+
+
 def test_a_label_given_while_another_tab_saves_is_kept(page: Page, song: Path) -> None:
     StubServer(page, {"song.wav": prediction(SAD)})
     page.set_input_files("#files", song)
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
-    # Between the two reads by which this tab learns what another one has saved.
-    page.evaluate("""() => {
-        const {getAll} = IDBObjectStore.prototype;
-        IDBObjectStore.prototype.getAll = function (...args) {
-            IDBObjectStore.prototype.getAll = getAll;
-            document.querySelector("#correct-choices .q4").click();
-            return getAll.apply(this, args);
-        };
-    }""")
+    meanwhile(page, "#correct-choices .q4")
     other = page.context.new_page()
     visit(other)
     expect(other.locator("#song-name")).to_have_text("song.wav")
     other.get_by_role("button", name="Mark this moment").click()
     expect(page.get_by_role("button", name="⚑ 0:00")).to_be_visible()
     expect(page.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+
+
+def test_a_song_removed_while_another_tab_saves_stays_removed(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    meanwhile(page, "#remove")
+    other = page.context.new_page()
+    visit(other)
+    expect(other.locator("#song-name")).to_have_text("song.wav")
+    other.get_by_role("button", name="Mark this moment").click()
+    expect(other.locator("#desk")).to_be_hidden()
+    page.wait_for_timeout(300)  # for the second read
+    expect(page.locator("#desk")).to_be_hidden()

@@ -2,7 +2,7 @@
 
 const AUDIO =
   /\.(wav|wave|mp3|mp2|flac|ogg|oga|opus|m4a|m4b|mp4|aac|wma|aif|aiff|aifc|au|caf|w64|webm|mka|mkv|mov|ape|wv|ac3|amr)$/i;
-const BLOCK = 4_194_304; // bytes that a fingerprint reads at once
+const BLOCK = 1_048_576; // bytes that a fingerprint reads at once
 
 /** A file, and its path below the folder that was chosen. */
 /** @typedef {{file: File, path: string}} Found */
@@ -72,10 +72,14 @@ const isAudio = (file) => AUDIO.test(file.name) || /^(audio|video)\//.test(file.
 export async function fingerprint(file) {
   let [one, two] = [0xdeadbeef, 0x41c6ce57];
   for (let at = 0; at < file.size; at += BLOCK) {
-    const block = new Uint8Array(await file.slice(at, at + BLOCK).arrayBuffer());
-    for (const byte of block) {
-      one = Math.imul(one ^ byte, 2654435761);
-      two = Math.imul(two ^ byte, 1597334677);
+    const bytes = new Uint8Array(await file.slice(at, at + BLOCK).arrayBuffer());
+    const words = new Uint32Array(Math.ceil(bytes.length / 4)); // with zeros after the last byte
+    new Uint8Array(words.buffer).set(bytes);
+    for (const word of words) {
+      one = Math.imul(one ^ word, 2654435761);
+      one ^= one >>> 15;
+      two = Math.imul(two ^ word, 1597334677);
+      two ^= two >>> 13;
     }
   }
   const hash = [one, two].map((half) => (half >>> 0).toString(16).padStart(8, "0")).join("");

@@ -216,10 +216,12 @@ export class Queue {
       () => 200,
       (error) => error.status,
     );
-    this.state.connection = status === 200 ? "ok" : status === 401 ? "sign-in" : "lost";
-    this.state.changed();
     clearTimeout(this.#asking);
-    if (status !== 200) this.#asking = setTimeout(() => this.#ask(), PAUSE);
+    if (status !== 200) {
+      this.state.connection = status === 401 ? "sign-in" : "lost";
+      this.state.changed();
+      this.#asking = setTimeout(() => this.#ask(), PAUSE);
+    } else if (this.state.connection !== "ok") this.#connected();
   }
 
   /** Take what the server offers now: it may be another one, with other model files. */

@@ -17,9 +17,9 @@ const EXAMPLE = "static/example.ogg";
 const EXAMPLE_NAME = "Ode to Joy (example).ogg";
 
 export class Songs {
-  /** How many times files are being read that are not in the list yet. */ adding = 0;
+  /** Calls of `add` that still read files. */ adding = 0;
   #starting = false; // a recording
-  #edits = 0; // of songs, by the user of this tab
+  #edits = 0; // what the user has changed in this tab
 
   /**
    * @param {State} state
@@ -175,6 +175,7 @@ export class Songs {
     const { state } = this;
     const gone = songs.filter((song) => !song.live);
     if (!gone.length) return;
+    this.#edits += 1;
     this.keepPosition();
     const place = state.songs.indexOf(gone[0]);
     const before = [...state.songs];
@@ -193,6 +194,7 @@ export class Songs {
   /** @param {Song[]} gone @param {Song[]} before */
   #restore(gone, before) {
     const { state } = this;
+    this.#edits += 1;
     const added = state.songs.filter((song) => !before.includes(song));
     state.songs = [...before.filter((s) => gone.includes(s) || state.songs.includes(s)), ...added];
     for (const song of gone) {
