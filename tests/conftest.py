@@ -1,14 +1,19 @@
 """Audio made by code, in real files."""
 
+import shutil
 import signal
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import soundfile
+
+from helpers.browsers import PATIENCE
+from helpers.sounds import music
 
 # A shell's background job ignores ^C, and so would every process that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -82,3 +87,26 @@ def encode(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium, with a microphone that plays a file. A process can start Playwright only once."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not program:
+        pytest.skip("Chromium is not installed")
+    playwright.expect.set_options(timeout=PATIENCE)
+    sound = tmp_path_factory.mktemp("microphone") / "sound.wav"
+    soundfile.write(sound, music(4, 48_000), 48_000)
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(
+            executable_path=program,
+            args=[
+                "--autoplay-policy=no-user-gesture-required",
+                "--use-fake-device-for-media-stream",
+                f"--use-file-for-fake-audio-capture={sound}",
+            ],
+        )
+        yield browser
+        browser.close()

@@ -1,11 +1,9 @@
 import io
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 
 import numpy as np
-import pytest
 import soundfile
 from PIL import Image
 
@@ -78,20 +76,6 @@ def test_the_page_needs_no_network():
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert policy.endswith("; media-src file:")
     assert "unsafe" not in policy
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A real browser: Playwright's own, or the system's Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as started:
-        path = shutil.which("chromium") or shutil.which("chromium-browser")
-        try:
-            browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except playwright.Error:
-            pytest.skip("Playwright has no Chromium")
-        yield browser
-        browser.close()
 
 
 # How many songs the arrow keys lead to, in the end.

@@ -1,16 +1,13 @@
-"""A real browser and a real server for tests of the page."""
+"""A real server for tests of the page, in a real browser."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import soundfile
 
+from helpers.browsers import PATIENCE
 from helpers.sounds import music
-
-PATIENCE = 120_000  # milliseconds
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -20,29 +17,6 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(folder))
         yield folder
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Chromium, with a microphone that plays a file."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not program:
-        pytest.skip("Chromium is not installed")
-    playwright.expect.set_options(timeout=PATIENCE)
-    sound = tmp_path_factory.mktemp("microphone") / "sound.wav"
-    soundfile.write(sound, music(4, 48_000), 48_000)
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(
-            executable_path=program,
-            args=[
-                "--autoplay-policy=no-user-gesture-required",
-                "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-audio-capture={sound}",
-            ],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
