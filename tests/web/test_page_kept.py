@@ -17,6 +17,17 @@ pytestmark = pytest.mark.slow
 
 SAD = [[0.0, 0.1, 0.7, 0.2]] * 6
 # A tab that does not learn what others save, as one that the browser has put to sleep.
+STORED_VOLUME = """(volume) => new Promise((answer) => {
+    const opening = indexedDB.open("quadpred");
+    opening.onsuccess = () => {
+        const database = opening.result;
+        const reading = database.transaction("settings").objectStore("settings").get("settings");
+        reading.onsuccess = () => {
+            database.close();
+            answer(reading.result?.volume === volume);
+        };
+    };
+})"""
 DEAF = 'Object.defineProperty(BroadcastChannel.prototype, "onmessage", {set() {}});'
 
 
@@ -291,6 +302,7 @@ def test_a_tab_that_hears_late_overwrites_no_labels(page: Page, song: Path) -> N
     page.get_by_role("button", name="Mark this moment").click()
     deaf.get_by_role("slider", name="Position in the song").press("PageUp")
     deaf.get_by_label("Volume").fill("0.5")
+    deaf.wait_for_function(STORED_VOLUME, arg=0.5)
     deaf.close(run_before_unload=True)
     deaf.wait_for_event("close") if not deaf.is_closed() else None
     page.reload()
