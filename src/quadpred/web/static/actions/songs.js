@@ -152,7 +152,7 @@ export class Songs {
     this.storage.update(shown, ["position"]);
   }
 
-  /** Save what the user has said of a song. @param {Song} song @param {"marks"|"corrections"} what */
+  /** Save the marks or labels of a song. @param {Song} song @param {"marks"|"corrections"} what */
   #keep(song, what) {
     this.#edits += 1;
     this.storage.update(song, [what]);

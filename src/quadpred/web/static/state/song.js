@@ -150,7 +150,7 @@ export class Song {
   }
 
   /**
-   * What the user said of a second: of a part with it, or else of the whole song.
+   * The label of a second: that of a part that contains it, or else that of the whole song.
    * @param {number} second
    */
   correctionAt(second) {
