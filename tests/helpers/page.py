@@ -218,7 +218,40 @@ def download(page: Page, title: str, *, raw: bool = False) -> Any:
     return content if raw else json.loads(content)
 
 
+SAVED = """() => new Promise((answer) => {
+    const opening = indexedDB.open("quadpred");
+    opening.onsuccess = () => {
+        const database = opening.result;
+        const transaction = database.transaction([...database.objectStoreNames], "readwrite");
+        transaction.oncomplete = () => {
+            database.close();
+            answer();
+        };
+    };
+})"""
+
+
+def saved(page: Page) -> None:
+    """Wait until the browser has stored what the page shows.
+
+    Transactions that write to the same store run one after the other.
+    """
+    page.evaluate(SAVED)
+
+
+def reload(page: Page) -> None:
+    """Reload the page once all that it shows is stored, and wait until it takes songs."""
+    saved(page)
+    page.reload()
+    ready(page)
+
+
 def visit(page: Page) -> None:
     """Load the page and wait until it takes songs."""
     page.goto("./")
+    ready(page)
+
+
+def ready(page: Page) -> None:
+    """Wait until the page takes songs."""
     page.locator("body.ready").wait_for()

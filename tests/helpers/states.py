@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from helpers.page import StubServer, prediction, visit
+from helpers.page import StubServer, prediction, reload, visit
 from helpers.sounds import music
 
 HAPPY = [0.7, 0.1, 0.1, 0.1]
@@ -124,7 +124,7 @@ class States:
         stub.job("song.wav").done(SONG, damage="ends after 1:00 of 2:00")
         self._verdict("Q1 happy")
         stub.sha256 = 64 * "1"
-        self.page.reload()
+        reload(self.page)
         expect(self.page.locator("#notes")).to_contain_text("earlier version of the model")
 
     def cancelled(self) -> None:
@@ -136,7 +136,7 @@ class States:
     def lost(self) -> None:
         """A prediction that ended with its server, after a reload."""
         stub = self._waiting()
-        self.page.reload()
+        reload(self.page)
         expect(self.page.locator("#song-name")).to_have_text("song.wav")
         stub.forget()
         expect(self.page.locator("#notes")).to_contain_text("Choose the file again")
@@ -225,7 +225,7 @@ class States:
     def without_sound(self) -> None:
         """A song after a reload."""
         self.done()
-        self.page.reload()
+        reload(self.page)
         expect(self.page.locator("#sound-missing")).to_be_visible()
 
     def listening(self) -> None:

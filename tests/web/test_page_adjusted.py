@@ -15,7 +15,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Locator, Page, expect
 
-from helpers.page import StubServer, download, prediction, visit
+from helpers.page import StubServer, download, prediction, reload, visit
 from helpers.sounds import music
 
 pytestmark = pytest.mark.slow
@@ -264,13 +264,13 @@ def test_the_switch_restores_every_value(page: Page, songs: dict[str, Any]) -> N
     page.wait_for_timeout(100)
     assert everything(page) == before
     # It is kept, off as well as on.
-    page.reload()
+    reload(page)
     expect(switch(page)).not_to_be_checked()
     show(page, "two.wav")
     page.wait_for_timeout(100)
     assert everything(page) == before
     switch(page).check()
-    page.reload()
+    reload(page)
     show(page, "two.wav")
     expect(page.locator(".verdict")).to_contain_text("adjusted", use_inner_text=True)
     page.wait_for_timeout(100)

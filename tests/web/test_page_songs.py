@@ -16,7 +16,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from helpers.page import StubServer, download, prediction, visit
+from helpers.page import StubServer, download, prediction, reload, visit
 from helpers.sounds import music
 
 pytestmark = pytest.mark.slow
@@ -226,7 +226,7 @@ def test_microphone(page: Page, address: str) -> None:
     assert len(result["times"]) == pytest.approx(len(samples) / rate, abs=0.5)
     assert np.abs(samples).max() > 0.01
     # The recording is kept, and is a song like others from now on.
-    page.reload()
+    reload(page)
     finished(page)
     expect(page.get_by_role("button", name="Play")).to_be_enabled()
     page.get_by_label("Compare with").select_option("mixed-to-english")
@@ -280,7 +280,7 @@ def test_the_same_recording_in_two_folders_is_listed_twice(
     states = page.locator("#songs .state")
     expect(states).to_have_text(["Q1 happy · 70 %"] * 2)
     # Known from now on, also if an inner folder is chosen, or the file alone.
-    page.reload()
+    reload(page)
     page.set_input_files("#folder", folder / "second")
     expect(page.get_by_role("button", name="Play")).to_be_enabled()
     shown = page.locator("#songs [aria-current=true]")
@@ -348,5 +348,5 @@ def test_songs_added_at_once_keep_their_order(page: Page, sound_file: Callable[.
     files = [sound_file(name, music(1, 8000, seed), 8000) for seed, name in enumerate(names, 1)]
     page.set_input_files("#files", files)
     expect(page.locator("#songs .name")).to_have_text(names)
-    page.reload()
+    reload(page)
     expect(page.locator("#songs .name")).to_have_text(names)

@@ -10,7 +10,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Locator, Page, expect
 
-from helpers.page import StubServer, prediction
+from helpers.page import StubServer, prediction, reload
 
 pytestmark = pytest.mark.slow
 
@@ -128,7 +128,7 @@ def test_segments_and_highlights_of_the_server_are_marked_and_kept(page: Page, s
         assert float(place) == 0.5
         most.click()
         expect(page.locator("#selection-text")).to_have_text("Selected 0:10 to 0:40")
-        page.reload()
+        reload(page)
 
 
 def test_space_plays_and_a_selection_is_looped(page: Page, song: Path) -> None:

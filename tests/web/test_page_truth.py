@@ -12,7 +12,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Page, expect
 
-from helpers.page import StubServer, prediction, visit
+from helpers.page import StubServer, prediction, reload, visit
 from helpers.sounds import music
 from quadpred.labels import QUADRANT
 
@@ -195,7 +195,7 @@ def test_a_result_of_an_older_model_says_so(page: Page, files: Any) -> None:
     expect(verdict(page)).to_contain_text("Q1 happy", use_inner_text=True)
     expect(page.locator("#notes")).to_be_hidden()
     stub.sha256 = 64 * "1"
-    page.reload()
+    reload(page)
     expect(page.locator("#notes")).to_contain_text("made with an earlier version of the model")
 
 

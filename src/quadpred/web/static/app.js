@@ -33,6 +33,8 @@ async function begin() {
   drawGuide(state);
 
   const client = await clientName(database);
+  // Before the first file is taken, or it would not be recognised as known.
+  state.songs = (await database?.load()) ?? [];
   const player = new Player(state);
   const queue = new Queue(state, storage, client);
   const songs = new Songs(state, storage, queue, player);
@@ -55,7 +57,6 @@ async function begin() {
     song.drawTime(player.time);
   });
 
-  state.songs = (await database?.load()) ?? [];
   if (state.songs.length) songs.show(state.songs[0]);
   for (const each of state.songs) songs.predict(each);
   database?.watch((id) => songs.refresh(id, database));
