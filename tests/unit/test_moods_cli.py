@@ -307,8 +307,10 @@ def test_a_playlist_of_a_mood(summary, folder):
     assert songs_of(result.stdout) == [str(folder / "calm.flac")]
     assert "#EXTINF:180,calm\n" in result.stdout
     result = run("playlist", summary, "--mood", "calm", "-o", "lists/calm.m3u8")
-    assert result.stdout == "lists/calm.m3u8: 1 songs, 3 minutes\n"
+    assert result.stdout == "lists/calm.m3u8: 1 song, 3 minutes\n"
     assert songs_of(Path("lists/calm.m3u8").read_text()) == [str(folder / "calm.flac")]
+    assert run("playlist", summary, "--mood", "calm", "-o", "-").stdout.count(".flac\n") == 1
+    assert not Path("-").exists()
     run("playlist", summary, "--mood", "calm", "-o", "calm.m3u8")
     assert songs_of(Path("calm.m3u8").read_text()) == ["calm.flac"]
 
@@ -361,7 +363,7 @@ def test_playlists_that_cannot_be(summary):
     assert "no song is confidently happy" in complaint("playlist", summary, "--mood", "happy")
     assert complaint("playlist", "none.csv", "--mood", "sad").endswith("No such file or directory")
     line = complaint("playlist", summary, "--mood", "sad", "--max-minutes", "1", "-o", "a.m3u8")
-    assert line == "every sad song is longer than 1 minutes"
+    assert line == "every sad song is longer than 1 min"
     assert not Path("a.m3u8").exists()
 
 
@@ -376,7 +378,7 @@ def test_a_playlist_leaves_out_names_it_cannot_hold(folder):
     assert not Path("sad.m3u8").exists()
     write_csv(folder / "summary.csv", [odd, replace(clip("b", "Q3"), file=str(folder / "b.mp3"))])
     result = run("playlist", summary, "--mood", "sad", "-o", "sad.m3u8")
-    assert result.stdout == "sad.m3u8: 1 songs, 3 minutes\n"
+    assert result.stdout == "sad.m3u8: 1 song, 3 minutes\n"
 
 
 # map

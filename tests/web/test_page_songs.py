@@ -18,6 +18,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 
 from helpers.page import StubServer, download, prediction, reload, visit
 from helpers.sounds import music
+from quadpred.batch.discovery import ENDINGS
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +71,22 @@ def test_a_folder_is_searched_for_audio(page: Page, tmp_path: Path, song: Path) 
     page.set_input_files("#folder", folder)
     expect(page.locator("#songs .name")).to_have_text(["one.wav", "two.wav"])
     expect(page.locator("#songs button").nth(1)).to_have_attribute("title", "album/disc 2/two.wav")
+
+
+def test_the_page_takes_the_extensions_of_a_library_run(page: Page) -> None:
+    visit(page)
+    taken = page.evaluate(
+        """async (endings) => {
+            const {chosen} = await import(new URL("static/actions/files.js", document.baseURI));
+            const files = endings.map((ending) => {
+                const webkitRelativePath = `folder/song.${ending.toUpperCase()}`;
+                return {name: `song.${ending.toUpperCase()}`, type: "", webkitRelativePath};
+            });
+            return chosen(files).map(({file}) => file.name.split(".")[1].toLowerCase());
+        }""",
+        [*ENDINGS, "jpg", "txt", "pdf"],
+    )
+    assert set(taken) == ENDINGS
 
 
 def test_a_dropped_folder_is_searched_for_audio(page: Page, tmp_path: Path, song: Path) -> None:

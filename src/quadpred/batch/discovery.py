@@ -13,6 +13,7 @@ from quadpred.batch.playlists import is_playlist, list_entries, playlist_entries
 from quadpred.files import escape_name
 
 __all__ = [
+    "ENDINGS",
     "DiscoveryResult",
     "Recording",
     "Shard",
@@ -24,13 +25,15 @@ __all__ = [
 LIST = "-"
 """Stands for a list of paths on standard input."""
 
-# In a folder, what ends in something else is taken for covers, booklets, films and the like.
 _ENDINGS = """
 3g2 3ga 3gp aa3 aac ac3 adts aif aifc aiff alac amr ape asf au awb bwf caf dsf dts dtshd eac3 flac
 gsm loas m4a m4b m4r mka mlp mp1 mp2 mp3 mp4 mpa mpc mpga oga ogg oma opus qoa ra rf64 shn snd spx
-tak thd tta voc vqf w64 wav weba webm wma wv xwma
+tak thd tta voc vqf w64 wav wave weba webm wma wv
+xwma
 """
-_AUDIO = frozenset(f".{ending}" for ending in _ENDINGS.split())
+ENDINGS = frozenset(_ENDINGS.split())
+"""File name extensions of audio. In a folder, other files may be covers, booklets or films."""
+
 # Folders in which systems keep thumbnails and what was deleted.
 _SYSTEM = {
     "#recycle",
@@ -270,7 +273,7 @@ class _Search:
             self.skipped["hidden"] += 1
         elif folder and entry.name.lower() in _SYSTEM:
             self.skipped["system folders"] += 1
-        elif not folder and os.path.splitext(entry.name)[1].lower() not in _AUDIO:
+        elif not folder and os.path.splitext(entry.name)[1][1:].lower() not in ENDINGS:
             self.skipped["without an audio extension"] += 1
         else:
             return False

@@ -1,6 +1,8 @@
 """What all commands share: exit codes, and lines on standard output and standard error."""
 
 import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,8 +15,10 @@ __all__ = [
     "INTERRUPTED",
     "PARTLY",
     "TERMINATED",
+    "OutputFile",
     "UsageError",
     "check_output",
+    "counted",
     "describe_error",
     "make_console",
     "print_line",
@@ -35,6 +39,18 @@ _EXTRAS = {  # packages that may be missing: what needs them, and the extra that
     "pyarrow": ("Parquet", "parquet"),
     "ray": ("--engine ray", "ray"),
 }
+
+
+OutputFile = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        callback=lambda path: None if path == Path("-") else path,
+        help="Default: standard output, also named -.",
+    ),
+]
 
 
 class UsageError(QuadpredError):
@@ -65,6 +81,15 @@ def check_output() -> None:
     """
     if sys.__stdout__ is None:
         raise UsageError("standard output is closed")
+
+
+def counted(number: float, noun: str) -> str:
+    """Return a rounded number and what it counts.
+
+    >>> counted(1, "song"), counted(2.4, "minute")
+    ('1 song', '2 minutes')
+    """
+    return f"{number:.0f} {noun}" if round(number) == 1 else f"{number:.0f} {noun}s"
 
 
 def print_line(text: str) -> None:

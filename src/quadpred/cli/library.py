@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quadpred.cli.console import UsageError, print_line
+from quadpred.cli.console import UsageError, counted, print_line
 
 if TYPE_CHECKING:
     from quadpred.library.moods import Vocabulary
@@ -56,7 +56,7 @@ def draw_map(
             from quadpred.plots.library_map import save_map
 
             save_map(songs, file, vocabulary)
-    print_line(f"{output}: {len(songs)} songs")
+    print_line(f"{output}: {counted(len(songs), 'song')}")
 
 
 def load_vocabulary(words: Path | None) -> "Vocabulary":

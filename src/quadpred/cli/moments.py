@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from quadpred.cli.console import UsageError, make_console, print_message
+from quadpred.cli.console import OutputFile, UsageError, make_console, print_message
 from quadpred.cli.library import Words, load_vocabulary
 from quadpred.cli.models import ModelFile, Music, Speech, load_predictor
 from quadpred.files import printable
@@ -39,10 +39,7 @@ def moments(
         Literal["table", "json", "csv", "audacity"],
         typer.Option("--format", help="What to write; audacity is a label track."),
     ] = "table",
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Default: standard output."),
-    ] = None,
+    output: OutputFile = None,
     words: Words = None,
     speech: Speech = None,
     music: Music = None,

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from quadpred.cli.console import UsageError, check_output, print_line, print_message
+from quadpred.cli.console import (
+    OutputFile,
+    UsageError,
+    check_output,
+    counted,
+    print_line,
+    print_message,
+)
 from quadpred.cli.library import Words, load_vocabulary
 
 if TYPE_CHECKING:
@@ -76,10 +83,7 @@ def playlist(
         Literal["m3u8", "nsp", "json"],
         typer.Option("--format", help="nsp is a smart playlist of Navidrome."),
     ] = "m3u8",
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Default: standard output."),
-    ] = None,
+    output: OutputFile = None,
     refresh: Annotated[
         list[Path] | None,
         typer.Option(
@@ -149,7 +153,7 @@ def _make(options: _Options, form: str, output: Path | None) -> None:
             songs = _only_fitting(songs, folder)
             text = to_m3u8(songs, folder, used)
         minutes = sum(song.duration for song in songs) / 60
-        count = f"{len(songs)} songs, {minutes:.0f} minutes"
+        count = f"{counted(len(songs), 'song')}, {counted(minutes, 'minute')}"
     if output is None and sys.stdout.isatty():
         for line in text.splitlines():  # escape codes in names must not reach a terminal
             print_line(line)

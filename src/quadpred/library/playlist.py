@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.labels import signs_of
-from quadpred.library.moods import Vocabulary
+from quadpred.library.moods import WORDS, Vocabulary
 from quadpred.library.summary import SummaryError, SummaryRow
 
 __all__ = ["candidates", "mood_playlist", "no_song", "path_playlist", "within"]
@@ -62,7 +62,7 @@ def within(songs: Iterable[SummaryRow], seconds: float, *, kind: str) -> list[Su
             chosen.append(song)
             seconds -= song.duration
     if not chosen:
-        raise SummaryError(f"every {kind} is longer than {seconds / 60:g} minutes")
+        raise SummaryError(f"every {kind} is longer than {seconds / 60:g} min")
     return chosen
 
 
@@ -93,7 +93,7 @@ def path_playlist(
     usable.sort(key=lambda song: song.file)
     for quadrant in (start, end):
         if not any(song.quadrant == quadrant for song in usable):
-            raise no_song(quadrant, uncertain=uncertain)
+            raise no_song(f"{quadrant} ({WORDS[quadrant]})", uncertain=uncertain)
     first, last = _centre(start), _centre(end)
     points = np.array([(song.valence, song.arousal) for song in usable])
     near = _near_line(usable, points, first, last, {start, end})
@@ -126,7 +126,7 @@ def _smallest_steps(
         if totals.min() < smallest and sum(songs[index].duration for index in path) <= seconds:
             best, smallest = path, totals.min()
     if best is None:
-        limit = f"{seconds / 60:g} minutes; raise --max-minutes"
+        limit = f"{seconds / 60:g} min; raise --max-minutes"
         raise SummaryError(f"no playlist from {start} to {end} fits in {limit}")
     return [songs[index] for index in best]
 

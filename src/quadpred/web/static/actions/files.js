@@ -1,7 +1,15 @@
 // Files that the user chose or dropped, with folders.
 
-const AUDIO =
-  /\.(wav|wave|mp3|mp2|flac|ogg|oga|opus|m4a|m4b|mp4|aac|wma|aif|aiff|aifc|au|caf|w64|webm|mka|mkv|mov|ape|wv|ac3|amr)$/i;
+// The endings that a library run takes for audio (batch/discovery.py).
+const AUDIO = new Set(
+  `
+    3g2 3ga 3gp aa3 aac ac3 adts aif aifc aiff alac amr ape asf au awb bwf caf dsf dts dtshd
+    eac3 flac gsm loas m4a m4b m4r mka mlp mp1 mp2 mp3 mp4 mpa mpc mpga oga ogg oma opus qoa
+    ra rf64 shn snd spx tak thd tta voc vqf w64 wav wave weba webm wma wv xwma
+  `
+    .trim()
+    .split(/\s+/),
+);
 const BLOCK = 1_048_576; // bytes that a fingerprint reads at once
 
 /** A file, and its path below the folder that was chosen. */
@@ -62,7 +70,8 @@ async function walk(entry, folder, named) {
 }
 
 /** @param {File} file */
-const isAudio = (file) => AUDIO.test(file.name) || /^(audio|video)\//.test(file.type);
+const isAudio = (file) =>
+  AUDIO.has(file.name.split(".").at(-1)?.toLowerCase() ?? "") || /^(audio|video)\//.test(file.type);
 
 /**
  * What tells a file from another: its size, and a hash of its bytes.
