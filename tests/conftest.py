@@ -19,10 +19,12 @@ from helpers.sounds import music
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser")
+"""Programs, the fastest first: without windows, it opens a page in half the time."""
 PACKAGES = 'pip install -e ".[beets,parquet,tags,train,web]" --group dev'
 REMEDIES = {
     "axe-core": "apt-get install npm && npm ci",
-    "chromium": "apt-get install chromium",
+    "chromium": "apt-get install chromium-headless-shell",
     "ffmpeg": "apt-get install ffmpeg",
     "firefox": "apt-get install nodejs npm firefox-esr && npm ci",
     "fluidsynth": "apt-get install fluidsynth fluid-soundfont-gm",
@@ -93,7 +95,7 @@ def encode(tmp_path: Path) -> Callable[..., Path]:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium, with a microphone that plays a file. A process can start Playwright only once."""
     playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if not program:
         pytest.skip("Chromium is not installed")
     playwright.expect.set_options(timeout=PATIENCE)
@@ -105,6 +107,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             args=[
                 "--autoplay-policy=no-user-gesture-required",
                 "--use-fake-device-for-media-stream",
+                "--use-fake-ui-for-media-stream",
                 f"--use-file-for-fake-audio-capture={sound}",
             ],
         )

@@ -278,6 +278,11 @@ def test_a_recording_outlives_its_connection(page: Page, address: str) -> None:
 
 
 def test_a_refused_microphone(page: Page) -> None:
+    # The tests' browser allows every microphone.
+    page.add_init_script(
+        "navigator.mediaDevices.getUserMedia = () =>"
+        " Promise.reject(new DOMException('Permission denied', 'NotAllowedError'));"
+    )
     visit(page)
     page.get_by_role("button", name="Microphone").click()
     expect(page.locator("#message-text")).to_contain_text("The browser refused the microphone.")
