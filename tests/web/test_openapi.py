@@ -16,6 +16,7 @@ from helpers.serving import serving
 from quadpred.web.app import create_app
 from quadpred.web.limits import Limits
 
+pytest_plugins = ["schemathesis.pytest.plugin"]
 pytestmark = pytest.mark.slow
 
 DOCUMENT = create_app(Limits(), 1).openapi()

@@ -4,6 +4,8 @@ On outliers the training target is a uniform distribution over the quadrants. Th
 speech and noise as uncertain, as it does ambiguous music.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,9 +27,10 @@ def noise(samples: int, sample_rate: int, rng: np.random.Generator) -> NDArray[n
     return sound.astype(np.float32)
 
 
-def noises(config: FeatureConfig, count: int, seconds: float, seed: int) -> list[Half]:
+@lru_cache(maxsize=1)  # the folds of a model share them; making them takes as long as an epoch
+def noises(config: FeatureConfig, count: int, seconds: float, seed: int) -> tuple[Half, ...]:
     """Make log-mels of noise, each of shape (frames, mels)."""
     rng = np.random.default_rng(seed)
     samples = int(seconds * config.sample_rate)
     sounds = (noise(samples, config.sample_rate, rng) for _ in range(count))
-    return [log_mel(sound, config).astype(np.float16) for sound in sounds]
+    return tuple(log_mel(sound, config).astype(np.float16) for sound in sounds)
