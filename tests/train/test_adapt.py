@@ -30,7 +30,7 @@ batch = 8
 crop = 4
 stages = [
     { frozen = true, epochs = 1, learning_rate = 3e-3 },
-    { epochs = 6, learning_rate = 3e-3, schedule = "one-cycle" },
+    { epochs = 4, learning_rate = 3e-3, schedule = "one-cycle" },
 ]
 """
 
@@ -48,7 +48,7 @@ def brief(tmp_path: Path) -> Path:
 def briefest(tmp_path: Path) -> Path:
     """A recipe with which nothing is learned."""
     path = tmp_path / "briefest.toml"
-    path.write_text(BRIEF.replace("epochs = 6", "epochs = 1"))
+    path.write_text(BRIEF.replace("epochs = 4", "epochs = 1"))
     return path
 
 
