@@ -4,9 +4,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# Most modules of PyTorch and Ray are never imported, so none is compiled in advance.
+PIP := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # Files of tests run in parallel, one process per core; those of a file share their fixtures.
-PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo lint page format types test-fast test coverage docs models bench clean
 

@@ -1,6 +1,5 @@
 """Audio made by code, in real files."""
 
-import os
 import shutil
 import signal
 from collections import defaultdict
@@ -18,8 +17,6 @@ from helpers.sounds import music
 
 # A shell's background job ignores ^C, and so would every process that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# librosa, the reference for log-mels, would compile for half a minute what takes a second.
-os.environ["NUMBA_DISABLE_JIT"] = "1"
 
 CHROMIUM = ("chromium-headless-shell", "chromium", "chromium-browser")
 """Programs, the fastest first: without windows, it opens a page in half the time."""

@@ -40,9 +40,10 @@ class Waveform:
         # Bin k holds the samples from ceil(k * rate / 50) on.
         bins = np.arange(start * BINS_PER_SECOND // rate, (end - 1) * BINS_PER_SECOND // rate + 1)
         first_samples = np.maximum(-(-bins * rate // BINS_PER_SECOND) - start, 0)
-        # Channels lie side by side, so that one pass over all values covers them.
-        values, offsets = np.ravel(block), first_samples * block.shape[1]
-        peaks = np.stack([f.reduceat(values, offsets) for f in (np.minimum, np.maximum)], axis=1)
+        # By channel, as they lie in memory; a copy in another order would take most of the time.
+        extremes = (np.minimum, np.maximum)
+        each = [extreme.reduceat(block.T, first_samples, axis=1) for extreme in extremes]
+        peaks = np.stack([each[0].min(axis=0), each[1].max(axis=0)], axis=1)
         if len(self._open):  # the block continues this bin
             peaks[0] = min(peaks[0, 0], self._open[0, 0]), max(peaks[0, 1], self._open[0, 1])
         complete = end * BINS_PER_SECOND // rate - int(bins[0])

@@ -20,7 +20,12 @@ from quadpred.web.security import AccessPolicy
 pytestmark = pytest.mark.slow
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
-COLOURS = ("dark", "forced")
+RULES = {
+    "dark": ["color-contrast"],
+    "forced": ["color-contrast"],
+    "small": ["color-contrast", "scrollable-region-focusable", "target-size"],
+}
+"""The rules whose outcome may differ from that in the first look."""
 TOKEN = "correct-horse-battery"
 ANSWER = prediction(
     [[0.4, 0.3, 0.2, 0.1]] * 80 + [[0.1, 0.1, 0.7, 0.1]] * 20,
@@ -37,10 +42,10 @@ def violations(page: Page, name: str) -> list[str]:
         pytest.skip("axe-core is not installed; run npm ci")
     if page.evaluate("!window.axe"):
         page.evaluate(AXE.read_text())
-    # The other rules do not depend on colours.
-    rules = {"runOnly": ["color-contrast"]} if name in COLOURS else {}
-    found = page.evaluate("(rules) => axe.run(rules)", {"resultTypes": ["violations"], **rules})
-    found = found["violations"]
+    options: dict[str, Any] = {"resultTypes": ["violations"]}
+    if name in RULES:
+        options["runOnly"] = RULES[name]
+    found = page.evaluate("(options) => axe.run(options)", options)["violations"]
     return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
 
 
