@@ -62,15 +62,30 @@ def test_what_is_found_twice_counts_once():
 def test_links_neither_loop_nor_repeat():
     touch("m/a/real.mp3", "m/z/other.mp3", "elsewhere/far.mp3", "single.mp3")
     os.symlink("..", "m/a/loop")
-    os.symlink("loop.mp3", "m/loop.mp3")
     os.symlink("z", "m/a_link")
     os.symlink("a/real.mp3", "m/again.mp3")
     os.symlink("../elsewhere", "m/far")
     os.symlink("../single.mp3", "m/one.mp3")
+    touch("cover.jpg")
     os.symlink("../cover.jpg", "m/cover.jpg")
     os.symlink("../m", "elsewhere/back")
-    expected = ["a/real.mp3", "far/far.mp3", "loop.mp3", "one.mp3", "z/other.mp3"]
+    expected = ["a/real.mp3", "far/far.mp3", "one.mp3", "z/other.mp3"]
     assert names("m") == expected
+
+
+def test_broken_links_are_errors():
+    touch("m/a.mp3")
+    os.symlink("/not/mounted/Albums", "m/Albums")
+    os.symlink("loop.mp3", "m/loop.mp3")
+    os.symlink("gone", "m/.hidden")
+    found = discover(["m"])
+    assert [recording.name for recording in found.recordings] == ["a.mp3"]
+    reasons = {recording.name: reason for recording, reason in found.errors.items()}
+    remedy = "mount or restore its target, or remove it"
+    assert reasons == {
+        "Albums": f"is a broken link (No such file or directory); {remedy}",
+        "loop.mp3": f"is a broken link (Too many levels of symbolic links); {remedy}",
+    }
 
 
 def test_a_link_that_is_given_gives_way_to_its_file():

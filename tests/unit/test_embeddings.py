@@ -1,4 +1,6 @@
 import csv
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +88,10 @@ def test_libraries_are_embedded_and_searched():
     assert names == ["lower.wav", "high.wav"]
     Path("out/high.wav.npz").write_bytes(b"nonsense")
     result = run("similar", "music/low.wav", "--in", "out/summary.csv", *model)
-    assert result.stderr == "quadpred: 1 of 2 songs have no embeddings and are left out\n"
+    assert result.stderr == (
+        "quadpred: 1 of 2 songs have no embeddings and are left out;"
+        " run quadpred predict --format embedding again\n"
+    )
     write_model(Path("other.onnx"), embedding=True, seed=1)
     result = run(
         "similar", "music/low.wav", "--in", "out/summary.csv", "--model", "other.onnx", code=2
@@ -94,6 +99,20 @@ def test_libraries_are_embedded_and_searched():
     assert "out: has no embeddings of this model; run quadpred predict" in result.stderr
     with open("out/summary.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
+def test_names_that_are_not_unicode_are_found():
+    record("music/low.wav", tone(3, RATE, hertz=220))
+    os.rename(record("music/odd.wav", tone(3, RATE, hertz=210)), b"music/caf\xe9.wav")
+    model = ["--model", "with.onnx"]
+    for table in "csv", "parquet":
+        out = Path(f"out-{table}")
+        options = ["--format", "embedding", "--jobs", "1", *model]
+        run("predict", "music", "-o", out, *options)
+        result = run("similar", "music/low.wav", "--in", out / f"summary.{table}", *model)
+        assert result.stderr == ""
+        assert "caf\\xe9.wav" in result.stdout
 
 
 def test_similarity_is_the_cosine_about_the_librarys_mean():

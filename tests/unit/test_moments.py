@@ -1,6 +1,7 @@
 import csv
 import itertools
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -280,6 +281,17 @@ def test_the_command(tmp_path, monkeypatch):
     rows = run("--intervals", "parts.csv", "--format", "csv").stdout.splitlines()
     assert [row.split(",")[1] for row in rows[1:]] == ["A", "B"]
     assert "-o needs --format" in run("-o", "x.csv", code=2).stderr
+    before = Path("song.flac").read_bytes()
+    overwriting = run("--format", "json", "-o", "./song.flac", code=2).stderr
+    assert overwriting == "quadpred: song.flac: is an input and would be overwritten\n"
+    table = ("--intervals", "parts.csv", "--format", "csv", "-o", "parts.csv")
+    assert "is an input" in run(*table, code=2).stderr
+    assert "is named like a recording" in run("--format", "json", "-o", "x.MP3", code=2).stderr
+    assert Path("song.flac").read_bytes() == before
+    Path("song.flac").write_bytes(before[:-9000])
+    damaged = run("--format", "json").stderr
+    assert damaged.startswith("quadpred: warning: song.flac: decoded ")
+    assert damaged.count("\n") == 1
 
 
 def test_frames_of_pandas():

@@ -353,6 +353,16 @@ def test_playlists_are_refreshed(summary, folder):
     assert "--refresh reads all" in complaint("playlist", summary, "--refresh", "sad.m3u8")
 
 
+def test_a_playlist_overwrites_no_input(summary):
+    before = summary.read_bytes()
+    line = complaint("playlist", summary, "--mood", "sad", "-o", summary)
+    assert line == f"{summary}: is an input and would be overwritten"
+    Path("song.ogg").write_bytes(b"music")
+    line = complaint("playlist", summary, "--mood", "sad", "-o", "song.ogg")
+    assert line == "song.ogg: is named like a recording; choose another extension"
+    assert (summary.read_bytes(), Path("song.ogg").read_bytes()) == (before, b"music")
+
+
 def test_playlists_that_cannot_be(summary):
     assert complaint("playlist", summary).startswith("give either --mood, or --scene")
     assert complaint("playlist", summary, "--from", "sad").startswith("give either --mood")

@@ -18,6 +18,7 @@ __all__ = [
     "OutputFile",
     "UsageError",
     "check_output",
+    "check_overwriting",
     "counted",
     "describe_error",
     "make_console",
@@ -81,6 +82,21 @@ def check_output() -> None:
     """
     if sys.__stdout__ is None:
         raise UsageError("standard output is closed")
+
+
+def check_overwriting(output: Path, *inputs: Path | None) -> None:
+    """Check that an output is neither an input nor named like a recording.
+
+    Raises:
+        UsageError: it is.
+    """
+    from quadpred.batch.discovery import ENDINGS
+
+    for path in inputs:
+        if path and path.exists() and output.exists() and output.samefile(path):
+            raise UsageError(f"{output}: is an input and would be overwritten")
+    if output.suffix[1:].lower() in ENDINGS:
+        raise UsageError(f"{output}: is named like a recording; choose another extension")
 
 
 def counted(number: float, noun: str) -> str:

@@ -1,15 +1,25 @@
 """`quadpred models`, and the options that choose a model."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quadpred.cli.console import UsageError, print_line
+from quadpred.cli.console import UsageError, print_line, print_message
 
 if TYPE_CHECKING:
+    from quadpred.prediction import Prediction
     from quadpred.predictor import Predictor
 
-__all__ = ["ModelFile", "Music", "Speech", "describe_languages", "list_models", "load_predictor"]
+__all__ = [
+    "ModelFile",
+    "Music",
+    "Speech",
+    "describe_languages",
+    "list_models",
+    "load_predictor",
+    "predict_file",
+]
 
 _TRAINING = {"mixed": "English and Mandarin", "custom": "custom"}
 
@@ -55,6 +65,18 @@ def load_predictor(
     return Predictor.load(
         model, speech=speech or "english", music=music or "english", device=device
     )
+
+
+def predict_file(
+    predictor: "Predictor", path: str | Path, *, embeddings: bool = False
+) -> "Prediction":
+    """Predict a file, and print a warning if it is damaged."""
+    from quadpred.prediction import join
+
+    prediction = join(predictor.stream(path, embeddings=embeddings))
+    if prediction.damage:
+        print_message(f"warning: {path}: {prediction.damage}")
+    return prediction
 
 
 def list_models() -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from quadpred.cli.console import OutputFile, UsageError, make_console, print_message
+from quadpred.cli.console import OutputFile, UsageError, check_overwriting, make_console
 from quadpred.cli.library import Words, load_vocabulary
-from quadpred.cli.models import ModelFile, Music, Speech, load_predictor
+from quadpred.cli.models import ModelFile, Music, Speech, load_predictor, predict_file
 from quadpred.files import printable
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def moments(
         raise UsageError("-o needs --format json, csv or audacity")
     vocabulary = load_vocabulary(words)
     asked = read_intervals(intervals) if intervals else None
-    prediction = load_predictor(speech, music, model).predict(song)
-    if prediction.damage:
-        print_message(f"warning: {song}: {prediction.damage}")
+    if output:
+        check_overwriting(output, Path(song), intervals, words)
+    prediction = predict_file(load_predictor(speech, music, model), song)
     if asked is not None:
         found = interval_means(prediction, asked)
     else:

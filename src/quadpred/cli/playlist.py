@@ -13,6 +13,7 @@ from quadpred.cli.console import (
     OutputFile,
     UsageError,
     check_output,
+    check_overwriting,
     counted,
     print_line,
     print_message,
@@ -140,6 +141,8 @@ def _make(options: _Options, form: str, output: Path | None) -> None:
 
     if output is None:
         check_output()
+    else:
+        check_overwriting(output, Path(options.summary), options.words and Path(options.words))
     vocabulary = load_vocabulary(Path(options.words) if options.words else None)
     if form == "nsp":
         text, count = _smart_playlist(options, vocabulary, output), "smart playlist"

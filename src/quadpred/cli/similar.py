@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from quadpred.cli.console import make_console, print_message
-from quadpred.cli.models import ModelFile, Music, Speech, load_predictor
+from quadpred.cli.models import ModelFile, Music, Speech, load_predictor, predict_file
 from quadpred.files import printable
 
 __all__ = ["similar"]
@@ -42,8 +42,9 @@ def similar(
     rows = [row for row in read_summary(summary) if row.file != os.path.abspath(song)]
     songs, embeddings = read_embeddings(rows, summary.parent, predictor.info.sha256)
     if missing := len(rows) - len(songs):
-        print_message(f"{missing} of {len(rows)} songs have no embeddings and are left out")
-    embedding = predictor.predict(song, embeddings=True).pooled_embedding()
+        left_out = f"{missing} of {len(rows)} songs have no embeddings and are left out"
+        print_message(f"{left_out}; run quadpred predict --format embedding again")
+    embedding = predict_file(predictor, song, embeddings=True).pooled_embedding()
     table = Table("similarity", "song", "quadrant", "arousal", "valence")
     for each in find_similar(embedding, songs, embeddings, count):
         row = each.song

@@ -21,7 +21,7 @@ from quadpred.cli.console import (
 )
 from quadpred.cli.library import Words, load_vocabulary
 from quadpred.cli.library_run import LibraryOptions, find_recordings, run_library
-from quadpred.cli.models import ModelFile, Music, Speech, load_predictor
+from quadpred.cli.models import ModelFile, Music, Speech, load_predictor, predict_file
 from quadpred.files import printable
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def tag(
     if library:
         find = {row.file: partial(_if_unchanged, row) for row in rows}
     else:
-        find = {name: partial(_predict, predictor, name) for name in paths or ()}
+        find = {name: partial(_predicted, predictor, name) for name in paths or ()}
     ranks = _ranks(rows) if percentiles else {}
     layout = Layout(numbers, 10 if scale == "10" else 1, comment)
     write = partial(
@@ -255,6 +255,12 @@ def _predict_library(
     return read_summary(output / "summary.csv")
 
 
+def _predicted(predictor: "Predictor", name: str) -> "SummaryRow":
+    from quadpred.library.summary import SummaryRow
+
+    return SummaryRow.of(predict_file(predictor, name))
+
+
 def _if_unchanged(row: "SummaryRow") -> "SummaryRow | None":
     """Return the row, or `None` if the audio of its file has changed since the prediction."""
     from quadpred.library.fingerprint import audio_sha256
@@ -303,17 +309,6 @@ def _write(
     except ExistingTagError as error:
         return _Outcome(f"left out: it has another {error.field}", mood)
     return _Outcome(_TAGGED if written else _UNCHANGED, mood)
-
-
-def _predict(predictor: "Predictor", name: str) -> "SummaryRow":
-    """Predict a file, and print a warning if it is damaged."""
-    from quadpred.library.summary import SummaryRow
-    from quadpred.prediction import join
-
-    prediction = join(predictor.stream(name))
-    if prediction.damage:
-        print_message(f"warning: {name}: {prediction.damage}")
-    return SummaryRow.of(prediction)
 
 
 def _print_table(rows: list[list[str]]) -> None:
