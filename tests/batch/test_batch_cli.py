@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -294,7 +295,9 @@ def test_stopped(many, folder, sent, code):
     os.killpg(process.pid, sent) if sent == signal.SIGINT else process.send_signal(sent)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == code
-    assert errors == (b"quadpred: interrupted\n" if sent == signal.SIGINT else b"")
+    kept = r"(quadpred: \d+ recordings? predicted and kept; run the same command again .*\n)?"
+    said = f"{kept}quadpred: interrupted\n" if sent == signal.SIGINT else ""
+    assert re.fullmatch(said, errors.decode())
     assert not list((folder / "out").rglob("*.part"))
     assert_gone(process.pid)
 
@@ -318,12 +321,19 @@ def small_disk(folder):
 
 def test_a_disk_that_fills_and_is_enlarged(many, small_disk):
     disk, remount = small_disk
-    line = complaint("music", "-o", "disk/out", "--format", "json", "--jobs", 1)
-    assert line.startswith(f"{disk}/out/")
-    assert line.endswith(": No space left on device")
+    kept, reason = run(
+        "music", "-o", "disk/out", "--format", "json", "--jobs", 1, code=2
+    ).stderr.splitlines()
+    assert reason.startswith(f"quadpred: {disk}/out/")
+    assert reason.endswith(": No space left on device")
     assert not (disk / "out/summary.csv").exists()
     finished = [line["name"] for line in ledger_lines(disk / "out")]
     assert 0 < len(finished) < 60
+    count = int(re.findall(r"\d+", kept)[0])
+    assert kept == (
+        f"quadpred: {count} recordings predicted and kept; run the same command again for the rest"
+    )
+    assert count <= len(finished)
     for path in disk.rglob("*.json"):
         assert len(json.loads(path.read_bytes())["times"]) == 40
     assert not list(disk.rglob("*.part"))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quadpred.cli.console import UsageError, make_console, print_message
+from quadpred.cli.console import UsageError, counted, make_console, print_message
 
 if TYPE_CHECKING:
     from quadpred.batch.discovery import DiscoveryResult, Shard
-    from quadpred.batch.run import Report
+    from quadpred.batch.run import Report, RunProgress
     from quadpred.predictor import Predictor
 
 __all__ = ["LibraryOptions", "find_recordings", "run_library"]
@@ -101,12 +101,25 @@ def run_library(
         seconds=options.seconds,
         bom=options.bom,
     )
+    finished = 0
+
+    def count(progress: "RunProgress") -> None:
+        nonlocal finished
+        finished = progress.predicted + progress.unchanged
+        on_progress(progress)
+
     with run_progress(make_console()) as on_progress:
-        return run.run(
-            found,
-            settings,
-            shard,
-            run.engine(settings, options.jobs, on_ray=options.engine == "ray"),
-            on_progress=on_progress,
-            on_message=print_message,
-        )
+        try:
+            return run.run(
+                found,
+                settings,
+                shard,
+                run.engine(settings, options.jobs, on_ray=options.engine == "ray"),
+                on_progress=count,
+                on_message=print_message,
+            )
+        except (OSError, KeyboardInterrupt):
+            if finished:
+                done = f"{counted(finished, 'recording')} predicted and kept"
+                print_message(f"{done}; run the same command again for the rest")
+            raise
