@@ -55,7 +55,7 @@ def open_tags(file: BinaryIO | Patched, name: str) -> Container:
 
 def _check_mpeg(file: BinaryIO | Patched, start: int, name: str) -> None:
     """Refuse what is not MPEG audio."""
-    unknown = ContainerError(f"not a format that can be tagged; those are {_KNOWN}")
+    unknown = ContainerError(f"its content is of no format that can be tagged; those are {_KNOWN}")
     file.seek(start)
     sync = file.read(2)
     synchronised = len(sync) == 2 and sync[0] == 0xFF and sync[1] >= 0xE0
