@@ -79,12 +79,44 @@ def test_a_known_file_is_recognised_while_the_page_loads(page: Page, song: Path)
     saved(page)
     page.add_init_script(SLOW)
     page.reload()
-    for _ in range(50):  # a page that is not ready takes no file
-        page.set_input_files("#files", song)
-        page.wait_for_timeout(100)
-        if page.get_by_role("button", name="Play").is_enabled():
-            break
+    page.set_input_files("#files", song)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
     assert stub.uploads == 1
+
+
+def test_a_file_given_before_the_server_answers_is_predicted(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.add_init_script(
+        "const {fetch} = window; window.fetch = (...request) =>"
+        " new Promise((go) => setTimeout(go, 500)).then(() => fetch(...request));"
+    )
+    page.reload()
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+
+
+def test_a_file_that_changed_before_its_prediction_is_taken(page: Page, song: Path) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    reload(page)
+    stub.forget()
+    expect(page.locator("#notes")).to_contain_text("Choose the file again")
+    wrong = song.with_name("wrong.wav")
+    wrong.write_bytes(song.read_bytes() + b"\0" * 8)
+    page.set_input_files("#attach-file", wrong)
+    message = page.locator("#message-text")
+    expect(message).to_have_text("wrong.wav is another file than the one chosen as song.wav.")
+    song.write_bytes(wrong.read_bytes())
+    page.set_input_files("#attach-file", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    expect(message).to_be_hidden()
+    stub.job("song.wav").done(prediction(SAD))
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    reload(page)
+    page.set_input_files("#files", song)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+    assert stub.uploads == 2
 
 
 def test_work_goes_on_after_a_reload(page: Page, song: Path) -> None:

@@ -14,7 +14,7 @@ import { drawGuide } from "./views/guide.js";
 import { Library } from "./views/library.js";
 import { Messages } from "./views/messages.js";
 import { SongView } from "./views/song.js";
-import { Start } from "./views/start.js";
+import { listenForFiles, Start } from "./views/start.js";
 import { Timeline } from "./views/timeline.js";
 
 const PAUSE = 2000; // milliseconds before the server is asked again
@@ -23,6 +23,12 @@ const SETTLED = 300; // milliseconds from a seek to its save
 
 async function begin() {
   if (location.search) history.replaceState(null, "", location.pathname); // may hold a token
+  /** @type {(songs: Songs) => void} */ let take = () => {};
+  listenForFiles(
+    new Promise((resolve) => {
+      take = resolve;
+    }),
+  );
   const state = new State();
   const messages = new Messages(state);
   state.addEventListener("change", () => messages.draw());
@@ -33,7 +39,6 @@ async function begin() {
   drawGuide(state);
 
   const client = await clientName(database);
-  // Before the first file is taken, or it would not be recognised as known.
   state.songs = (await database?.load()) ?? [];
   const player = new Player(state);
   const queue = new Queue(state, storage, client);
@@ -63,6 +68,7 @@ async function begin() {
   queue.events.open();
   listenForTheRest(state, storage, songs);
   state.changed();
+  take(songs); // all known songs are listed now, so that a file is recognised
   document.body.classList.add("ready");
 }
 

@@ -102,15 +102,24 @@ export class Songs {
   }
 
   /**
-   * Take the file of a song that was restored without it, if it is the same.
+   * Take the file of a song that was restored without it, if it is the same. A changed file is
+   * taken where nothing is predicted yet.
    * @param {Song} song
    * @param {File} file
    */
   async attach(song, file) {
     const print = await fingerprint(file).catch(() => "");
+    if (!print) return this.tell(`${file.name}: ${UNREADABLE}`);
     if (print !== song.fingerprint) {
-      return this.tell(`${file.name} is another file than the one predicted as ${song.name}.`);
+      const predicted = [...song.predictions.values()].some(({ result }) => result);
+      if (predicted || file.name !== song.name) {
+        const what = `the one ${predicted ? "predicted" : "chosen"} as ${song.name}`;
+        return this.tell(`${file.name} is another file than ${what}.`);
+      }
+      song.fingerprint = print;
+      this.storage.update(song, ["fingerprint"]);
     }
+    if (this.state.message?.error) this.state.message = null;
     this.#give(song, file);
     this.state.changed();
   }

@@ -7,36 +7,46 @@ import { chosen, dropped } from "../actions/files.js";
 import { el, make, rebuild, write } from "../dom.js";
 import { megabytes, modelTitle, percent } from "../words.js";
 
+/**
+ * Take the files that the user chooses or drops. Those that come early wait.
+ * @param {Promise<Songs>} taking
+ */
+export function listenForFiles(taking) {
+  for (const [button, input] of [
+    ["choose", "files"],
+    ["choose-folder", "folder"],
+  ]) {
+    el(button).addEventListener("click", () => el(input).click());
+    el(input).addEventListener("change", async () => {
+      const found = chosen(el(input).files);
+      el(input).value = "";
+      (await taking).add(found);
+    });
+  }
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("over");
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) document.body.classList.remove("over");
+  });
+  addEventListener("drop", async (event) => {
+    event.preventDefault();
+    document.body.classList.remove("over");
+    if (!event.dataTransfer) return;
+    const found = dropped(event.dataTransfer); // which is empty after this event
+    (await taking).add(await found);
+  });
+}
+
 export class Start {
   /** @param {State} state @param {Songs} songs */
   constructor(state, songs) {
     this.state = state;
-    for (const [button, input] of [
-      ["choose", "files"],
-      ["choose-folder", "folder"],
-    ]) {
-      el(button).addEventListener("click", () => el(input).click());
-      el(input).addEventListener("change", () => {
-        songs.add(chosen(el(input).files));
-        el(input).value = "";
-      });
-    }
     el("record").addEventListener("click", () => songs.record());
     el("example").addEventListener("click", () => songs.addExample());
     el("model").addEventListener("change", () => songs.choose({ model: el("model").value }));
     el("other").addEventListener("change", () => songs.choose({ other: el("other").value }));
-    addEventListener("dragover", (event) => {
-      event.preventDefault();
-      document.body.classList.add("over");
-    });
-    addEventListener("dragleave", (event) => {
-      if (!event.relatedTarget) document.body.classList.remove("over");
-    });
-    addEventListener("drop", async (event) => {
-      event.preventDefault();
-      document.body.classList.remove("over");
-      if (event.dataTransfer) songs.add(await dropped(event.dataTransfer));
-    });
   }
 
   draw() {

@@ -413,7 +413,8 @@ export class Timeline {
     const [{ result, rows, moments }] = predictions;
     const clearest = result ? clearestMoments(rows) : [];
     const highlights = moments.filter(
-      ({ kind, start, end }) => kind !== "segment" && end - start < song.extent,
+      ({ kind, start, end }) =>
+        kind !== "segment" && (start > 0 || end < Math.min(rows.length, song.extent)),
     );
     const changes = moments.filter(({ kind, start }) => kind === "segment" && start > 0);
     const key = JSON.stringify([song.id, song.marks, clearest, highlights]);
