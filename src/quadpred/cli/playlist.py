@@ -142,7 +142,9 @@ def _make(options: _Options, form: str, output: Path | None) -> None:
     if output is None:
         check_output()
     else:
-        check_overwriting(output, Path(options.summary), options.words and Path(options.words))
+        check_overwriting(
+            output, Path(options.summary), Path(options.words) if options.words else None
+        )
     vocabulary = load_vocabulary(Path(options.words) if options.words else None)
     if form == "nsp":
         text, count = _smart_playlist(options, vocabulary, output), "smart playlist"
