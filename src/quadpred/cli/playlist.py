@@ -139,13 +139,12 @@ def _make(options: _Options, form: str, output: Path | None) -> None:
     from quadpred.files import add_filename_to_errors, atomic_write
     from quadpred.library.playlist_files import to_json, to_m3u8
 
+    words = Path(options.words) if options.words else None
     if output is None:
         check_output()
     else:
-        check_overwriting(
-            output, Path(options.summary), Path(options.words) if options.words else None
-        )
-    vocabulary = load_vocabulary(Path(options.words) if options.words else None)
+        check_overwriting(output, Path(options.summary), words)
+    vocabulary = load_vocabulary(words)
     if form == "nsp":
         text, count = _smart_playlist(options, vocabulary, output), "smart playlist"
     else:
