@@ -58,6 +58,7 @@ def results(tmp_path: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_runs_are_scored_on_every_set(data: Path, runs: Path, tmp_path: Path) -> None:
     outcome = run(tmp_path, runs, data)
     assert outcome.exit_code == 0, outcome.output

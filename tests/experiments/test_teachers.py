@@ -47,6 +47,7 @@ def write_network(path: Path, name: str, shape: list[int], widths: dict[str, int
     onnx.save(model, path)
 
 
+@pytest.mark.slow
 def test_values_follow_the_music_in_time(networks: Path) -> None:
     rng = np.random.default_rng(0)
     silence, noise = np.zeros(6 * RATE), 0.1 * rng.standard_normal(6 * RATE)
@@ -81,6 +82,7 @@ def rendered(corpus: LabelledCorpus, folder: Path) -> None:
         shutil.copyfile(clip.path, folder / f"{corpus.name(clip)}.flac")
 
 
+@pytest.mark.slow
 def test_regressions_are_scored_on_every_set(data: Path, networks: Path, tmp_path: Path) -> None:
     teachers = Teachers(networks)
     audio = tmp_path / "audio"

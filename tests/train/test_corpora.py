@@ -305,6 +305,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tree", TREES)
 def test_tree_becomes_a_manifest_that_trains(
     tree: str, root: Path, recipes: dict[str, Path], tmp_path: Path

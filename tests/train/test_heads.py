@@ -41,6 +41,7 @@ def base(tmp_path):
     return Predictor(tmp_path / "base.onnx")
 
 
+@pytest.mark.slow
 def test_new_heads_learn_the_labels(base, tmp_path):
     scores = adapt_heads(songs(tmp_path), tmp_path / "mine.onnx", base)
     assert (scores.clips, scores.groups, scores.chance) == (16, 4, 0.25)
@@ -61,6 +62,7 @@ def test_new_heads_learn_the_labels(base, tmp_path):
     assert not any(name.endswith("_weight") for name in names)
 
 
+@pytest.mark.slow
 def test_quadrants_without_songs_are_never_predicted(base, tmp_path):
     scores = adapt_heads(songs(tmp_path, ("Q1", "Q3", "Q4")), tmp_path / "mine.onnx", base)
     assert scores.chance == pytest.approx(1 / 3)
@@ -69,12 +71,14 @@ def test_quadrants_without_songs_are_never_predicted(base, tmp_path):
     assert prediction.winner == "Q1"
 
 
+@pytest.mark.slow
 def test_heads_that_are_no_better_than_chance_say_so(base, tmp_path):
     scores = adapt_heads(songs(tmp_path, shuffled=True), tmp_path / "mine.onnx", base)
     assert scores.uncertain
     assert "no better than chance" in Predictor(tmp_path / "mine.onnx").info.caveat
 
 
+@pytest.mark.slow
 def test_what_cannot_be_adapted(base, tmp_path):
     listed = songs(tmp_path)
     with pytest.raises(AdaptError, match=r"must end in \.onnx"):

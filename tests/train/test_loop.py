@@ -28,6 +28,7 @@ def music(corpora: Path) -> Manifest:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["base", "eusipco2020"])
 def test_killed_run_continues_to_the_same_weights(
     name: str,
@@ -92,6 +93,7 @@ def relabelled(music: Manifest, split: str) -> Manifest:
     return replace(music, clips=tuple(clips))
 
 
+@pytest.mark.slow
 def test_changed_data_of_a_finished_run_is_refused(
     recipes: dict[str, Path], music: Manifest, tmp_path: Path
 ) -> None:
@@ -151,6 +153,7 @@ def test_a_recording_in_two_manifests_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_training_clips_are_not_scored(
     recipes: dict[str, Path], music: Manifest, tmp_path: Path
 ) -> None:
@@ -203,6 +206,7 @@ def test_description_without_what_is_needed_is_refused(content: str, tmp_path: P
             read(tmp_path)
 
 
+@pytest.mark.slow
 def test_run_that_does_not_list_its_training_clips_is_not_scored(
     recipes: dict[str, Path], music: Manifest, tmp_path: Path
 ) -> None:

@@ -130,12 +130,14 @@ def test_splits_that_no_manifest_has_are_refused(tmp_path: Path) -> None:
         check_splits([folds], ["0", "tset"])
 
 
+@pytest.mark.slow
 def test_training_begins_without_packages_that_take_much_memory() -> None:
     code = "import sys, quadpred.train.pretrain, quadpred.train.transfer; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"sklearn", "scipy", "pandas"} & set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_large_manifest_takes_little_memory(tmp_path: Path) -> None:
     count = 20_000
     rows = (f"{n % 100}/{n}.mp3,artist {n % 5000},{n % 5},Q{n % 4 + 1},a; b" for n in range(count))

@@ -46,6 +46,7 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return Manifest(tuple(clips), DataSheet("generated"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["scae", "cpc", "emotion"])
 def test_loss_falls_and_the_encoder_transfers(
     objective: str, base: Recipe, spoken: Manifest, corpora: Path, tmp_path: Path

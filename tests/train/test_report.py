@@ -32,6 +32,8 @@ from quadpred.train.report import (
 )
 from quadpred.train.transfer import transfer
 
+pytestmark = pytest.mark.slow  # trains a network
+
 
 @pytest.fixture(scope="module")
 def runs(

@@ -104,6 +104,7 @@ def test_warnings_of_packages_are_no_errors():
 # Homes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", [None, "/proc/self"])
 def test_a_home_that_cannot_be_written(home, monkeypatch):
     monkeypatch.delenv("HOME", raising=False)

@@ -149,6 +149,7 @@ def test_a_tone_is_in_its_band():
         assert frames[10].argmax() in np.argsort(mel_filters(config)[bin_])[-2:]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_stream():
     block = music(1, 16_000)
 

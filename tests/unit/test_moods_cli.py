@@ -280,6 +280,7 @@ def test_hostile_names():
     assert "a\\nb\\x1b" in run("tag", "--dry-run", odd).stdout
 
 
+@pytest.mark.slow
 def test_extras_that_are_missing(summary):
     result = cold("tag", "sad.flac", without="mutagen")
     assert result.returncode == 2

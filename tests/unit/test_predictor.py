@@ -103,6 +103,7 @@ def shipped() -> Predictor:
     return Predictor.load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.2, 179.4, 180.4, 186.6, 187.4, 400.6])
 def test_stream_gives_the_rows_of_predict_as_they_come(
     shipped: Predictor, sound_file: Callable[..., Path], seconds: float
