@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.batch.targets import library_target
-from quadpred.files import unescape_name
 from quadpred.formats import FORMATS
 from quadpred.library.summary import SummaryError, SummaryRow
 
@@ -44,7 +43,7 @@ def read_embeddings(
     """
     found, vectors = [], []
     for song in songs:
-        path = library_target(folder, unescape_name(song.path), FORMATS["embedding"].suffix)
+        path = library_target(folder, song.path, FORMATS["embedding"].suffix)
         try:
             with np.load(path, allow_pickle=False) as saved:
                 if str(saved["model"]) == model:

@@ -192,7 +192,7 @@ def _check_columns(names: Iterable[str]) -> None:
 def _row(values: Mapping[str, Any], number: int) -> SummaryRow:
     try:
         row = SummaryRow(
-            path=str(values["path"]),
+            path=unescape_name(str(values["path"])),
             file=unescape_name(str(values["file"])),
             duration=float(values["duration"]),
             quadrant=values["quadrant"],
