@@ -26,12 +26,14 @@ from experiments.robustness import score_robustness
 from experiments.scoring import outputs_of, score_set
 from experiments.subjects import ModelSubject, Runs, SubjectError, open_subject
 from experiments.teacher_regression import TeacherRegression
-from experiments.test_sets import SET_NAMES, TestSet, load_sets
+from experiments.test_sets import SET_NAMES, TestSet, calibration_sets, load_sets
 from experiments.vibenet import VibeNet
 from quadpred.errors import QuadpredError
 
 __all__ = ["evaluate", "main"]
 
+CACHE = user_cache_path("quadpred-experiments")
+"""Where predictions and rendered recordings stay by default."""
 NON_MUSIC = "non-music"
 ROBUSTNESS_SETS = ("4q", "film")
 BASELINE = storage.FOLDER / "baseline.json"
@@ -106,13 +108,10 @@ def permitted(subject: Subject, names: Sequence[str]) -> list[str]:
 def _open(
     name: str, data: Path, teachers: Path | None, store: PredictionStore, folder: Path
 ) -> Subject:
-    def songs() -> TestSet:
-        return load_sets(["4q"], data, folder)[0]
-
     if name == "vibenet":
-        return VibeNet(folder, songs())
+        return VibeNet(folder, load_sets(["4q"], data, folder)[0])
     if name != "teachers":
-        return open_subject(name, store, songs)
+        return open_subject(name, store, lambda: calibration_sets(data, folder))
     if teachers is None:
         raise SubjectError("teachers: name the folder of their values with --teachers")
     return TeacherRegression(teachers, data)
@@ -139,7 +138,7 @@ def main(
     ] = None,
 ) -> None:
     """Score a model, or the runs of a recipe, on every set that it was not trained on."""
-    folder = cache or user_cache_path("quadpred-experiments")
+    folder = cache or CACHE
     try:
         with PredictionStore.open(folder) as store:
             opened = _open(subject, data, teachers, store, folder)

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments import results as storage
-from experiments.data import four_quadrants, mandarin
+from experiments.data import mandarin
+from experiments.evaluate import CACHE
 from experiments.report import markdown_scores
+from experiments.test_sets import calibration_sets, with_quadrants
 from quadpred import registry
 from quadpred.files import atomic_write, sha256_of
 from quadpred.labels import QUADRANT
@@ -58,9 +60,12 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
     name = f"{speech}-to-{music}"
     english = music == "english"
     folder = runs / (speech if english else name)
-    manifest = (four_quadrants if english else mandarin)(data).manifest
     folds = sorted(path.parent for path in folder.glob("fold-*-seed-*/model.pt"))
-    scores = evaluate(folds, manifest)
+    if english:
+        manifest, *further = map(with_quadrants, calibration_sets(data, CACHE))
+    else:
+        manifest, further = mandarin(data).manifest, []
+    scores = evaluate(folds, manifest, calibrate_on=further)
     share = "one of five" if len(folds) == 1 else "five"
     title = f"{manifest.sheet.name}, {share} folds by {'artist' if english else 'song'}"
     results = {}

@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from experiments.predictions import Change, PredictionStore, unchanged
-from experiments.test_sets import TestSet, quadrants
+from experiments.test_sets import NO_QUADRANT, TestSet, quadrants
 from quadpred import Prediction, Predictor, registry
 from quadpred.errors import QuadpredError
 from quadpred.labels import QUADRANT, signs_of
@@ -95,16 +95,19 @@ class _Calibration:
     clip: float
 
     @classmethod
-    def fit(cls, predictions: Sequence[Prediction], truth: NDArray[np.int64]) -> "_Calibration":
+    def fit(
+        cls, predictions: Sequence[Prediction], truth: NDArray[np.int64], songs: NDArray[np.bool_]
+    ) -> "_Calibration":
+        """Fit the temperature on all predictions, the margins on those of songs alone."""
         rows = [_log_rows(prediction) for prediction in predictions]
         found = fit_temperature(rows, truth)
-        calibrated = [apply_temperature(part, found) for part in rows]
-        lengths = [len(part) for part in rows]
+        calibrated = [apply_temperature(rows[k], found) for k in np.flatnonzero(songs)]
+        lengths = [len(part) for part in calibrated]
         clips = np.stack([part.mean(0) for part in calibrated])
         return cls(
             found,
-            _margin(np.concatenate(calibrated), np.repeat(truth, lengths)),
-            _margin(clips, truth),
+            _margin(np.concatenate(calibrated), np.repeat(truth[songs], lengths)),
+            _margin(clips, truth[songs]),
         )
 
     def apply(self, prediction: Prediction) -> Prediction:
@@ -131,7 +134,7 @@ class Runs:
 
     Args:
         folder: that holds them.
-        calibration_set: the clips on whose other folds each run is calibrated.
+        calibration_sets: the sets on whose other folds each run is calibrated, songs first.
         store: where predictions are kept.
 
     Raises:
@@ -140,10 +143,10 @@ class Runs:
 
     trained_on: Sequence[str] = ()
 
-    def __init__(self, folder: Path, calibration_set: TestSet, store: PredictionStore):
+    def __init__(self, folder: Path, calibration_sets: Sequence[TestSet], store: PredictionStore):
         self.name = folder.resolve().name
         self._store = store
-        self._set = calibration_set
+        self._sets = calibration_sets
         self._models: dict[tuple[int, str], Predictor] = {}
         for path in sorted(folder.glob("fold-*-seed-*/model.onnx")):
             if found := re.fullmatch(r"fold-(\d+)-seed-(\d+)", path.parent.name):
@@ -178,23 +181,31 @@ class Runs:
         """
         fitted = {}
         for seed in self.seeds:
-            cases = [
-                Case(clip, self._store.predict(predictor, clip.path))
-                for fold, predictor in self._of_seed(seed)
-                for clip in self._set.clips
-                if clip.split == fold
-            ]
-            truth = quadrants(self._set, [case.clip for case in cases])
+            cases: list[Case] = []
+            truth: list[int] = []
+            songs: list[bool] = []
+            for test_set in self._sets:
+                for fold, predictor in self._of_seed(seed):
+                    clips = [clip for clip in test_set.clips if clip.split == fold]
+                    for clip, quadrant in zip(clips, quadrants(test_set, clips), strict=True):
+                        if quadrant != NO_QUADRANT:
+                            cases.append(Case(clip, self._store.predict(predictor, clip.path)))
+                            truth.append(quadrant)
+                            songs.append(test_set is self._sets[0])
+            folds = np.array([case.clip.split for case in cases])
             for fold, _ in self._of_seed(seed):
-                others = [k for k, case in enumerate(cases) if case.clip.split != fold]
-                chosen = others or list(range(len(cases)))
-                predictions = [cases[k].prediction for k in chosen]
-                fitted[seed, fold] = _Calibration.fit(predictions, truth[chosen])
+                others = folds != fold
+                chosen = np.flatnonzero(others if others.any() else ~others)
+                fitted[seed, fold] = _Calibration.fit(
+                    [cases[k].prediction for k in chosen],
+                    np.array(truth)[chosen],
+                    np.array(songs)[chosen],
+                )
         return fitted
 
 
 def open_subject(
-    name: str, store: PredictionStore, calibration_set: Callable[[], TestSet]
+    name: str, store: PredictionStore, calibration: Callable[[], Sequence[TestSet]]
 ) -> ModelSubject | Runs:
     """Open a shipped model by its name, an ONNX file, or a folder of runs.
 
@@ -205,7 +216,7 @@ def open_subject(
     shipped = {model.name: model.path for model in registry.models()}
     path = shipped.get(name, Path(name))
     if path.is_dir():
-        return Runs(path, calibration_set(), store)
+        return Runs(path, calibration(), store)
     if not path.is_file():
         names = ", ".join(shipped)
         raise SubjectError(f"{name}: no such file or folder, nor one of the models {names}")

@@ -1,7 +1,7 @@
 """The sets on which models are scored, with the truth of each."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,20 @@ from numpy.typing import NDArray
 from experiments import data as corpora
 from experiments.data import LabelledCorpus
 from quadpred.labels import HEADS, QUADRANT, quadrant_of, signs_of
-from quadpred.train.corpora import Clip
+from quadpred.train.corpora import Clip, Manifest
 from quadpred.train.corpora.quadrants import Scale
 
-__all__ = ["DEAD_ZONE", "SET_NAMES", "TestSet", "class_truth", "load_sets", "quadrants"]
+__all__ = [
+    "DEAD_ZONE",
+    "NO_QUADRANT",
+    "SET_NAMES",
+    "TestSet",
+    "calibration_sets",
+    "class_truth",
+    "load_sets",
+    "quadrants",
+    "with_quadrants",
+]
 
 DEAD_ZONE = 0.03
 """Clips whose rating is this near to the centre have no quadrant: a share of half the scale."""
@@ -129,6 +139,22 @@ def quadrants(test_set: TestSet, clips: Sequence[Clip]) -> NDArray[np.int64]:
         else:
             found.append(QUADRANT.classes.index(quadrant_of(*(distance > 0).tolist())))
     return np.array(found)
+
+
+def calibration_sets(data: Path, cache: Path | None) -> list[TestSet]:
+    """Read the sets in folds whose quadrants are not weak labels.
+
+    Raises:
+        ManifestError: labels or recordings are missing.
+    """
+    return load_sets(["4q", "film", "vgmidi", "emotify"], data, cache)
+
+
+def with_quadrants(test_set: TestSet) -> Manifest:
+    """The clips of a set that have a quadrant, with it as their label."""
+    pairs = zip(test_set.clips, quadrants(test_set, test_set.clips), strict=True)
+    clips = (replace(c, quadrant=QUADRANT.classes[k]) for c, k in pairs if k != NO_QUADRANT)
+    return Manifest(tuple(clips), test_set.corpus.manifest.sheet)
 
 
 def class_truth(quadrant: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:

@@ -10,7 +10,7 @@ import typer
 from experiments.data import four_quadrants
 from experiments.predictions import PredictionStore
 from experiments.subjects import Runs
-from experiments.test_sets import TestSet, load_sets, quadrants
+from experiments.test_sets import TestSet, calibration_sets, load_sets, quadrants
 from typer.testing import CliRunner, Result
 
 from experiments import evaluate, metrics, non_music, robustness
@@ -136,7 +136,7 @@ def test_each_run_predicts_what_it_left_out_calibrated_on_the_others(
 ) -> None:
     (songs,) = load_sets(["4q"], data, None)
     with PredictionStore.open(tmp_path / "cache") as store:
-        recipe = Runs(runs, songs, store)
+        recipe = Runs(runs, calibration_sets(data, tmp_path / "cache"), store)
         cases = list(recipe.cases(songs, seed=0))
         assert sorted(case.clip.path for case in cases) == sorted(c.path for c in songs.clips)
         for case in cases:

@@ -1,6 +1,8 @@
 """Scores, their tables and plots, and model cards."""
 
 import io
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from matplotlib.image import imread
 from rich.console import Console
 from rich.table import Table
 
-from quadpred.labels import HEADS
+from quadpred.labels import HEADS, QUADRANT
 from quadpred.train import calibration as calibrate
 from quadpred.train.card import card
 from quadpred.train.corpora import Clip, DataSheet, Manifest
@@ -88,6 +90,23 @@ def test_one_temperature_calibrates_all_heads(result: Evaluation) -> None:
     coverage = result.calibration.heads["quadrant"].clip.coverage
     margin = next(c.margin for c in coverage if c.coverage == 0.7)
     assert result.calibration.min_margin_clip == margin
+
+
+def test_further_music_changes_temperatures_alone(
+    runs: tuple[list[Path], Manifest], result: Evaluation, tmp_path: Path
+) -> None:
+    folders, manifest = runs
+    opposite = {"Q1": "Q3", "Q2": "Q4", "Q3": "Q1", "Q4": "Q2"}
+    wrong = tuple(
+        replace(clip, path=Path(shutil.copy(clip.path, tmp_path)), quadrant=opposite[clip.quadrant])
+        for clip in manifest.clips[::2]
+    )
+    further = [Manifest(wrong, DataSheet("mislabelled"))]
+    cautious = evaluate(folders, manifest, calibrate_on=further, cache=folders[0].parent / "cache")
+    assert (cautious.heads, cautious.runs) == (result.heads, result.runs)
+    head = QUADRANT.name
+    assert cautious.calibration.heads[head].temperature > result.calibration.heads[head].temperature
+    assert cautious.calibration.min_margin_clip < result.calibration.min_margin_clip
 
 
 def test_scores_survive_their_file(result: Evaluation, tmp_path: Path) -> None:

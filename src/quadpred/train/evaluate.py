@@ -1,7 +1,7 @@
 """Scores of finished runs on the groups that each was not trained on."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -171,11 +171,37 @@ class _Outputs:
     folds: NDArray[np.int64]
 
 
+@dataclass
+class _Held:
+    """Held-out clips, all heads' log-probabilities of their rows, and the number of their fold."""
+
+    clips: list[Clip] = field(default_factory=list)
+    outputs: list[tuple[Rows, ...]] = field(default_factory=list)
+    folds: list[int] = field(default_factory=list)
+
+    def add(self, clips: Sequence[Clip], outputs: Sequence[tuple[Rows, ...]], fold: int) -> None:
+        """Add the clips of a run."""
+        self.clips += clips
+        self.outputs += outputs
+        self.folds += [fold] * len(clips)
+
+    def by_head(self) -> dict[Head, _Outputs]:
+        """Separate the heads."""
+        groups = np.array([clip.group for clip in self.clips])
+        truths = [target.argmax(1).numpy() for target in Targets.of(self.clips).heads]
+        folds = np.array(self.folds, np.int64)
+        return {
+            head: _Outputs(groups, truths[index], [rows[index] for rows in self.outputs], folds)
+            for index, head in enumerate(HEADS)
+        }
+
+
 def evaluate(
     runs: Sequence[Path],
     manifest: Manifest,
     *,
     splits: Sequence[str] = (),
+    calibrate_on: Sequence[Manifest] = (),
     cache: Path | None = None,
 ) -> Evaluation:
     """Score runs on their test splits, pooled as if they were one model: the folds of one recipe.
@@ -184,6 +210,8 @@ def evaluate(
         runs: folders of finished transfers.
         manifest: the music to test on.
         splits: to score on, instead of those that each run kept for testing.
+        calibrate_on: further music whose clips in these splits are not scored; temperatures are
+            fitted on them too.
         cache: folder of computed log-mels.
 
     Raises:
@@ -191,10 +219,8 @@ def evaluate(
         ManifestError: the test splits have no labelled clips.
         RunError: a folder holds no finished transfer, or its network was trained on a test clip.
     """
-    clips: list[Clip] = []
-    outputs: list[tuple[Rows, ...]] = []
+    scored, further = _Held(), _Held()
     by_run: list[RunScores] = []
-    numbers: list[int] = []
     folds: dict[tuple[str, ...], int] = {}
     joint = True
     with progress_bar() as bar:
@@ -204,33 +230,36 @@ def evaluate(
             joint &= model.joint
             described = Run.describe(folder, "test", "trained_on")
             tested = splits or described["test"]
-            check_splits([manifest], tested)
+            check_splits([manifest, *calibrate_on], tested)
             held = [clip for clip in manifest.subset(tested) if clip.quadrant]
             if not held:
                 raise ManifestError(f"{folder}: no labelled clips in splits {', '.join(tested)}")
-            _refuse_training_clips(folder, held, described)
+            more = [c for other in calibrate_on for c in other.subset(tested) if c.quadrant]
+            _refuse_training_clips(folder, [*held, *more], described)
             rows = []
-            for frames in LogMels(recipe.features, cache).load(held):
+            for frames in LogMels(recipe.features, cache).load([*held, *more]):
                 logits = clip_logits(model, frames, recipe)
                 rows.append(tuple(head.log_softmax(-1).numpy() for head in logits))
                 bar.advance(task)
-            clips += held
-            outputs += rows
             fold = tuple(sorted({clip.split for clip in held}))
-            numbers += [folds.setdefault(fold, len(folds))] * len(held)
+            number = folds.setdefault(fold, len(folds))
+            run = _Held()
+            run.add(held, rows[: len(held)], number)
+            scored.add(held, rows[: len(held)], number)
+            further.add(more, rows[len(held) :], number)
             scores = {
                 head.name: macro_f1(confusion(*_clips(part), len(head.classes)))
-                for head, part in _heads(held, rows, [0] * len(held)).items()
+                for head, part in run.by_head().items()
             }
             by_run.append(RunScores(folder.name, fold, recipe.seed, len(held), scores))
-    parts = _heads(clips, outputs, numbers)
+    parts = scored.by_head()
     return Evaluation(
         manifest.sheet.name,
-        len({clip.path for clip in clips}),
-        len({clip.group for clip in clips}),
+        len({clip.path for clip in scored.clips}),
+        len({clip.group for clip in scored.clips}),
         by_run,
         {head.name: _scores(part, head) for head, part in parts.items()},
-        _calibration(parts, joint),
+        _calibration(parts, further.by_head(), joint),
     )
 
 
@@ -246,30 +275,18 @@ def _refuse_training_clips(
             )
 
 
-def _heads(
-    clips: Sequence[Clip], outputs: Sequence[tuple[Rows, ...]], folds: Sequence[int]
-) -> dict[Head, _Outputs]:
-    groups = np.array([clip.group for clip in clips])
-    truths = [target.argmax(1).numpy() for target in Targets.of(clips).heads]
-    return {
-        head: _Outputs(groups, truths[index], [rows[index] for rows in outputs], np.array(folds))
-        for index, head in enumerate(HEADS)
-    }
-
-
-def _calibration(parts: Mapping[Head, _Outputs], joint: bool) -> Calibration:
+def _calibration(
+    parts: Mapping[Head, _Outputs], further: Mapping[Head, _Outputs], joint: bool
+) -> Calibration:
     """Calibrate each head, or with joint heads the quadrants, of which the others are marginals."""
     if joint:
-        quadrant = parts[QUADRANT]
-        temperature = calibrate.fit_temperature(quadrant.rows, quadrant.truth)
+        temperature = _temperature([parts[QUADRANT], further[QUADRANT]])
         temperatures = {head: temperature for head in parts}
-        by_others = _by_others(quadrant)
+        by_others = _by_others(parts[QUADRANT], further[QUADRANT])
         calibrated = {head: [rows @ _membership(head) for rows in by_others] for head in parts}
     else:
-        temperatures = {
-            head: calibrate.fit_temperature(part.rows, part.truth) for head, part in parts.items()
-        }
-        calibrated = {head: _by_others(part) for head, part in parts.items()}
+        temperatures = {head: _temperature([parts[head], further[head]]) for head in parts}
+        calibrated = {head: _by_others(part, further[head]) for head, part in parts.items()}
     heads = {}
     for head, part in parts.items():
         rows_truth = np.repeat(part.truth, [len(rows) for rows in part.rows])
@@ -308,16 +325,22 @@ def _membership(head: Head) -> NDArray[np.float64]:
     return np.eye(2)[signs]
 
 
-def _by_others(part: _Outputs) -> list[NDArray[np.float64]]:
+def _temperature(parts: Sequence[_Outputs], left_out: int = -1) -> float:
+    """Fit the temperature on all folds but one, or on that one if there is no other."""
+    rows, truth = [], []
+    for part in parts:
+        others = part.folds != left_out
+        for index in np.flatnonzero(others if others.any() else ~others):
+            rows.append(part.rows[index])
+            truth.append(part.truth[index])
+    return calibrate.fit_temperature(rows, np.array(truth))
+
+
+def _by_others(part: _Outputs, further: _Outputs) -> list[NDArray[np.float64]]:
     """Probabilities of every clip's rows, at the temperature that fits all other folds best."""
-    temperatures = {}
-    for fold in np.unique(part.folds):
-        others = np.flatnonzero(part.folds != fold)
-        fitted = others if len(others) else np.arange(len(part.folds))
-        rows = [part.rows[index] for index in fitted]
-        temperatures[fold] = calibrate.fit_temperature(rows, part.truth[fitted])
+    fitted = {fold: _temperature([part, further], fold) for fold in np.unique(part.folds)}
     return [
-        calibrate.apply_temperature(rows, temperatures[fold])
+        calibrate.apply_temperature(rows, fitted[fold])
         for rows, fold in zip(part.rows, part.folds, strict=True)
     ]
 
