@@ -59,6 +59,7 @@ def test_the_summary_has_a_row_a_clip(library, out):
             assert float(row[name]) == pytest.approx(means[name]["positive"], abs=1e-6)
         assert float(row["confidence"]) == pytest.approx(prediction.confidence, abs=1e-6)
         assert row["uncertain"] == str(prediction.uncertain).lower()
+        assert row["damage"] == ""
         assert (row["model"], row["version"]) == ("tiny", quadpred.__version__)
     assert len({row["sha256"] for row in rows}) == 3
     assert table(out / "errors.csv") == []
@@ -237,6 +238,16 @@ def test_results_that_are_missing_or_cut_short_are_made_again(library, out, sett
     (out / "a.wav.npy").write_bytes(whole[:-1])
     assert counts(predict([library], out, formats=("json", "npy"))) == (2, 1, 0)
     assert (out / "a.wav.npy").read_bytes() == whole
+
+
+def test_damage_is_in_the_summary_of_every_run(library, out, settled):
+    whole = (library / "a.mp3").read_bytes()
+    (library / "a.mp3").write_bytes(whole[: len(whole) // 2])
+    for predicted in 3, 0:
+        assert counts(predict([library], out)) == (predicted, 3 - predicted, 0)
+        damaged, *sound = table(out / "summary.csv")
+        assert "the rest is damaged or missing" in damaged["damage"]
+        assert [row["damage"] for row in sound] == ["", ""]
 
 
 def test_more_is_wanted_than_there_is(library, out, settled):

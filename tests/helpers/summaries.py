@@ -19,7 +19,7 @@ def clip(name: str = "song.mp3", quadrant: str = "Q1", **values: object) -> Summ
 
 def rows(clips: list[SummaryRow]) -> list[dict[str, object]]:
     """Return all columns of a summary."""
-    model = {"model": "tiny", "version": "0.1.0"}
+    model = {"damage": "", "model": "tiny", "version": "0.1.0"}
     shares = dict.fromkeys(QUADRANT.classes, 0.25)
     whole = [{**asdict(clip), **shares, **model} for clip in clips]
     return [{name: row[name] for name in COLUMNS} for row in whole]

@@ -41,7 +41,7 @@ def test_a_table_with_decimal_commas(tmp_path, separator):
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     for row in rows[1:]:
-        row[:] = [cell.replace(".", ",") if cell[0].isdigit() else cell for cell in row]
+        row[:] = [cell.replace(".", ",") if cell[:1].isdigit() else cell for cell in row]
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file, delimiter=separator).writerows(rows)
     assert read_summary(path) == [numbers]

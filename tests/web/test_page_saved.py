@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from helpers.page import StubServer, download, prediction
 from helpers.sounds import music
+from quadpred.library.summary import COLUMNS
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +117,8 @@ def test_all_songs_are_saved_in_one_archive(page: Page, moods: Any) -> None:
     assert [row["quadrant"] for row in summary] == ["Q3", "Q1", "Q4", "Q1"]
     assert summary[2]["uncertain"] == "true"
     assert summary[0]["corrected"] == "Q2"
+    assert tuple(summary[0]) == (*COLUMNS, "corrected", "adjusted")
+    assert summary[0]["sha256"] == ""  # that of the recording is unknown; the model has another
     assert archive.read("labels.csv") == b"file,quadrant\nsad.wav,Q2\n"
 
 

@@ -33,6 +33,7 @@ COLUMNS: Mapping[str, type] = {
     "quadrant": str,
     **dict.fromkeys((*QUADRANT.classes, "arousal", "valence", "confidence"), float),
     "uncertain": bool,
+    "damage": str,
     **dict.fromkeys(("model", "version", "sha256", "file"), str),
 }
 """Names and types of the columns."""
@@ -102,6 +103,7 @@ def summary_values(prediction: Prediction) -> dict[str, Any]:
         "quadrant": prediction.winner,
         **{name: round(value, _DIGITS) for name, value in values.items()},
         "uncertain": prediction.uncertain,
+        "damage": prediction.damage or "",
         "model": prediction.model.name,
         "version": __version__,
     }

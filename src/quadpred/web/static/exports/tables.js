@@ -31,12 +31,12 @@ export function rowsTable(result) {
 /**
  * One row per song, with the columns of the summary of `quadpred predict FOLDER`, and the label of
  * the user in `corrected`. `adjusted` says whether labels have changed the values. The browser
- * does not know the folder, so `file` is empty.
+ * does not know the folder, nor the checksum of the coded audio: `file` and `sha256` are empty.
  * @param {{song: Song, result: Result}[]} songs
  */
 export function summaryTable(songs) {
   const head = ["path", "duration", "quadrant", ...QUADRANTS, "arousal", "valence", "confidence"];
-  head.push("uncertain", "model", "version", "sha256", "file", "corrected", "adjusted");
+  head.push("uncertain", "damage", "model", "version", "sha256", "file", "corrected", "adjusted");
   const rows = songs.map(({ song, result }) => [
     FORMULA.test(song.path) ? `'${song.path}` : song.path,
     result.duration,
@@ -46,9 +46,10 @@ export function summaryTable(songs) {
     result.means.valence.positive,
     result.confidence,
     result.uncertain,
+    result.damage ?? "",
     result.model.name,
     result.quadpred,
-    result.model.sha256,
+    "",
     "",
     label(song.corrected),
     result.adjusted !== undefined,
