@@ -225,6 +225,51 @@ def test_a_browser_that_keeps_nothing_says_so(open_page: Any, song: Path) -> Non
     assert asked == ["beforeunload"]
 
 
+def test_the_song_that_was_shown_is_shown_again(page: Page, sound_file: Any) -> None:
+    names = [f"{number}.wav" for number in range(3)]
+    StubServer(page, dict.fromkeys(names, prediction(SAD)))
+    page.set_input_files(
+        "#files", [sound_file(name, music(2, 8000, n), 8000) for n, name in enumerate(names)]
+    )
+    page.locator("#songs").get_by_role("button", name="1.wav").click()
+    expect(page.locator("#song-name")).to_have_text("1.wav")
+    reload(page)
+    expect(page.locator("#song-name")).to_have_text("1.wav")
+    page.locator("#remove").click()
+    reload(page)
+    expect(page.locator("#song-name")).to_have_text("2.wav")
+
+
+# Counts the streams that are open, and lets a test hide the page.
+STREAMS = """
+globalThis.streams = 0;
+globalThis.EventSource = class extends EventSource {
+    constructor(address) { super(address); globalThis.streams += 1; }
+    close() { if (this.readyState !== 2) globalThis.streams -= 1; super.close(); }
+};
+globalThis.hide = (hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+};"""
+
+
+def test_a_hidden_tab_holds_no_connection_unless_it_waits(page: Page, song: Path) -> None:
+    page.add_init_script(STREAMS)
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    page.evaluate("hide(true)")
+    assert page.evaluate("streams") == 1
+    answer = prediction(SAD)
+    stub.job("song.wav").rows(answer, 0, 6)
+    stub.job("song.wav").done(answer)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    page.evaluate("hide(true)")
+    assert page.evaluate("streams") == 0
+    page.evaluate("hide(false)")
+    assert page.evaluate("streams") == 1
+
+
 def test_each_tab_needs_one_stream(page: Page, sound_file: Any) -> None:
     asked = []
     page.on("request", lambda request: asked.append(request.url))

@@ -62,11 +62,11 @@ async function begin() {
     song.drawTime(player.time);
   });
 
-  if (state.songs.length) songs.show(state.songs[0]);
+  songs.show(state.song(state.settings.shown) ?? state.songs[0] ?? null);
   for (const each of state.songs) songs.predict(each);
   database?.watch((id) => songs.refresh(id, database));
   queue.events.open();
-  listenForTheRest(state, storage, songs);
+  listenForTheRest(state, storage, songs, queue);
   state.changed();
   take(songs); // all known songs are listed now, so that a file is recognised
   document.body.classList.add("ready");
@@ -104,8 +104,8 @@ async function clientName(database) {
   return name;
 }
 
-/** @param {State} state @param {Storage} storage @param {Songs} songs */
-function listenForTheRest(state, storage, songs) {
+/** @param {State} state @param {Storage} storage @param {Songs} songs @param {Queue} queue */
+function listenForTheRest(state, storage, songs, queue) {
   listenForExplanations();
   const redraw = () => state.changed();
   new ResizeObserver(redraw).observe(el("desk"));
@@ -114,6 +114,7 @@ function listenForTheRest(state, storage, songs) {
   }
   setInterval(() => songs.keepPosition(), KEEP);
   addEventListener("pagehide", () => songs.keepPosition());
+  document.addEventListener("visibilitychange", () => queue.follow(!document.hidden));
   addEventListener("beforeunload", (event) => {
     const lost = state.songs.some((song) =>
       [...song.predictions.values()].some(

@@ -28,6 +28,16 @@ export class Events {
     this.listener = listener;
   }
 
+  /** Whether the stream is open, or being opened again. */
+  get active() {
+    return this.#source !== null;
+  }
+
+  close() {
+    this.#source?.close();
+    this.#source = null;
+  }
+
   /** Open the stream; the server sends everything that it still knows. */
   open() {
     this.#source?.close();

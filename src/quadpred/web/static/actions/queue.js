@@ -71,6 +71,18 @@ export class Queue {
   }
 
   /**
+   * Follow the jobs, or cease to where nothing is open: a browser has six connections to a server,
+   * and each tab's stream takes one.
+   * @param {boolean} visible whether the user sees the page
+   */
+  follow(visible) {
+    const all = this.state.songs.flatMap(({ predictions }) => [...predictions.values()]);
+    if (visible || all.some(({ open }) => open)) {
+      if (!this.events.active) this.events.open();
+    } else this.events.close();
+  }
+
+  /**
    * Have a model predict a song, unless that was asked for or done before.
    * @param {Song} song
    * @param {Model} model
@@ -112,6 +124,7 @@ export class Queue {
     prediction.note = "";
     song.predictions.set(modelKey(prediction.model), prediction);
     this.#waiting.push({ song, prediction });
+    this.follow(true);
     this.#next();
     this.state.changed();
   }

@@ -146,6 +146,8 @@ export class Songs {
     if (song === state.shown) return;
     this.keepPosition();
     state.shown = song;
+    state.settings.shown = song?.id ?? "";
+    this.storage.saveSettings({ shown: state.settings.shown });
     state.selection = null;
     state.loop = false;
     state.viewport.fit();

@@ -17,6 +17,7 @@ import { Viewport } from "./viewport.js";
  * @property {number} volume
  * @property {number} speed
  * @property {boolean} adjusted whether the user's labels change what is shown
+ * @property {string} shown id of the song that is shown, or empty
  */
 
 /** @type {Settings} */
@@ -29,6 +30,7 @@ const DEFAULTS = {
   volume: 1,
   speed: 1,
   adjusted: true,
+  shown: "",
 };
 
 /** A message for the user; `act` is what a button of it does. */
