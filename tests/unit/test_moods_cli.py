@@ -17,6 +17,7 @@ from helpers.tiny_model import write_weights
 from quadpred import registry
 from quadpred.cli import progress as cli_progress
 from quadpred.cli.app import app
+from quadpred.library import tags
 from quadpred.library.fingerprint import audio_sha256
 from quadpred.library.moods import PLACES, WORDS
 from quadpred.library.tags import AROUSAL, MOOD, read_tags
@@ -238,6 +239,24 @@ def test_one_broken_file_does_not_stop_the_rest():
     assert said(result.stderr).startswith("bad.flac: ")
     assert result.stdout.splitlines()[-1] == "1 failed, 1 tagged"
     assert read_tags(good)[MOOD]
+
+
+def test_what_was_done_before_an_interrupt(monkeypatch):
+    songs = [record(f"{number}.flac") for number in range(3)]
+    write_tags = tags.write_tags
+
+    def interrupted(path, *args, **options):
+        if path == songs[1]:
+            raise KeyboardInterrupt
+        return write_tags(path, *args, **options)
+
+    monkeypatch.setattr(tags, "write_tags", interrupted)
+    result = CliRunner().invoke(app, ["tag", "--uncertain", *map(str, songs)])
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[0] == (
+        "quadpred: 1 tagged; run the same command again to go on"
+    )
+    assert read_tags(songs[0])
 
 
 def test_what_is_no_recording_costs_one_line(folder):

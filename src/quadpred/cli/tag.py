@@ -185,6 +185,10 @@ def _report(
     for name, task in tasks:
         try:
             outcome = task()
+        except KeyboardInterrupt:
+            if total := _total(counts):
+                print_message(f"{total}; run the same command again to go on")
+            raise
         except (QuadpredError, OSError) as error:
             print_message(
                 f"{name}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
@@ -198,10 +202,13 @@ def _report(
             print_line(f"{name}: {', '.join([*outcome.mood[:1], what])}")
     if dry_run:
         _print_table(rows)
-    total = ", ".join(f"{count} {what}" for what, count in counts.items())
-    print_line(f"No file was changed: {total}" if dry_run else total)
+    print_line(f"No file was changed: {_total(counts)}" if dry_run else _total(counts))
     if counts[_FAILURE]:
         raise typer.Exit(PARTLY if counts[_FAILURE] < counts.total() else FAILED)
+
+
+def _total(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items())
 
 
 def _names(summary: Path | None, paths: Sequence[str], failed: dict[str, str]) -> Iterable[str]:
