@@ -274,13 +274,17 @@ def test_the_command(tmp_path, monkeypatch):
     assert sum("segment" in line for line in lines) >= 1
     for kind in HIGHLIGHTS:
         assert sum(kind in line for line in lines) == 1
-    run("--format", "json", "-o", "moments.json")
+    run("-o", "moments.json")
     document = json.loads((tmp_path / "moments.json").read_text())
     assert document["source"] == "song.flac"
     (tmp_path / "parts.csv").write_text("start,end,label\n0,4,A\n4,12,B\n")
     rows = run("--intervals", "parts.csv", "--format", "csv").stdout.splitlines()
     assert [row.split(",")[1] for row in rows[1:]] == ["A", "B"]
-    assert "-o needs --format" in run("-o", "x.csv", code=2).stderr
+    run("--intervals", "parts.csv", "-o", "moments.csv")
+    assert Path("moments.csv").read_text().splitlines() == rows
+    run("-o", "moments.txt")
+    assert Path("moments.txt").read_text().startswith("0.000000\t")
+    assert "x.xml: choose .json, .csv or .txt" in run("-o", "x.xml", code=2).stderr
     before = Path("song.flac").read_bytes()
     overwriting = run("--format", "json", "-o", "./song.flac", code=2).stderr
     assert overwriting == "quadpred: song.flac: is an input and would be overwritten\n"

@@ -331,6 +331,10 @@ def test_a_playlist_of_a_mood(summary, folder):
     assert songs_of(Path("lists/calm.m3u8").read_text()) == [str(folder / "calm.flac")]
     assert run("playlist", summary, "--mood", "calm", "-o", "-").stdout.count(".flac\n") == 1
     assert not Path("-").exists()
+    run("playlist", summary, "--mood", "calm", "-o", "calm.json")
+    assert json.loads(Path("calm.json").read_text())["songs"]
+    run("playlist", summary, "--mood", "calm", "-o", "calm.nsp")
+    assert json.loads(Path("calm.nsp").read_text())["name"] == "calm"
     run("playlist", summary, "--mood", "calm", "-o", "calm.m3u8")
     assert songs_of(Path("calm.m3u8").read_text()) == ["calm.flac"]
 

@@ -30,7 +30,11 @@ def list_corpora(
     context: typer.Context,
     root: Annotated[
         Path | None,
-        typer.Option(envvar="QUADPRED_CORPORA", help="Folder of corpora, to show which exist."),
+        typer.Option(
+            envvar="QUADPRED_CORPORA",
+            metavar="FOLDER",
+            help="Folder of corpora, to show which exist.",
+        ),
     ] = None,
 ) -> None:
     """List the supported corpora: content, licence, and how to get them."""
@@ -68,11 +72,13 @@ def fetch(
             "-o",
             "--output",
             envvar="QUADPRED_CORPORA",
+            metavar="FOLDER",
             help="Folder of corpora; the corpus becomes a folder in it.",
         ),
     ],
     part: Annotated[
-        list[str] | None, typer.Option(help="Part to fetch, instead of the default; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="PART", help="Part to fetch, instead of the default; repeatable."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="I agree to the licence.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the archives.")] = False,
@@ -108,10 +114,14 @@ def manifest(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="Folder of the corpus, as published.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The manifest, a CSV file.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.csv", help="The manifest, a CSV file.")
+    ],
     folds: Annotated[
         int | None,
-        typer.Option(min=2, help="Number of folds. Default: the published splits, or 5 folds."),
+        typer.Option(
+            min=2, metavar="N", help="Number of folds. Default: the published splits, or 5 folds."
+        ),
     ] = None,
     threshold: Annotated[
         Literal["midpoint", "median"],
@@ -122,23 +132,31 @@ def manifest(
         typer.Option(
             min=0,
             max=1,
+            metavar="SHARE",
             help="For ratings: leave out clips this near the threshold, as a share of half the "
             "scale.",
         ),
     ] = 0.0,
     hours: Annotated[
-        float | None, typer.Option(min=0, help="Draw a random sample of this many hours.")
+        float | None,
+        typer.Option(min=0, metavar="HOURS", help="Draw a random sample of this many hours."),
     ] = None,
     soundfont: Annotated[
         Path | None,
-        typer.Option(help="For MIDI files: a SoundFont. Default: one of the system's."),
+        typer.Option(
+            metavar="FILE.sf2", help="For MIDI files: a SoundFont. Default: one of the system's."
+        ),
     ] = None,
     cache: Cache = None,
     title: Annotated[
-        str, typer.Option("--name", help="Name for model cards, instead of the corpus's.")
+        str,
+        typer.Option(
+            "--name", metavar="NAME", help="Name for model cards, instead of the corpus's."
+        ),
     ] = "",
     language: Annotated[
-        str, typer.Option(help="Language, for corpora of several: english, mandarin, …")
+        str,
+        typer.Option(metavar="NAME", help="Language, for corpora of several: english, mandarin, …"),
     ] = "",
     teacher: Teacher = None,
     dynamics: Dynamics = None,

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["moments"]
 
+_FORMS: dict[str, Literal["json", "csv", "audacity"]] = {
+    ".json": "json",
+    ".csv": "csv",
+    ".txt": "audacity",
+}
 _TABLE_WIDTH = 120  # characters, in a file or a pipe
 
 
@@ -36,9 +41,13 @@ def moments(
         int, typer.Option(min=1, metavar="SECONDS", help="Length of a highlight.")
     ] = 30,
     form: Annotated[
-        Literal["table", "json", "csv", "audacity"],
-        typer.Option("--format", help="What to write; audacity is a label track."),
-    ] = "table",
+        Literal["table", "json", "csv", "audacity"] | None,
+        typer.Option(
+            "--format",
+            help="What to write; audacity is a label track. Default: by the extension of -o (.json,"
+            " .csv, .txt for audacity), or table.",
+        ),
+    ] = None,
     output: OutputFile = None,
     words: Words = None,
     speech: Speech = None,
@@ -51,8 +60,10 @@ def moments(
     from quadpred.formats.moments import MOMENT_FORMATS
     from quadpred.library.moments import find_segments, highlights, interval_means
 
-    if form == "table" and output:
-        raise UsageError("-o needs --format json, csv or audacity")
+    if form is None and output:
+        form = _FORMS.get(output.suffix.lower())
+    if output and form in (None, "table"):
+        raise UsageError(f"{output}: choose .json, .csv or .txt, or --format json, csv or audacity")
     vocabulary = load_vocabulary(words)
     asked = read_intervals(intervals) if intervals else None
     if output:
@@ -63,7 +74,7 @@ def moments(
     else:
         found = find_segments(prediction, shortest=shortest)
         found += highlights(prediction, window=window)
-    if form == "table":
+    if form in (None, "table"):
         _print_table(found, vocabulary)
     elif output is None:
         MOMENT_FORMATS[form](prediction, found, vocabulary, sys.stdout.buffer)

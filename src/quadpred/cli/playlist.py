@@ -66,13 +66,16 @@ def playlist(
     ] = None,
     scene: Annotated[
         Literal["sleep", "focus", "workout", "party", "wind-down"] | None,
-        typer.Option(help="Songs for a scene."),
+        typer.Option(
+            metavar="NAME", help="Songs for a scene: sleep, focus, workout, party or wind-down."
+        ),
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
             "--max-minutes",
             min=0,
+            metavar="MINUTES",
             help=f"Maximum length. Default: no limit with --mood, otherwise {_MINUTES:g}.",
         ),
     ] = None,
@@ -81,9 +84,12 @@ def playlist(
         typer.Option("--max-per-artist", min=1, metavar="N", help="Maximum songs per artist."),
     ] = None,
     form: Annotated[
-        Literal["m3u8", "nsp", "json"],
-        typer.Option("--format", help="nsp is a smart playlist of Navidrome."),
-    ] = "m3u8",
+        Literal["m3u8", "nsp", "json"] | None,
+        typer.Option(
+            "--format",
+            help="nsp is a smart playlist of Navidrome. Default: by the extension of -o, or m3u8.",
+        ),
+    ] = None,
     output: OutputFile = None,
     refresh: Annotated[
         list[Path] | None,
@@ -121,7 +127,13 @@ def playlist(
         words=str(words.absolute()) if words else None,
         uncertain=uncertain,
     )
-    _make(options, form, output)
+    _make(options, form or _form(output), output)
+
+
+def _form(output: Path | None) -> str:
+    """Return the format that the extension of a file names, m3u8 by default."""
+    suffix = output.suffix.lower() if output else ""
+    return suffix[1:] if suffix in (".json", ".nsp") else "m3u8"
 
 
 def _refresh(path: Path) -> None:
@@ -132,7 +144,7 @@ def _refresh(path: Path) -> None:
         checked = _Options(**options)
     except TypeError:
         raise PlaylistError(f"{path}: made by another version; make a new playlist") from None
-    _make(checked, "json" if path.suffix.lower() == ".json" else "m3u8", path)
+    _make(checked, _form(path), path)
 
 
 def _make(options: _Options, form: str, output: Path | None) -> None:

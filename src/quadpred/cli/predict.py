@@ -66,11 +66,11 @@ def predict(
             "-o",
             "--output",
             metavar="PATH",
-            help="Save rows (.npy, .json) and tag-gram (.png) here: a folder, or NAME.npy. "
-            "For a library, the folder of its tables.",
+            help="Save rows (.npy, .json) and their picture, the tag-gram (.png), here: a folder, "
+            "or NAME.npy. For a library, the folder of its tables.",
         ),
     ] = None,
-    no_plot: Annotated[bool, typer.Option("--no-plot", help="Save no tag-gram.")] = False,
+    no_plot: Annotated[bool, typer.Option("--no-plot", help="Save no tag-gram (.png).")] = False,
     winner: Annotated[
         bool,
         typer.Option(

@@ -17,12 +17,17 @@ _DEFAULT_WORKERS = min(4, os.cpu_count() or 1)
 
 
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 8000,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen at.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port; 0 chooses a free one.")
+    ] = 8000,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="QUADPRED_TOKEN",
+            metavar="TEXT",
             help=f"Secret that clients must send, {_MIN_TOKEN} characters or more. "
             "Needed unless --host is this machine's own address.",
         ),
@@ -31,12 +36,18 @@ def serve(
         bool, typer.Option("--no-auth", help="Serve other machines without a token.")
     ] = False,
     workers: Annotated[
-        int, typer.Option(min=1, max=64, help="Number of predictions at the same time.")
+        int,
+        typer.Option(min=1, max=64, metavar="N", help="Number of predictions at the same time."),
     ] = _DEFAULT_WORKERS,
-    max_megabytes: Annotated[int, typer.Option(min=1, help="Largest upload.")] = 200,
-    max_minutes: Annotated[float, typer.Option(min=0.1, help="Longest recording.")] = 60,
+    max_megabytes: Annotated[int, typer.Option(min=1, metavar="N", help="Largest upload.")] = 200,
+    max_minutes: Annotated[
+        float, typer.Option(min=0.1, metavar="MINUTES", help="Longest recording.")
+    ] = 60,
     prefix: Annotated[
-        str, typer.Option(help="Path under which a proxy serves the page, such as /emotion.")
+        str,
+        typer.Option(
+            metavar="PATH", help="Path under which a proxy serves the page, such as /emotion."
+        ),
     ] = "",
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:

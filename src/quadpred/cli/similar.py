@@ -25,7 +25,9 @@ def similar(
             help="summary.parquet or .csv of a library predicted with --format embedding.",
         ),
     ],
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many to list.")] = 10,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, metavar="N", help="How many to list.")
+    ] = 10,
     speech: Speech = None,
     music: Music = None,
     model: ModelFile = None,

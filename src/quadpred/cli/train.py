@@ -20,49 +20,88 @@ __all__ = ["adapt", "app", "save_manifest"]
 app = typer.Typer(no_args_is_help=True, help="Train speech encoders and models of music.")
 
 RecipeName = Annotated[
-    str, typer.Option(help="Name of a recipe, such as base or eusipco2020, or a TOML file.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Settings of network and training: a recipe of docs/training.md, such as base or"
+        " eusipco2020, or a TOML file.",
+    ),
 ]
 Cache = Annotated[
-    Path | None, typer.Option(help="Folder for computed log-mels. Default: the user's cache.")
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Folder for computed log-mels. Default: the user's cache."),
 ]
-Seed = Annotated[int | None, typer.Option(help="Random seed, instead of the recipe's.")]
-RunFolder = Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")]
+Seed = Annotated[
+    int | None, typer.Option(metavar="N", help="Random seed, instead of the recipe's.")
+]
+RunFolder = Annotated[
+    Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder of the run.")
+]
 Start = Annotated[
     Path | None,
-    typer.Option("--from", help="Run or encoder to start from. Default: random weights."),
+    typer.Option(
+        "--from", metavar="FOLDER", help="Run or encoder to start from. Default: random weights."
+    ),
 ]
-Validation = Annotated[list[str] | None, typer.Option(help="Split to validate on; repeatable.")]
+Validation = Annotated[
+    list[str] | None, typer.Option(metavar="SPLIT", help="Split to validate on; repeatable.")
+]
 Teacher = Annotated[
-    Path | None, typer.Option(help="Archive (.npz) of a teacher's values per clip and second.")
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz", help="Archive (.npz) of a teacher's values per clip and second."
+    ),
 ]
 Dynamics = Annotated[
-    Path | None, typer.Option(help="CSV of ratings over time: file, start, end, arousal, valence.")
+    Path | None,
+    typer.Option(
+        metavar="FILE.csv", help="CSV of ratings over time: file, start, end, arousal, valence."
+    ),
 ]
-Test = Annotated[list[str] | None, typer.Option(help="Split to keep for evaluation; repeatable.")]
+Test = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SPLIT", help="Split to keep for evaluation; repeatable."),
+]
 
 
 @app.command()
 def manifest(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of recordings.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The manifest, a CSV file.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.csv", help="The manifest, a CSV file.")
+    ],
     labels: Annotated[
         Path | None,
-        typer.Option(help="CSV with a column `file` and, for music, a column `quadrant`."),
+        typer.Option(
+            metavar="FILE.csv", help="CSV with a column `file` and, for music, a column `quadrant`."
+        ),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option(help="Column of the labels, or pattern in the path, that names the group."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of the labels, or pattern in the path, that names the group.",
+        ),
     ] = None,
     tags: Annotated[
-        list[str] | None, typer.Option(help="Column of the labels with tags; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column of the labels with tags; repeatable."),
     ] = None,
     folds: Annotated[
-        int, typer.Option(min=2, help="Number of folds to split the groups into.")
+        int, typer.Option(min=2, metavar="N", help="Number of folds to split the groups into.")
     ] = 5,
-    name: Annotated[str, typer.Option(help="Name of the corpus, for model cards.")] = "",
-    language: Annotated[str, typer.Option(help="Language: english, mandarin, …")] = "",
-    licence: Annotated[str, typer.Option(help="Licence of the recordings.")] = "unknown",
-    note: Annotated[str, typer.Option(help="Remark on the corpus, for model cards.")] = "",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the corpus, for model cards.")
+    ] = "",
+    language: Annotated[
+        str, typer.Option(metavar="NAME", help="Language: english, mandarin, …")
+    ] = "",
+    licence: Annotated[
+        str, typer.Option(metavar="NAME", help="Licence of the recordings.")
+    ] = "unknown",
+    note: Annotated[
+        str, typer.Option(metavar="TEXT", help="Remark on the corpus, for model cards.")
+    ] = "",
     teacher: Teacher = None,
     dynamics: Dynamics = None,
 ) -> None:
@@ -131,7 +170,9 @@ def transfer(
     outliers: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Manifest of outliers, such as speech, for outlier exposure; repeatable."
+            metavar="MANIFEST",
+            help="Manifest of audio that is not music, such as speech: the model learns to be"
+            " uncertain about it (outlier exposure). Repeatable.",
         ),
     ] = None,
     start: Start = None,
@@ -161,16 +202,22 @@ def evaluate(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN", help="Finished transfers, such as all folds.")
     ],
-    manifest: Annotated[Path, typer.Option(help="Manifest of the music to score them on.")],
+    manifest: Annotated[
+        Path, typer.Option(metavar="MANIFEST", help="Manifest of the music to score them on.")
+    ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="JSON file for all scores.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.json", help="JSON file for all scores."),
     ] = None,
     split: Annotated[
         list[str] | None,
-        typer.Option(help="Split to score, instead of each run's test split; repeatable."),
+        typer.Option(
+            metavar="SPLIT", help="Split to score, instead of each run's test split; repeatable."
+        ),
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(help="Folder for pictures of the confusion matrices.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for pictures of the confusion matrices."),
     ] = None,
     cache: Cache = None,
 ) -> None:
@@ -194,12 +241,17 @@ def tune(
     manifest: Annotated[
         Path, typer.Argument(metavar="MANIFEST", help="Manifest of labelled music.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the trials.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder of the trials.")
+    ],
     recipe: RecipeName = "base",
     start: Start = None,
-    trials: Annotated[int, typer.Option(min=1, help="Total number of trials.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, metavar="N", help="Total number of trials.")] = 20,
     validation: Annotated[
-        str, typer.Option(help="Split whose loss is minimised. Default: the first not in --test.")
+        str,
+        typer.Option(
+            metavar="SPLIT", help="Split whose loss is minimised. Default: the first not in --test."
+        ),
     ] = "",
     test: Test = None,
     cache: Cache = None,
@@ -228,19 +280,29 @@ def tune(
 @app.command()
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished transfer.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The ONNX file.")],
-    speech: Annotated[str, typer.Option("-s", "--speech", help="Language of the speech.")],
-    music: Annotated[str, typer.Option("-m", "--music", help="Language of the music.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.onnx", help="The ONNX file.")
+    ],
+    speech: Annotated[
+        str, typer.Option("-s", "--speech", metavar="NAME", help="Language of the speech.")
+    ],
+    music: Annotated[
+        str, typer.Option("-m", "--music", metavar="NAME", help="Language of the music.")
+    ],
     scores: Annotated[
         list[Path] | None,
         typer.Option(
+            metavar="FILE.json",
             help="JSON file of `evaluate`, for the card; repeatable. The first one calibrates the "
-            "model."
+            "model.",
         ),
     ] = None,
-    caveat: Annotated[str, typer.Option(help="Why not to rely on the model, in one line.")] = "",
+    caveat: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why not to rely on the model, in one line.")
+    ] = "",
     note: Annotated[
-        list[str] | None, typer.Option(help="Another known weakness, for the card; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="TEXT", help="Another known weakness, for the card; repeatable."),
     ] = None,
 ) -> None:
     """Write a model file (ONNX), and its card beside it."""
@@ -294,7 +356,7 @@ def adapt(
             "-s",
             "--speech",
             metavar="e|m|x",
-            help="Speech encoder to start from: english, mandarin or mixed.",
+            help="Speech that the encoder was pre-trained on: english, mandarin or mixed (both).",
         ),
     ] = "mixed",
     full: Annotated[
