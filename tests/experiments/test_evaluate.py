@@ -13,7 +13,7 @@ from experiments.subjects import Runs
 from experiments.test_sets import TestSet, calibration_sets, load_sets, quadrants
 from typer.testing import CliRunner, Result
 
-from experiments import evaluate, metrics, non_music, robustness
+from experiments import evaluate, metrics, non_music, robustness, worst_clips
 from helpers.tiny_model import write_model
 from quadpred import Predictor
 from quadpred.labels import QUADRANT
@@ -151,6 +151,23 @@ def test_each_run_predicts_what_it_left_out_calibrated_on_the_others(
             np.testing.assert_allclose(case.prediction.valence[:, 1], happy, atol=1e-6)
         piano = load_sets(["emopia"], data, None)[0]
         assert len(list(recipe.cases(piano, seed=0))) == len(FOLDS) * len(piano.clips)
+
+
+def test_the_worst_clips_of_each_set(data: Path, runs: Path, tmp_path: Path) -> None:
+    command = typer.Typer()
+    command.command()(worst_clips.main)
+    arguments = [str(runs), str(data), "--sets", "4q", "--sets", "film", "--count", "3"]
+    arguments += ["--cache", str(tmp_path / "cache")]
+    outcome = CliRunner().invoke(command, arguments)
+    assert outcome.exit_code == 0, outcome.output
+    rows = [line.split("│")[1:-1] for line in outcome.output.splitlines() if "│" in line]
+    labels = [row[0].strip() for row in rows]
+    assert labels == ["quadrant"] * 3 + ["arousal"] * 3 + ["valence"] * 3
+    true = [float(row[2].split()[-1]) for row in rows[:3]]
+    assert true == sorted(true)
+    for start in 3, 6:
+        errors = [abs(float(r[1].split()[-1]) - float(r[2].split()[-1])) for r in rows[start:][:3]]
+        assert errors == sorted(errors, reverse=True)
 
 
 def test_a_model_is_refused_on_sets_that_it_was_trained_on(data: Path, tmp_path: Path) -> None:
