@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from quadpred.train import loop
 from quadpred.train.corpora import DataSheet, Manifest, ManifestError, from_folder
 from quadpred.train.encoders import describe
 from quadpred.train.evaluate import evaluate
@@ -235,3 +236,17 @@ def test_one_cycle_of_any_length(steps: int, tmp_path: Path) -> None:
     )
     trainer.fit([Stage("full", 1, 0.1, "one-cycle", tuple(model.parameters()))])
     assert len(Run.records(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [("AVX2", torch.float32), ("AVX512", torch.bfloat16)]
+)
+def test_bfloat16_is_used_only_where_the_processor_has_it(
+    capability: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    layer = torch.nn.Linear(2, 2)
+    for precision, expected in ("bfloat16", dtype), ("float32", torch.float32):
+        with loop.autocast(precision):
+            assert layer(torch.ones(2)).dtype == expected

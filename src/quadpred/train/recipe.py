@@ -210,6 +210,7 @@ class Recipe:
     """A whole training run.
 
     `precision` is of the forward and backward pass; weights and their updates are always float32.
+    "bfloat16" is used on a GPU and on CPUs with AVX-512; others compute in float32.
     """
 
     name: str
