@@ -77,6 +77,21 @@ def test_axe_finds_nothing_in_the_form_for_the_token(browser: Any, name: str) ->
             assert violations(page, name) == []
 
 
+def test_explanations_can_be_read_in_forced_colours(
+    page: Page, sound_file: Callable[..., Path]
+) -> None:
+    States(page, sound_file).done()
+    look(page, "forced")
+    page.get_by_role("button", name="48 % probable").hover()
+    explanation = page.locator("#explanation")
+    expect(explanation).to_be_visible()
+    # Behind each line of text the browser paints the colour on which that of the page can be read.
+    colour = explanation.evaluate("(box) => getComputedStyle(box).color")
+    assert colour == page.evaluate("getComputedStyle(document.body).color")
+    page.set_viewport_size({"width": 360, "height": 640})
+    expect(explanation).to_be_hidden()
+
+
 def test_uncertain_seconds_stand_out(page: Page) -> None:
     visit(page)
     for scheme in "light", "dark":

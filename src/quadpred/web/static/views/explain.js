@@ -80,10 +80,11 @@ function leave(event) {
   if (event.pointerType === "mouse" && event.relatedTarget !== el("explanation")) close();
 }
 
-/** Let Escape, a scroll and the pointer close an explanation. */
+/** Let Escape, a scroll, another size and the pointer close an explanation. */
 export function listenForExplanations() {
   addEventListener("keydown", (event) => event.key === "Escape" && close());
   addEventListener("scroll", close, { passive: true, capture: true });
+  addEventListener("resize", close);
   el("explanation").addEventListener("pointerleave", close);
   addEventListener("pointerdown", (event) => {
     if (shown && event.target instanceof Node && !shown.contains(event.target)) close();
