@@ -10,7 +10,13 @@ import typer
 from experiments.data import four_quadrants
 from experiments.predictions import PredictionStore
 from experiments.subjects import Runs
-from experiments.test_sets import TestSet, calibration_sets, load_sets, quadrants
+from experiments.test_sets import (
+    TestSet,
+    calibration_sets,
+    load_sets,
+    quadrants,
+    with_quadrants,
+)
 from typer.testing import CliRunner, Result
 
 from experiments import evaluate, metrics, non_music, robustness, worst_clips
@@ -220,6 +226,21 @@ def test_quadrants_of_ratings_are_about_the_median_of_other_folds(data: Path) ->
         else:
             high = QUADRANT.classes[index] in ("Q1", "Q2")
             assert high == (distance[0] > 0)
+
+
+def test_quadrants_of_ratings_are_labels_for_calibration(data: Path, tmp_path: Path) -> None:
+    sets = calibration_sets(data, tmp_path / "cache")
+    assert [s.name for s in sets] == ["4q", "film", "vgmidi-fluid", "vgmidi-tim", "emotify"]
+    assert all(test_set.in_folds for test_set in sets)
+    for test_set in sets:
+        found = quadrants(test_set, test_set.clips)
+        expected = [
+            (clip.path, QUADRANT.classes[index])
+            for clip, index in zip(test_set.clips, found, strict=True)
+            if index >= 0
+        ]
+        labelled = with_quadrants(test_set).clips
+        assert [(clip.path, clip.quadrant) for clip in labelled] == expected
 
 
 def test_folds_hold_whole_groups(data: Path) -> None:
