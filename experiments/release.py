@@ -47,7 +47,7 @@ WEAK = (
 LIMITS = (
     "Only VGMIDI, 128 rendered piano pieces, has labels within a piece. Elsewhere, changes within a"
     " recording are learned from labels of whole clips.",
-    "Valence is less accurate than arousal on every set.",
+    "Valence is less accurate than arousal on most sets.",
     "Film ratings are from a few experts, Emotify's are of felt emotion, and piano is rendered with"
     " two soundfonts. Other orchestras and pianos may differ.",
     "The English and the Mandarin speech differ in more than language (many speakers and sentences"

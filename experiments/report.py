@@ -76,8 +76,8 @@ def _score_rows(
         if "within_piece" in scores:
             found = scores["within_piece"]["correlation"]
             if not measures or "within" in measures:
-                yield title, "r within pieces", _cells(found)
-                yield title, "listeners' split half", SPLIT_HALF
+                yield title, "r within a piece", _cells(found)
+                yield title, "half of the listeners", SPLIT_HALF
         for key, name in (
             ("spearman", "Spearman"), ("r_squared", "R²"), ("concordance", "CCC"),
         ):  # fmt: skip

@@ -2,7 +2,7 @@
 
     python tools/check_tags.py FOLDER
 
-Copies the folder, and for each set of options runs `quadpred tag --from` and then
+Copies the folder, and for each set of options runs `quadpred tag --summary` and then
 `quadpred tag --undo` on the copy. No model is needed: the moods are made up. A file that was tagged
 must have its mood and all other tags, as mutagen reads them. After the undo its checksum must be
 that of the original. Without `--touch` its time of modification must stay. Prints a line per fault;
@@ -108,7 +108,7 @@ class Folder:
     def check(self, options: tuple[str, ...]) -> Iterator[str]:
         """Tag the files, undo it, and yield a line per fault."""
         arguments = [str(self._words) if option == "WORDS" else option for option in options]
-        tagged, errors = quadpred("tag", "--from", self._summary, *arguments)
+        tagged, errors = quadpred("tag", "--summary", self._summary, *arguments)
         print(" ".join(options) or "(default)", "-", tagged.splitlines()[-1:], flush=True)
         if TRACEBACK in errors:
             yield f"traceback: {errors.splitlines()[-1]}"
@@ -120,7 +120,7 @@ class Folder:
                 yield f"{path.name}: tag changed {lost}"
             if ("--touch" in options) == (path.stat().st_mtime_ns == time):
                 yield f"{path.name}: wrong time of modification"
-        _, errors = quadpred("tag", "--undo", "--from", self._summary)
+        _, errors = quadpred("tag", "--undo", "--summary", self._summary)
         if TRACEBACK in errors:
             yield f"traceback: {errors.splitlines()[-1]}"
         for path in self._files:

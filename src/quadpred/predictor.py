@@ -98,7 +98,7 @@ class Predictor:
             raise ModelError(f"{path}: {error.strerror}") from error
         checksum = hashlib.sha256(content).hexdigest()
         if sha256 not in (None, checksum):
-            raise ModelError(f"{path}: damaged: its checksum differs from the recorded one")
+            raise ModelError(f"{path}: damaged (wrong checksum); reinstall quadpred")
         providers = _providers(device)
         options = onnxruntime.SessionOptions()
         # The network is a small part of the work. One thread leaves the cores to other files, and
@@ -132,7 +132,7 @@ class Predictor:
                 raise ModelError(f"{path}: not a quadpred model: its {EMBEDDING} must have {limit}")
             self.embedding_width = width[0]
         if device == "cuda" and _CUDA not in self._session.get_providers():
-            raise ModelError("device cuda: ONNX Runtime finds no GPU that it can use")
+            raise ModelError("device cuda: ONNX Runtime finds no usable GPU; choose device cpu")
 
     @classmethod
     def load(

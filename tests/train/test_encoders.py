@@ -53,7 +53,7 @@ def test_pickles_and_other_files_are_refused(pretrained: Path, tmp_path: Path) -
 
 def test_music_runs_are_not_packed(tmp_path: Path) -> None:
     Run(tmp_path / "run", {"kind": "transfer", "recipe": asdict(Recipe.load("base"))})
-    with pytest.raises(RunError, match="not a pre-training run"):
+    with pytest.raises(RunError, match="not a run of quadpred train pretrain"):
         pack(tmp_path / "run", tmp_path / "encoder.safetensors")
     assert not (tmp_path / "encoder.safetensors").exists()
 

@@ -200,7 +200,7 @@ def test_one_of_several_models_must_agree_with_the_example(checkout, tmp_path):
     assert differences[1] < 1e-5
     assert differences[0] is None
     add_example(checkout, models[1], noise=0.9)
-    with pytest.raises(PaperModelError, match=r"anger_1\.npy: no model agrees with it"):
+    with pytest.raises(PaperModelError, match=r"anger_1\.npy: no model reproduces it"):
         convert_paper_models(checkout, tmp_path / "again")
     assert not (tmp_path / "again").exists()
 

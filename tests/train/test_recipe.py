@@ -10,9 +10,9 @@ from quadpred.train.recipe import Recipe, RecipeError
 @pytest.mark.parametrize(
     ("recipes", "reason"),
     [
-        ({"a": 'base = "a"'}, "base 'a' leads back to this recipe"),
-        ({"a": 'base = "b"', "b": 'base = "a"'}, "base 'a' leads back to this recipe"),
-        ({"a": 'base = "b"', "b": 'base = "c"', "c": 'base = "b"'}, "base 'b' leads back"),
+        ({"a": 'base = "a"'}, "base 'a' is circular; choose another"),
+        ({"a": 'base = "b"', "b": 'base = "a"'}, "base 'a' is circular; choose another"),
+        ({"a": 'base = "b"', "b": 'base = "c"', "c": 'base = "b"'}, "base 'b' is circular"),
         ({"a": "base = 5"}, "base must be the name of a recipe, found 5"),
         ({"a": 'base = "none"'}, "none: No such file or directory; packaged recipes: "),
         ({"a": "["}, "not TOML"),

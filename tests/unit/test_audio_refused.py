@@ -13,7 +13,7 @@ from helpers.decoded import RATE, id3, read, refusal
 from helpers.sounds import music, tone
 from quadpred.audio import AudioError, probe, read_blocks
 
-UNREADABLE = "not audio that quadpred can read"
+UNREADABLE = "not audio that quadpred can read; convert it to wav or flac"
 
 
 def test_no_such_file(tmp_path):
@@ -103,12 +103,12 @@ def test_damaged_floats(sound_file):
 
 def test_rates_that_are_not_supported(sound_file):
     path = sound_file("a.wav", np.zeros(100), 500)
-    assert refusal(path) == "a sample rate of 500 Hz is not supported"
+    assert refusal(path) == "a sample rate of 500 Hz is not supported; convert it to 44100 Hz"
 
 
 def test_too_many_channels(sound_file):
     path = sound_file("a.wav", np.zeros((100, 65)), RATE)
-    assert refusal(path) == "65 channels are not supported, 1 to 64 are"
+    assert refusal(path) == "65 channels are not supported, 1 to 64 are; convert it to stereo"
 
 
 def test_film_without_sound(tmp_path):

@@ -421,7 +421,7 @@ def test_inputs_are_never_overwritten(refused, clip):
         ["a.npy", "--json", "a.npy"],
         ["a.npy", "--json", "mine.onnx", "--model", "mine.onnx"],
     ):
-        assert refused(*args).endswith(": is an input and would be overwritten")
+        assert refused(*args).endswith(": is an input and would be overwritten; choose another -o")
     assert pathlib.Path("a.npy").read_bytes() == content
 
 

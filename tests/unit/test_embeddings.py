@@ -64,7 +64,7 @@ def test_models_without_embeddings_say_so():
     record("music/a.wav", music(2, RATE))
     for arguments in (
         ["predict", "music", "-o", "out", "--format", "embedding"],
-        ["similar", "song.wav", "--in", "out/summary.csv"],
+        ["similar", "song.wav", "--summary", "out/summary.csv"],
     ):
         line = run(*arguments, "--model", "without.onnx", code=2).stderr
         assert line == "quadpred: without.onnx: has no output 'embedding'; export the model again\n"
@@ -81,20 +81,22 @@ def test_libraries_are_embedded_and_searched():
         assert saved["seconds"].shape == (3, 128)
         assert saved["recording"] == pytest.approx(saved["seconds"].mean(axis=0), abs=1e-4)
         assert str(saved["model"]) == Predictor("with.onnx").info.sha256
-    lines = run("similar", "music/low.wav", "--in", "out/summary.csv", *model).stdout.splitlines()
+    lines = run(
+        "similar", "music/low.wav", "--summary", "out/summary.csv", *model
+    ).stdout.splitlines()
     names = [
         name for line in lines for name in ("lower.wav", "high.wav", "low.wav") if name in line
     ]
     assert names == ["lower.wav", "high.wav"]
     Path("out/high.wav.npz").write_bytes(b"nonsense")
-    result = run("similar", "music/low.wav", "--in", "out/summary.csv", *model)
+    result = run("similar", "music/low.wav", "--summary", "out/summary.csv", *model)
     assert result.stderr == (
         "quadpred: 1 of 2 songs have no embeddings and are left out;"
         " run quadpred predict --format embedding again\n"
     )
     write_model(Path("other.onnx"), embedding=True, seed=1)
     result = run(
-        "similar", "music/low.wav", "--in", "out/summary.csv", "--model", "other.onnx", code=2
+        "similar", "music/low.wav", "--summary", "out/summary.csv", "--model", "other.onnx", code=2
     )
     assert "out: has no embeddings of this model; run quadpred predict" in result.stderr
     with open("out/summary.csv", newline="") as file:
@@ -110,7 +112,7 @@ def test_names_that_are_not_unicode_are_found():
         out = Path(f"out-{table}")
         options = ["--format", "embedding", "--jobs", "1", *model]
         run("predict", "music", "-o", out, *options)
-        result = run("similar", "music/low.wav", "--in", out / f"summary.{table}", *model)
+        result = run("similar", "music/low.wav", "--summary", out / f"summary.{table}", *model)
         assert result.stderr == ""
         assert "caf\\xe9.wav" in result.stdout
 

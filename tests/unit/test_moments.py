@@ -287,7 +287,10 @@ def test_the_command(tmp_path, monkeypatch):
     assert "x.xml: choose .json, .csv or .txt" in run("-o", "x.xml", code=2).stderr
     before = Path("song.flac").read_bytes()
     overwriting = run("--format", "json", "-o", "./song.flac", code=2).stderr
-    assert overwriting == "quadpred: song.flac: is an input and would be overwritten\n"
+    assert (
+        overwriting
+        == "quadpred: song.flac: is an input and would be overwritten; choose another -o\n"
+    )
     table = ("--intervals", "parts.csv", "--format", "csv", "-o", "parts.csv")
     assert "is an input" in run(*table, code=2).stderr
     assert "is named like a recording" in run("--format", "json", "-o", "x.MP3", code=2).stderr

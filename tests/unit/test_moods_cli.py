@@ -137,20 +137,20 @@ def test_songs_that_were_replaced_are_left_out(summary):
     song = Path("sad.flac")
     record("sad.flac", gain=0.3)
     content = song.read_bytes()
-    result = run("tag", "--from", summary, code=1)
+    result = run("tag", "--summary", summary, code=1)
     assert f"{song.absolute()}: left out: its audio changed" in result.stdout
     assert song.read_bytes() == content
 
 
 def test_numbers_scales_and_comments(summary):
     names = [AROUSAL, "ENERGY", "VALENCE", "COMMENT"]
-    run("tag", "--from", summary, "--numbers", "energy-valence", code=1)
+    run("tag", "--summary", summary, "--numbers", "energy-valence", code=1)
     song = Path("sad.flac")
     assert list(read_tags(song, names).values()) == [[], ["0.125"], ["0.250"], []]
-    run("tag", "--from", summary, "--numbers", "both", "--scale", "10", "--comment", code=1)
+    run("tag", "--summary", summary, "--numbers", "both", "--scale", "10", "--comment", code=1)
     comment = ["Energy 2 - Valence 3 - sad"]
     assert list(read_tags(song, names).values()) == [["0.125"], ["2"], ["3"], comment]
-    run("tag", "--from", summary, "--undo", code=1)
+    run("tag", "--summary", summary, "--undo", code=1)
     assert list(read_tags(song, names).values()) == [[], [], [], []]
     assert "needs a folder, or a summary" in complaint("tag", song, "--percentiles")
 
@@ -161,10 +161,10 @@ def test_comments_of_others_are_kept(summary):
     file["comment"] = "mine"
     file.save()
     content = song.read_bytes()
-    result = run("tag", "--from", summary, "--comment", code=1)
+    result = run("tag", "--summary", summary, "--comment", code=1)
     assert f"{song.absolute()}: calm, left out: it has another comment" in result.stdout
     assert song.read_bytes() == content
-    run("tag", "--from", summary, "--comment", "--replace", code=1)
+    run("tag", "--summary", summary, "--comment", "--replace", code=1)
     assert read_tags(song, ["COMMENT"])["COMMENT"] == ["Energy 3 - Valence 8 - calm"]
     run("tag", "--undo", song)
     assert song.read_bytes() == content
@@ -181,7 +181,7 @@ def test_uncertain_files_are_tagged_when_asked():
 
 @pytest.mark.parametrize("name", ["summary.csv", "summary.parquet"])
 def test_moods_from_a_summary(summary, name):
-    result = run("tag", "--from", name, code=1)
+    result = run("tag", "--summary", name, code=1)
     assert said(result.stderr) == f"{Path('gone.flac').absolute()}: No such file or directory"
     assert result.stdout.splitlines()[-1] == "2 tagged, 1 left out: uncertain, 1 failed"
     assert read_tags(Path("sad.flac")) == {
@@ -191,7 +191,7 @@ def test_moods_from_a_summary(summary, name):
     }
     assert read_tags(Path("calm.flac"))[MOOD] == ["calm"]
     assert read_tags(Path("unsure.flac"))[MOOD] == []
-    run("tag", "--from", name, "--undo", code=1)
+    run("tag", "--summary", name, "--undo", code=1)
     assert read_tags(Path("sad.flac"))[MOOD] == []
 
 
@@ -199,7 +199,7 @@ def test_a_dry_run(summary):  # a short name: its folder is in the table, of lim
     """It shows a table and changes nothing."""
     Path("gone.flac").write_bytes(Path("sad.flac").read_bytes())
     before = {path: path.read_bytes() for path in Path().glob("*.flac")}
-    lines = run("tag", "--from", summary, "--dry-run").stdout.splitlines()
+    lines = run("tag", "--summary", summary, "--dry-run").stdout.splitlines()
     cells = [line.strip("│ ").split("│") for line in lines if "flac" in line]
     table = {Path(cell[0].strip()).name: [text.strip() for text in cell[1:]] for cell in cells}
     assert table["sad.flac"] == ["sad", "0.12", "0.25", "0.80", "would be tagged"]
@@ -211,7 +211,7 @@ def test_a_dry_run(summary):  # a short name: its folder is in the table, of lim
 
 def test_words_of_ones_own(summary):
     Path("words.toml").write_text('Q3 = "melancholisch"')
-    run("tag", "--from", summary, "--words", "words.toml", code=1)
+    run("tag", "--summary", summary, "--words", "words.toml", code=1)
     assert read_tags(Path("sad.flac"))[MOOD] == ["melancholisch"]
     Path("words.toml").write_text('Q7 = "odd"')
     assert complaint("tag", "a.flac", "--words", "words.toml").startswith(
@@ -220,7 +220,7 @@ def test_words_of_ones_own(summary):
 
 
 def test_moods_of_others(summary):
-    run("tag", "--from", summary, code=1)
+    run("tag", "--summary", summary, code=1)
     song = Path("sad.flac")
     content = song.read_bytes()
     song.write_bytes(content.replace(b"MOOD=sad", b"MOOD=SAD"))
@@ -282,7 +282,7 @@ def test_what_is_no_recording_costs_one_line(folder):
 
 def test_files_that_are_not_tagged(folder):
     assert "name either files or folders" in complaint("tag")
-    assert "name either files or folders" in complaint("tag", "a.flac", "--from", "summary.csv")
+    assert "name either files or folders" in complaint("tag", "a.flac", "--summary", "summary.csv")
     os.mkdir("album")
     assert complaint("tag", "album") == "album: no audio files found"
     song = record("song.flac")
@@ -380,7 +380,7 @@ def test_playlists_are_refreshed(summary, folder):
 def test_a_playlist_overwrites_no_input(summary):
     before = summary.read_bytes()
     line = complaint("playlist", summary, "--mood", "sad", "-o", summary)
-    assert line == f"{summary}: is an input and would be overwritten"
+    assert line == f"{summary}: is an input and would be overwritten; choose another -o"
     Path("song.ogg").write_bytes(b"music")
     line = complaint("playlist", summary, "--mood", "sad", "-o", "song.ogg")
     assert line == "song.ogg: is named like a recording; choose another extension"
@@ -397,7 +397,7 @@ def test_playlists_that_cannot_be(summary):
     assert "no song is confidently happy" in complaint("playlist", summary, "--mood", "happy")
     assert complaint("playlist", "none.csv", "--mood", "sad").endswith("No such file or directory")
     line = complaint("playlist", summary, "--mood", "sad", "--max-minutes", "1", "-o", "a.m3u8")
-    assert line == "every sad song is longer than 1 min"
+    assert line == "every sad song is longer than --max-minutes 1"
     assert not Path("a.m3u8").exists()
 
 
@@ -428,7 +428,10 @@ def test_maps(summary):
 def test_maps_that_cannot_be(summary, folder):
     assert complaint("map", summary, "-o", "map.pdf") == "-o map.pdf: must end in .png or .html"
     write_csv(folder / "empty.csv", [])
-    assert complaint("map", "empty.csv", "-o", "map.png") == "empty.csv: has no rows"
+    assert (
+        complaint("map", "empty.csv", "-o", "map.png")
+        == "empty.csv: has no rows; predict a folder with songs"
+    )
     assert not Path("map.png").exists()
 
 

@@ -71,7 +71,7 @@ def test_a_mood_in_so_many_minutes():
         clip("short", duration=100.0, confidence=0.7),
     ]
     assert names(mood_playlist(library, "Q1", seconds=600)) == ["long", "short"]
-    with pytest.raises(SummaryError, match=r"every Q1 song is longer than 1\.65 min"):
+    with pytest.raises(SummaryError, match=r"every Q1 song is longer than --max-minutes 1\.65"):
         mood_playlist(library, "Q1", seconds=99)
     with pytest.raises(SummaryError, match="no song is confidently Q2; try --uncertain"):
         mood_playlist(library, "Q2")

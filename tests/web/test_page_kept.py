@@ -208,6 +208,23 @@ def test_two_tabs_show_the_same_songs(page: Page, song: Path) -> None:
     expect(other.locator("#desk")).to_be_hidden()
 
 
+def test_one_tab_of_two_has_the_server_forget_a_job(page: Page, song: Path) -> None:
+    stub = StubServer(page)
+    other = page.context.new_page()
+    visit(other)
+    ended = []
+    page.context.on("request", lambda r: ended.append(r.url) if r.method == "DELETE" else None)
+    page.set_input_files("#files", song)
+    for each in page, other:
+        expect(each.locator("#work-text")).to_have_text("Waiting for the first second")
+    stub.job("song.wav").done(prediction(SAD))
+    for each in page, other:
+        expect(each.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+        saved(each)
+    page.wait_for_timeout(500)
+    assert len(ended) == 1
+
+
 def test_a_browser_that_keeps_nothing_says_so(open_page: Any, song: Path) -> None:
     page = open_page()
     page.add_init_script("""

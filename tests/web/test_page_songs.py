@@ -199,6 +199,18 @@ def test_the_list_is_sorted_and_filtered(page: Page, moods: Any) -> None:
     expect(page.locator("#none-found")).to_be_visible()
 
 
+def test_an_empty_file_is_refused(page: Page, tmp_path: Path) -> None:
+    """As the browser shows a file that was deleted after it was chosen."""
+    stub = StubServer(page)
+    (tmp_path / "empty.wav").touch()
+    page.set_input_files("#files", tmp_path / "empty.wav")
+    expect(page.locator("#message-text")).to_have_text(
+        "empty.wav: The file is empty, or was moved or deleted after you chose it."
+    )
+    expect(page.locator("#desk")).to_be_hidden()
+    assert stub.uploads == 0
+
+
 def test_what_was_removed_comes_back(page: Page, moods: Any) -> None:
     moods(page)
     page.get_by_role("button", name="Remove", exact=True).click()

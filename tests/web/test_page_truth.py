@@ -137,10 +137,22 @@ def test_a_length_that_a_header_states_may_be_wrong(page: Page, files: Any) -> N
     expect(page.locator("#length")).to_have_text(" / 0:06")
 
 
+@pytest.mark.parametrize(("rest", "text"), [(0, "Q2 tense 80 %"), (0.4, "too short to predict")])
+def test_a_rest_without_a_row_has_no_value(page: Page, files: Any, rest: float, text: str) -> None:
+    StubServer(page, {"song.wav": prediction(TENSE, duration=len(TENSE) + rest)})
+    page.set_input_files("#files", files("song.wav"))
+    expect(page.locator("#now")).to_have_text("Q2 tense 80 %")
+    page.get_by_role("slider", name="Position in the song").press("End")
+    expect(page.locator("#now")).to_have_text(text)
+
+
 def test_silence_has_no_emotion(page: Page, files: Any) -> None:
     answer = prediction(TENSE, silent=tuple(range(6)), clip_uncertain=True)
     StubServer(page, {"silent.wav": answer, "happy.wav": prediction(HAPPY)})
     page.set_input_files("#files", files("silent.wav", "happy.wav"))
+    for order in "mood", "arousal", "valence", "probability":
+        page.get_by_label("Sort by").select_option(order)
+        expect(page.locator("#songs .name")).to_have_text(["happy.wav", "silent.wav"])
     expect(verdict(page)).to_contain_text("Silent: no emotion", use_inner_text=True)
     expect(page.locator("#now")).to_have_text("silent")
     expect(page.locator("#songs .state")).to_have_text(["Q1 happy · 90 %", "Silent"])

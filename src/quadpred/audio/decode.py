@@ -24,7 +24,7 @@ from quadpred.audio.source import FilePart, open_regular
 
 __all__ = ["FileDecoder", "announced_seconds", "codec_name", "open_container"]
 
-_UNREADABLE = "not audio that quadpred can read"
+_UNREADABLE = "not audio that quadpred can read; convert it to wav or flac"
 
 # Containers that hold their audio. Not among them are lists of other files or addresses (hls, dash,
 # concat, sdp, imf), image sequences, scripts and devices.
@@ -242,7 +242,9 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
     allowed = _options()["codec_whitelist"].split(",")
     decodable = [t for t in tracks if codec_name(t) in allowed]
     if not decodable:
-        raise AudioError(path, "has audio of a codec that quadpred cannot decode")
+        raise AudioError(
+            path, "has audio of a codec that quadpred cannot decode; convert it to wav or flac"
+        )
     track = next((t for t in decodable if t.disposition & Disposition.default), decodable[0])
     for other in container.streams:
         if other is not track:

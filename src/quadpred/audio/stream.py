@@ -181,7 +181,9 @@ def _mono(
                 graph = _Graph(group[0], channel, sample_rate, BLOCK)
             except (OSError, ValueError):  # as which PyAV's errors come
                 layout = group[0].layout.name
-                raise AudioError(name, f"its channels cannot be mixed ({layout})") from None
+                raise AudioError(
+                    name, f"its channels cannot be mixed ({layout}); convert it to stereo"
+                ) from None
         if on_block:
             block = np.concatenate([_samples(frame) for frame in group], axis=1)
             on_block(block.T, group[0].sample_rate)
@@ -192,9 +194,14 @@ def _mono(
 
 def _check(name: str, rate: int, channels: int) -> None:
     if rate not in _RATES:
-        raise AudioError(name, f"a sample rate of {rate} Hz is not supported")
+        raise AudioError(
+            name, f"a sample rate of {rate} Hz is not supported; convert it to 44100 Hz"
+        )
     if not 1 <= channels <= _CHANNELS:
-        raise AudioError(name, f"{channels} channels are not supported, 1 to {_CHANNELS} are")
+        raise AudioError(
+            name,
+            f"{channels} channels are not supported, 1 to {_CHANNELS} are; convert it to stereo",
+        )
 
 
 class _Scale:

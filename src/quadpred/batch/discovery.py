@@ -160,7 +160,7 @@ def discover(paths: Sequence[str], listed: bytes = b"", shard: Shard = WHOLE) ->
         name = name_of(path)
         if name in named:
             clash = f"{path} and {named[name]} would write the same file"
-            raise BatchError(f"{clash}; name their common folder")
+            raise BatchError(f"{clash}; give the folder that contains both")
         named[name] = path
         found[real] = Recording(name, os.path.abspath(path))
     return DiscoveryResult(

@@ -77,7 +77,7 @@ def check_file_targets(targets: Iterable[tuple[str, Path]], inputs: Iterable[str
     for writer, target in targets:
         real = os.path.realpath(target)
         if real in read:
-            raise BatchError(f"{target}: is an input and would be overwritten")
+            raise BatchError(f"{target}: is an input and would be overwritten; choose another -o")
         if real in writers:
             raise BatchError(f"{writer} and {writers[real]} would both write {target}")
         writers[real] = writer
@@ -105,4 +105,6 @@ def check_library_targets(
             for suffix in suffixes:
                 path = os.path.abspath(library_target(output, recording.name, suffix))
                 if path in inputs:
-                    raise BatchError(f"{path}: is an input and would be overwritten")
+                    raise BatchError(
+                        f"{path}: is an input and would be overwritten; choose another -o"
+                    )

@@ -94,7 +94,7 @@ def check_overwriting(output: Path, *inputs: Path | None) -> None:
 
     for path in inputs:
         if path and path.exists() and output.exists() and output.samefile(path):
-            raise UsageError(f"{output}: is an input and would be overwritten")
+            raise UsageError(f"{output}: is an input and would be overwritten; choose another -o")
     if output.suffix[1:].lower() in ENDINGS:
         raise UsageError(f"{output}: is named like a recording; choose another extension")
 

@@ -46,7 +46,7 @@ def draw_map(
     vocabulary = load_vocabulary(words)
     songs = read_summary(summary)
     if not songs:
-        raise UsageError(f"{summary}: has no rows")
+        raise UsageError(f"{summary}: has no rows; predict a folder with songs")
     with atomic_write(output) as (file,), add_filename_to_errors(output):
         if suffix == ".html":
             from quadpred.library.map_page import map_page

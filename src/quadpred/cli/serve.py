@@ -29,7 +29,7 @@ def serve(
             envvar="QUADPRED_TOKEN",
             metavar="TEXT",
             help=f"Secret that clients must send, {_MIN_TOKEN} characters or more. "
-            "Needed unless --host is this machine's own address.",
+            "Needed unless --host is a loopback address, such as 127.0.0.1.",
         ),
     ] = None,
     no_auth: Annotated[

@@ -20,7 +20,7 @@ def similar(
     summary: Annotated[
         Path,
         typer.Option(
-            "--in",
+            "--summary",
             metavar="SUMMARY",
             help="summary.parquet or .csv of a library predicted with --format embedding.",
         ),

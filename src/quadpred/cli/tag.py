@@ -53,7 +53,7 @@ def tag(
     summary: Annotated[
         Path | None,
         typer.Option(
-            "--from",
+            "--summary",
             metavar="SUMMARY",
             help="Read files and moods from a summary.parquet or .csv instead of predicting.",
         ),
@@ -74,7 +74,7 @@ def tag(
         bool,
         typer.Option(
             "--percentiles",
-            help="Also write percentiles within the library; needs a folder or --from.",
+            help="Also write percentiles within the library; needs a folder or --summary.",
         ),
     ] = False,
     dry_run: Annotated[
@@ -122,10 +122,10 @@ def tag(
     from quadpred.library.tag_fields import Layout
 
     if bool(paths) == bool(summary):
-        raise UsageError("name either files or folders, or a summary with --from")
+        raise UsageError("name either files or folders, or a summary with --summary")
     library = bool(summary) or any(map(is_collection, paths or ()))
     if percentiles and not library:
-        raise UsageError("--percentiles needs a folder, or a summary with --from")
+        raise UsageError("--percentiles needs a folder, or a summary with --summary")
     vocabulary = load_vocabulary(words)
     failed: dict[str, str] = {}
     if undo:

@@ -36,7 +36,9 @@ def read_intervals(path: Path) -> list[Interval]:
     try:
         intervals = list(reader(content.decode("utf-16" if wide else "utf-8-sig")))
     except (AttributeError, ValueError, IndexError, KeyError, csv.Error):
-        raise IntervalError(f"{path}: not a valid {path.suffix} file of intervals") from None
+        raise IntervalError(
+            f"{path}: not a valid {path.suffix} file of intervals; see docs/library.md"
+        ) from None
     if not intervals:
         raise IntervalError(f"{path}: has no intervals")
     return intervals

@@ -62,7 +62,7 @@ def within(songs: Iterable[SummaryRow], seconds: float, *, kind: str) -> list[Su
             chosen.append(song)
             seconds -= song.duration
     if not chosen:
-        raise SummaryError(f"every {kind} is longer than {seconds / 60:g} min")
+        raise SummaryError(f"every {kind} is longer than --max-minutes {seconds / 60:g}")
     return chosen
 
 

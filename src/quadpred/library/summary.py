@@ -188,7 +188,7 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def _check_columns(names: Iterable[str]) -> None:
     if missing := [name for name in _REQUIRED if name not in names]:
-        raise SummaryError(f"not a summary: column {missing[0]!r} is missing")
+        raise SummaryError(f"not a summary of quadpred predict: column {missing[0]!r} is missing")
 
 
 def _row(values: Mapping[str, Any], number: int) -> SummaryRow:

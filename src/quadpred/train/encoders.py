@@ -35,7 +35,7 @@ def pack(run: Path, output: Path) -> None:
     """
     described = Run.describe(run, "kind", "recipe")
     if described["kind"] != "pretrain":
-        raise RunError(f"{run}: not a pre-training run")
+        raise RunError(f"{run}: not a run of quadpred train pretrain")
     weights = {name: _stored(weight) for name, weight in Run.result(run)["encoder"].items()}
     with atomic_write(output) as (file,):
         file.write(save(weights, {_DESCRIPTION: json.dumps(described)}))

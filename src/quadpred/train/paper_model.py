@@ -94,7 +94,7 @@ def convert_paper_models(
             if differences
             else "winning quadrants differ"
         )
-        raise PaperModelError(f"{checkout / _EXAMPLE[1]}: no model agrees with it: {how}")
+        raise PaperModelError(f"{checkout / _EXAMPLE[1]}: no model reproduces it: {how}")
     converted = []
     for path, model, network, difference in found:
         with atomic_write(path) as (file,):

@@ -270,7 +270,7 @@ def _read(source: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     beside = path.parent / f"{base}.toml"
     below = beside if beside.is_file() else Path(base)
     if below.resolve() in above:
-        raise RecipeError(f"{source}: base {base!r} leads back to this recipe")
+        raise RecipeError(f"{source}: base {base!r} is circular; choose another")
     return _merge(_read(below if beside.is_file() else base, above), values)
 
 

@@ -62,7 +62,7 @@ class Run:
         try:
             described = completed(json.loads(path.read_text()))
         except OSError:
-            raise RunError(f"{folder}: holds no run") from None
+            raise RunError(f"{folder}: holds no run of quadpred train") from None
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
             raise RunError(f"{path}: damaged; remove the folder") from None
         for key in required:

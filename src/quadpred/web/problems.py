@@ -158,7 +158,7 @@ def handle_problems(app: FastAPI, prefix: str) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         if error.status_code != 405:
-            return problem_response("not-found", "there is nothing here", prefix)
+            return problem_response("not-found", "there is no such address", prefix)
         allow = {"Allow": ", ".join(_methods(app, request, prefix))}
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=allow)

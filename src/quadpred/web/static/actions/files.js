@@ -79,6 +79,7 @@ const isAudio = (file) =>
  * @returns {Promise<string>}
  */
 export async function fingerprint(file) {
+  if (!file.size) throw new Error("empty"); // so are files that are gone
   let [one, two] = [0xdeadbeef, 0x41c6ce57];
   for (let at = 0; at < file.size; at += BLOCK) {
     const bytes = new Uint8Array(await file.slice(at, at + BLOCK).arrayBuffer());

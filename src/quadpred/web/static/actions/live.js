@@ -7,7 +7,8 @@
 import { modelKey, Prediction } from "../state/song.js";
 import { NO_ANSWER, Problem } from "./api.js";
 
-const LOST = "The connection to the server was lost. What was recorded until then is kept.";
+const LOST =
+  "The connection to the server was lost. What was recorded until then is kept: try again to predict it.";
 const PATIENCE = 10_000; // milliseconds for the last rows
 
 /**
@@ -45,6 +46,7 @@ export async function record(song, state, ended) {
     .then(() => {
       song.stop = null;
       if (blocks.length) song.file = wave(blocks, rate, song.name);
+      prediction.progress.duration = prediction.progress.seconds;
       song.recorded = song.file !== null;
       ended();
       state.changed();

@@ -18,6 +18,7 @@ const LATER = [0, 401, 429, 502, 503, 504]; // answers after which an upload may
 
 export const UNREADABLE =
   "The file cannot be read: it was changed, moved or deleted after you chose it. Choose it again.";
+export const EMPTY = "The file is empty, or was moved or deleted after you chose it.";
 const LOST = "The server ended before the prediction was done. Choose the file again to repeat it.";
 
 /** @typedef {{song: Song, prediction: Prediction}} Task */
@@ -298,7 +299,7 @@ export class Queue {
     prediction.job = null;
     const kept = [
       this.storage.update(song, ["perSecond", "pairs"]),
-      this.storage.savePrediction(song, prediction),
+      this.storage.savePrediction(song, prediction, data.job),
     ];
     if ((await Promise.all(kept)).every(Boolean)) api.forget(data.job);
   }

@@ -11,7 +11,7 @@
 import { Song as NewSong } from "../state/song.js";
 import { fingerprint, randomName } from "./files.js";
 import { record } from "./live.js";
-import { readable, UNREADABLE } from "./queue.js";
+import { EMPTY, readable, UNREADABLE } from "./queue.js";
 
 const EXAMPLE = "static/example.ogg";
 const EXAMPLE_NAME = "Ode to Joy (example).ogg";
@@ -69,7 +69,7 @@ export class Songs {
       try {
         print = await fingerprint(file);
       } catch {
-        this.tell(`${file.name}: ${UNREADABLE}`);
+        this.tell(`${file.name}: ${file.size ? UNREADABLE : EMPTY}`);
         continue;
       }
       const known = state.songs.find(
@@ -109,7 +109,7 @@ export class Songs {
    */
   async attach(song, file) {
     const print = await fingerprint(file).catch(() => "");
-    if (!print) return this.tell(`${file.name}: ${UNREADABLE}`);
+    if (!print) return this.tell(`${file.name}: ${file.size ? UNREADABLE : EMPTY}`);
     if (print !== song.fingerprint) {
       const predicted = [...song.predictions.values()].some(({ result }) => result);
       if (predicted || file.name !== song.name) {
@@ -263,7 +263,7 @@ export class Songs {
     if (this.#starting) return;
     this.#starting = true;
     this.keepPosition();
-    const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    const time = new Date().toLocaleTimeString();
     const name = `Microphone ${time}`.replaceAll(":", ".");
     const song = new NewSong(randomName(), `${name}.wav`, `${name}.wav`, "", this.#now());
     try {

@@ -27,9 +27,13 @@ export class Storage {
   /** What has changed of a song. @param {Song} song @param {(keyof SongRecord)[]} what */
   update = (song, what) => this.#try((database) => database.update(song, what));
 
-  /** @param {Song} song @param {Prediction} prediction */
-  savePrediction = (song, prediction) =>
-    this.#try((database) => database.savePrediction(song, prediction));
+  /**
+   * @param {Song} song
+   * @param {Prediction} prediction
+   * @param {string|null} job of the server that it is the result of
+   */
+  savePrediction = (song, prediction, job = prediction.job) =>
+    this.#try((database) => database.savePrediction(song, prediction, job));
 
   /** A song with all of its predictions. @param {Song} song */
   async saveAll(song) {
@@ -44,14 +48,13 @@ export class Storage {
   saveSettings = (settings) => this.#try((database) => database.merge("settings", settings));
 
   /**
-   * @param {(database: Database) => Promise<void>} act
-   * @returns {Promise<boolean>} whether it was saved
+   * @param {(database: Database) => Promise<boolean|void>} act false if another tab did the same
+   * @returns {Promise<boolean>} whether it was saved, and by this tab
    */
   async #try(act) {
     if (!this.database) return false;
     try {
-      await act(this.database);
-      return true;
+      return (await act(this.database)) !== false;
     } catch (error) {
       console.warn("not saved:", error);
       this.#warn();

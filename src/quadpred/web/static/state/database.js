@@ -95,15 +95,18 @@ export class Database {
    * Save a prediction, unless the song was removed, or another tab has saved the result.
    * @param {Song} song
    * @param {Prediction} prediction
+   * @param {string|null} job of the server
+   * @returns {Promise<boolean>} false if the song was removed or another tab has saved this job
    */
-  async savePrediction(song, prediction) {
+  async savePrediction(song, prediction, job) {
+    let first = false;
     /** @type {PredictionRecord} */
     const record = {
       song: song.id,
       key: modelKey(prediction.model),
       model: prediction.model,
       status: prediction.status,
-      job: prediction.job,
+      job,
       result: prediction.result,
       moments: prediction.moments,
       damage: prediction.damage,
@@ -115,11 +118,13 @@ export class Database {
       read(store("songs").count(song.id), (kept) => {
         if (!kept) return;
         read(store("predictions").get([record.song, record.key]), (before) => {
+          first = !before?.result || before.job !== job;
           if (record.result || !before?.result) store("predictions").put(record);
         });
       }),
     );
     this.#channel.postMessage(song.id);
+    return first;
   }
 
   /** @param {string} id */
@@ -268,12 +273,14 @@ function revive(record, predictions) {
     const { key, model, status, job, result, moments, damage, error, width, embeddings } = record;
     const prediction = new Prediction(model);
     prediction.damage = damage;
-    prediction.job = job;
     if (status === "done" && result) {
       prediction.embeddings = new Embeddings(width, embeddings);
       prediction.finish(result, moments);
     } else if (status === "failed") prediction.fail(error);
-    else if (job) prediction.status = "running";
+    else if (job) {
+      prediction.status = "running";
+      prediction.job = job;
+    }
     song.predictions.set(key, prediction);
   }
   return song;

@@ -18,7 +18,7 @@ const TERMS = {
     "number is the probability that the valence is positive.",
   experimental:
     "On clips that it was not trained on, this model is no better than chance. Do not rely on it.",
-  corrected: "You gave this label. It is what labels.csv holds for this song.",
+  corrected: "You gave this label. Download labels saves it for quadpred adapt.",
   adjusted:
     "Your labels have shifted seconds that sound like those you labelled. Switch it off under the " +
     "song to see the values of the model.",

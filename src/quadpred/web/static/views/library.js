@@ -73,6 +73,8 @@ export class Library {
       const summary = prediction.result && prediction.summary;
       if (sort === "added") return [song.added];
       if (!summary) return [Infinity];
+      if (summary.winner === null && ["arousal", "valence", "probability"].includes(sort))
+        return [Infinity];
       if (sort === "mood") return [summary.winner ?? 4, -summary.confidence];
       if (sort === "length") return [-(prediction.duration ?? 0)];
       if (sort === "arousal") return [-summary.arousal];

@@ -13,6 +13,7 @@ import { Path } from "./plane.js";
 import { lengthText, rowAt, share, soundMissing, statusText, summaryText } from "./status.js";
 
 const MODEL = "The page shows the values of the model.";
+const CHOOSE_AGAIN = "Choose the file again to predict it.";
 const OUTDATED = "This prediction was made with an earlier version of the model.";
 
 export class SongView {
@@ -112,6 +113,7 @@ export class SongView {
       each.damage && `The file is damaged: ${each.damage}.`,
       this.state.outdated(each) && OUTDATED,
       each.status === "missing" && `${modelTitle(each.model)}: ${statusText(each)}.`,
+      each.status === "missing" && !each.note && soundMissing(song) && CHOOSE_AGAIN,
     ]);
     const text = [...new Set(notes.filter(Boolean))].join(" ").replaceAll("..", ".");
     write(el("notes"), text);
@@ -164,7 +166,7 @@ export class SongView {
     const what = selection
       ? `${clock(selection.from)} to ${clock(selection.to)}`
       : "the whole song";
-    write(el("correct-legend"), `Is this wrong? Say what you hear in ${what}`);
+    write(el("correct-legend"), `Is this wrong? Choose what you perceive in ${what}`);
     const label = this.#label(song);
     [...el("correct-choices").children].forEach((choice, c) => {
       choice.setAttribute("aria-pressed", String(label === c));
@@ -176,7 +178,7 @@ export class SongView {
     const labelled = this.state.songs.filter((each) => each.corrections.length).length;
     el("export-labels").hidden = !labelled;
     const count = labelled > 1 ? ` (${labelled} songs)` : "";
-    write(el("export-labels"), `Download labels.csv${count}`);
+    write(el("export-labels"), `Download labels${count}`);
     write(el("correct-about"), text);
     el("adjust").hidden = !labelled;
     el("adjusted").checked = this.state.settings.adjusted;

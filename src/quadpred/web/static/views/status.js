@@ -52,7 +52,10 @@ export function share({ status, sent, rows, duration }) {
 export function secondText(prediction, second) {
   const { rows } = prediction;
   const k = rowAt(prediction, second);
-  if (k === null) return prediction.open ? "not predicted yet" : "not predicted";
+  if (k === null) {
+    if (prediction.result) return "too short to predict";
+    return prediction.open ? "not predicted yet" : "not predicted";
+  }
   if (rows.silent[k]) return "silent";
   const winner = rows.winner(k);
   const doubt = rows.uncertain[k] ? ", uncertain" : "";
@@ -78,8 +81,8 @@ export function secondDetails(prediction, second) {
 }
 
 /**
- * The row of a second, or null where it is not predicted. The end of a finished song belongs to
- * its last row.
+ * The row of a second, or null where it is not predicted. A rest of less than half a second has no
+ * row. The end of a song without such a rest belongs to its last row.
  * @param {Prediction} prediction
  * @param {number} second
  */
@@ -88,7 +91,7 @@ export function rowAt({ rows, result }, second) {
   const last = rows.length - 1;
   if (k < 0 || last < 0) return null;
   if (k <= last) return k;
-  return result && second <= result.duration + 1 ? last : null;
+  return result && result.duration <= rows.length && second <= rows.length + 1 ? last : null;
 }
 
 /**

@@ -509,7 +509,7 @@ export class Timeline {
     const item = (sample, ...text) => el("legend").append(make("li", {}, sample, ...text));
     /** @param {string} kind */
     const sample = (kind) => make("canvas", { "aria-hidden": "true", "data-kind": kind });
-    item(make("span", { className: "ramp" }), "the fuller, the more probable");
+    item(make("span", { className: "ramp" }), "more colour: more probable");
     item(sample("uncertain"), term("uncertain", "uncertain"));
     item(sample("silent"), term("silent", "silent"));
     item(make("span", { className: "diamond" }), "the whole song, on the plane");
