@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 HAPPY = [[0.9, 0.1, 0.0, 0.0]] * 6
 TENSE = [[0.1, 0.8, 0.1, 0.0]] * 6
+CALM = [[0.0, 0.0, 0.1, 0.9]] * 6
 SAD = [[0.0, 0.1, 0.7, 0.2]] * 6
 OTHER = "mixed-to-english"
 
@@ -148,14 +149,14 @@ def test_a_rest_without_a_row_has_no_value(page: Page, files: Any, rest: float, 
 
 def test_silence_has_no_emotion(page: Page, files: Any) -> None:
     answer = prediction(TENSE, silent=tuple(range(6)), clip_uncertain=True)
-    StubServer(page, {"silent.wav": answer, "happy.wav": prediction(HAPPY)})
-    page.set_input_files("#files", files("silent.wav", "happy.wav"))
+    StubServer(page, {"silent.wav": answer, "calm.wav": prediction(CALM)})
+    page.set_input_files("#files", files("silent.wav", "calm.wav"))
     for order in "mood", "arousal", "valence", "probability":
         page.get_by_label("Sort by").select_option(order)
-        expect(page.locator("#songs .name")).to_have_text(["happy.wav", "silent.wav"])
+        expect(page.locator("#songs .name")).to_have_text(["calm.wav", "silent.wav"])
     expect(verdict(page)).to_contain_text("Silent: no emotion", use_inner_text=True)
     expect(page.locator("#now")).to_have_text("silent")
-    expect(page.locator("#songs .state")).to_have_text(["Q1 happy · 90 %", "Silent"])
+    expect(page.locator("#songs .state")).to_have_text(["Q4 calm · 90 %", "Silent"])
     expect(page.locator("#map [role=button]")).to_have_count(1)
 
 
