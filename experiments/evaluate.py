@@ -109,7 +109,7 @@ def _open(
     name: str, data: Path, teachers: Path | None, store: PredictionStore, folder: Path
 ) -> Subject:
     if name == "vibenet":
-        return VibeNet(folder, load_sets(["4q"], data, folder)[0])
+        return VibeNet(folder)
     if name != "teachers":
         return open_subject(name, store, lambda: calibration_sets(data, folder))
     if teachers is None:

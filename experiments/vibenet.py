@@ -1,7 +1,7 @@
 """VibeNet 0.1.0 (GPL) as a peer: its energy and valence, and a classifier on its seven outputs.
 
 pip install vibenet && pip install -U typer    # vibenet brings a typer that is too old
-python -m experiments.evaluate vibenet DATA
+python -m experiments.evaluate vibenet DATA --sets 4q --sets film --sets vgmidi --sets emotify
 """
 
 import json
@@ -31,7 +31,6 @@ class VibeNet:
 
     Args:
         folder: for the file of outputs.
-        calibration_set: the clips that the classifier is fitted on for sets without folds.
 
     Raises:
         SubjectError: VibeNet is not installed.
@@ -41,7 +40,7 @@ class VibeNet:
     seeds = (0,)
     trained_on: Sequence[str] = ()
 
-    def __init__(self, folder: Path, calibration_set: TestSet):
+    def __init__(self, folder: Path):
         try:
             from vibenet import labels, load_model
         except ImportError:
@@ -52,27 +51,27 @@ class VibeNet:
         self._known: dict[str, list[float]] = (
             json.loads(self._file.read_text()) if self._file.is_file() else {}
         )
-        self._set = calibration_set
 
     def outputs(self, test_set: TestSet) -> ClipOutputs:
-        """Predict the clips of a set."""
+        """Predict the clips of a set in folds, whose classifier is fitted on the other folds.
+
+        Raises:
+            SubjectError: the set has no folds.
+        """
+        if not test_set.in_folds:
+            raise SubjectError(f"{test_set.title}: has no folds; choose other sets with --sets")
         clips = test_set.clips
         values = self._values(test_set)
         estimates = values[:, [self._labels.index(axis) for axis in AXES]]
         if test_set.scale is not None:
             return ClipOutputs(clips, {}, estimates)
         probabilities = {head.name: np.zeros((len(clips), len(head.classes))) for head in HEADS}
-        if test_set.in_folds:
-            truths = class_truth(quadrants(test_set, clips))
-            for train, test in splits(clips):
-                for head, truth in truths.items():
-                    probabilities[head][test] = fit_classes(
-                        [values[train]], truth[train], [values[test]]
-                    )
-        else:
-            train_values = self._values(self._set)
-            for head, truth in class_truth(quadrants(self._set, self._set.clips)).items():
-                probabilities[head] = fit_classes([train_values], truth, [values])
+        truths = class_truth(quadrants(test_set, clips))
+        for train, test in splits(clips):
+            for head, truth in truths.items():
+                probabilities[head][test] = fit_classes(
+                    [values[train]], truth[train], [values[test]]
+                )
         return ClipOutputs(clips, probabilities, estimates)
 
     def _values(self, test_set: TestSet) -> Array:
