@@ -78,7 +78,7 @@ def overhead(folder: Path, clips: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=2000, help=f"of {CLIP} s, at least 2")
-    parser.add_argument("--songs", type=int, default=40, help=f"of {SONG} s")
+    parser.add_argument("--songs", type=int, default=80, help=f"of {SONG} s")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         two_workers(Path(folder), arguments.songs)

@@ -99,7 +99,7 @@ def load() -> Predictor:
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 80
     count = -(-count // (max(CONCURRENCY) * ROUNDS)) * max(CONCURRENCY)  # per round
     with tempfile.TemporaryDirectory() as folder, multiprocessing.Pool(WORKERS) as peers:
         mp3 = song(Path(folder) / "song.mp3", 30)

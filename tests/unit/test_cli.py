@@ -74,6 +74,12 @@ def complaint(*args, code=2):
     return said(run(*args, code=code).stderr)
 
 
+def test_options_of_the_whole_network_need_it():
+    for option in ("--recipe", "base"), ("--cache", "cache"):
+        line = complaint("adapt", "songs.csv", "-o", "mine.onnx", *option)
+        assert line == "--recipe and --cache need --full"
+
+
 def said(stderr):
     (line,) = stderr.splitlines()
     assert line.startswith("quadpred: ")

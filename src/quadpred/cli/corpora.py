@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from quadpred.cli.console import UsageError, make_console, print_line, print_message
-from quadpred.cli.train import Cache, Dynamics, Teacher, save_manifest
+from quadpred.cli.train import Dynamics, Teacher, save_manifest
 
 if TYPE_CHECKING:
     from quadpred.train.corpora import Archive, Corpus
@@ -17,7 +17,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     invoke_without_command=True,
-    help="Published corpora: list them, fetch them, and make their manifests.",
+    help="List published corpora. With a command, fetch one or make its manifest.",
 )
 
 _TABLE_WIDTH = 240  # characters, in a file or a pipe
@@ -144,10 +144,16 @@ def manifest(
     soundfont: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.sf2", help="For MIDI files: a SoundFont. Default: one of the system's."
+            metavar="FILE.sf2", help="For MIDI files: a soundfont. Default: one of the system's."
         ),
     ] = None,
-    cache: Cache = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for rendered MIDI files. Default: QUADPRED_CACHE, or the user's cache.",
+        ),
+    ] = None,
     title: Annotated[
         str,
         typer.Option(

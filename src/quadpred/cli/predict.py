@@ -96,8 +96,8 @@ def predict(
         typer.Option(
             "--format",
             metavar="NAMES",
-            help="Save each recording as json, csv, parquet, npy, png, or another format of "
-            "docs/library.md; several are separated by commas.",
+            help="Save each recording as json, csv, parquet, npy, png, jams, audacity, textgrid, "
+            "elan, sonic-visualiser, moodbar or embedding; several are separated by commas.",
             rich_help_panel=_LIBRARY,
         ),
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quadpred.cli.console import make_console, print_line, print_message
+from quadpred.cli.console import UsageError, make_console, print_line, print_message
 
 if TYPE_CHECKING:
     from quadpred.predictor import Predictor
@@ -29,7 +29,10 @@ RecipeName = Annotated[
 ]
 Cache = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Folder for computed log-mels. Default: the user's cache."),
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder for computed log-mels. Default: QUADPRED_CACHE, or the user's cache.",
+    ),
 ]
 Seed = Annotated[
     int | None, typer.Option(metavar="N", help="Random seed, instead of the recipe's.")
@@ -344,7 +347,8 @@ def adapt(
         Path,
         typer.Argument(
             metavar="SONGS",
-            help="CSV with columns file, quadrant and group; or a folder with folders Q1 to Q4.",
+            help="CSV with columns file, quadrant and, for scores, group (the artist); or a folder"
+            " with folders Q1 to Q4.",
         ),
     ],
     output: Annotated[
@@ -368,8 +372,11 @@ def adapt(
 ) -> None:
     """Adapt a model to your own labelled songs, and score it on artists not trained on.
 
-    It fits new heads in seconds; with --full, it also trains the whole network.
+    It fits new heads in seconds; with --full, it also trains the whole network, to which --recipe
+    and --cache apply.
     """
+    if not full and (recipe != "adapt" or cache):
+        raise UsageError("--recipe and --cache need --full")
     from quadpred import registry
     from quadpred.predictor import Predictor
     from quadpred.train import report
