@@ -92,3 +92,19 @@ def test_what_cannot_be_adapted(base, tmp_path):
     scores = adapt_heads(listed, tmp_path / "mine.onnx", base, on_warning=warnings.append)
     assert (scores.clips, len(warnings)) == (12, 4)
     assert all(text.endswith("; left out") for text in warnings)
+
+
+@pytest.mark.slow
+def test_what_is_silent_or_damaged_is_reported(base, tmp_path):
+    path = songs(tmp_path)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(3 * RATE), RATE)
+    with path.open("a") as file:
+        file.write("silent.wav,Q1,artist 9\n")
+    whole = (tmp_path / "0Q1.wav").read_bytes()
+    (tmp_path / "0Q1.wav").write_bytes(whole[: len(whole) // 2])
+    warnings = []
+    scores = adapt_heads(path, tmp_path / "mine.onnx", base, on_warning=warnings.append)
+    assert (scores.clips, scores.groups) == (16, 4)
+    damaged, silent = warnings
+    assert "0Q1.wav: decoded 1.5 of 3.0 seconds" in damaged
+    assert silent == f"{tmp_path / 'silent.wav'}: is silent; left out"

@@ -13,7 +13,7 @@ from helpers.decoded import RATE, id3, read, refusal
 from helpers.sounds import music, tone
 from quadpred.audio import AudioError, probe, read_blocks
 
-UNREADABLE = "not audio that quadpred can read; convert it to wav or flac"
+UNREADABLE = "not audio that quadpred can read, or damaged at its start"
 
 
 def test_no_such_file(tmp_path):

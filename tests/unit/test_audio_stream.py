@@ -1,14 +1,28 @@
 """Arrays and live audio go through the graph of files."""
 
+import io
+import os
+import signal
+import sys
+
 import numpy as np
 import pytest
+import soundfile
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.decoded import RATE, read
 from helpers.sounds import music, tone
-from quadpred.audio import AudioError, AudioReader, AudioWarning, live_blocks, sample_blocks
+from quadpred.audio import (
+    AudioError,
+    AudioReader,
+    AudioWarning,
+    decode,
+    live_blocks,
+    sample_blocks,
+    source,
+)
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 96_000])
@@ -145,3 +159,29 @@ def test_channels_that_cancel():
     one = np.concatenate(list(sample_blocks(left, 44_100, RATE)))
     both = np.concatenate(list(sample_blocks(np.stack([left, -left], 1), 44_100, RATE)))
     np.testing.assert_allclose(both, one, atol=1e-6)
+
+
+class Interrupting(io.FileIO):
+    """A file that gets an interrupt while the decoder reads from it."""
+
+    due = True
+
+    def read(self, size=-1):
+        if self.due and sys._getframe(1).f_code is source.FilePart.read.__code__ and self.tell():
+            self.due = False
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().read(size)
+
+
+def test_an_interrupt_while_the_decoder_reads_ends_it(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "song.flac", music(60, RATE), RATE)
+    monkeypatch.setattr(decode, "open_regular", lambda path: Interrupting(path))
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, lambda _, frame: source.interrupt(KeyboardInterrupt(), frame))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            read(tmp_path / "song.flac")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    monkeypatch.undo()
+    assert len(read(tmp_path / "song.flac")) == 60 * RATE  # nothing is left of the interrupt

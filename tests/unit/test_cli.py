@@ -512,7 +512,10 @@ def interrupt(*_, **__):
 def test_interrupted(clip, monkeypatch, where):
     monkeypatch.setattr(where, interrupt)
     before = files()
-    assert complaint(clip, "-o", "out", "--json", "all.json", code=130) == "interrupted"
+    assert complaint(clip, "-o", "out", code=130) == "interrupted"
+    unwritten, last = run(clip, "-o", "out", "--json", "all.json", code=130).stderr.splitlines()
+    assert unwritten.startswith("quadpred: all.json: not written; a library run")
+    assert last == "quadpred: interrupted"
     assert files() == before
 
 

@@ -282,6 +282,9 @@ def test_the_command(tmp_path, monkeypatch):
     assert [row.split(",")[1] for row in rows[1:]] == ["A", "B"]
     run("--intervals", "parts.csv", "-o", "moments.csv")
     assert Path("moments.csv").read_text().splitlines() == rows
+    (tmp_path / "odd.csv").write_text("start,end\n5,3\n")
+    refused = run("--intervals", "odd.csv", code=2).stderr
+    assert refused == "quadpred: odd.csv: interval 5 to 3 s: its end must be after its start\n"
     run("-o", "moments.txt")
     assert Path("moments.txt").read_text().startswith("0.000000\t")
     assert "x.xml: choose .json, .csv or .txt" in run("-o", "x.xml", code=2).stderr

@@ -20,11 +20,11 @@ from av.stream import Discard, Disposition
 
 from quadpred.audio.containers import ogg_links, promised_fraction, skip_tags, xing_frames
 from quadpred.audio.errors import AudioError
-from quadpred.audio.source import FilePart, open_regular
+from quadpred.audio.source import FilePart, open_regular, raise_deferred
 
 __all__ = ["FileDecoder", "announced_seconds", "codec_name", "open_container"]
 
-_UNREADABLE = "not audio that quadpred can read; convert it to wav or flac"
+_UNREADABLE = "not audio that quadpred can read, or damaged at its start"
 
 # Containers that hold their audio. Not among them are lists of other files or addresses (hls, dash,
 # concat, sdp, imf), image sequences, scripts and devices.
@@ -167,6 +167,7 @@ class FileDecoder:
         while failures < _ATTEMPTS:
             try:
                 for packet in container.demux(track):
+                    raise_deferred()
                     if packet.size:  # an empty one would end the decoder
                         failures = 0
                         yield _frames_of(decoder, packet)
@@ -232,6 +233,8 @@ def open_container(part: FilePart, path: str) -> InputContainer:
         return av.open(part, "r", options=_options(), metadata_errors="replace")
     except (av.FFmpegError, ValueError):
         raise AudioError(path, _UNREADABLE) from None
+    finally:
+        raise_deferred()
 
 
 def _audio_track(container: InputContainer, path: str) -> AudioStream:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -82,8 +83,18 @@ def main() -> None:
         with suppress(AttributeError):  # not a text stream
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     # An exception, unlike the default action, lets temporary files be removed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    signal.signal(signal.SIGTERM, lambda _, frame: _stop(SystemExit(TERMINATED), frame))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda _, frame: _stop(KeyboardInterrupt(), frame))
     app(prog_name="quadpred")
+
+
+def _stop(error: BaseException, frame: FrameType | None) -> None:
+    """Raise an error where a signal came, unless a decoder is to do so."""
+    source = sys.modules.get("quadpred.audio.source")  # loading it would slow every start
+    if source is None:
+        raise error
+    source.interrupt(error, frame)
 
 
 def _show_version(requested: bool) -> None:

@@ -58,7 +58,12 @@ def moments(
     from quadpred.files import add_filename_to_errors, atomic_write
     from quadpred.formats.intervals import read_intervals
     from quadpred.formats.moments import MOMENT_FORMATS
-    from quadpred.library.moments import find_segments, highlights, interval_means
+    from quadpred.library.moments import (
+        IntervalError,
+        find_segments,
+        highlights,
+        interval_means,
+    )
 
     if form is None and output:
         form = _FORMS.get(output.suffix.lower())
@@ -70,7 +75,10 @@ def moments(
         check_overwriting(output, Path(song), intervals, words)
     prediction = predict_file(load_predictor(speech, music, model), song)
     if asked is not None:
-        found = interval_means(prediction, asked)
+        try:
+            found = interval_means(prediction, asked)
+        except IntervalError as error:
+            raise IntervalError(f"{intervals}: {error}") from None
     else:
         found = find_segments(prediction, shortest=shortest)
         found += highlights(prediction, window=window)

@@ -296,7 +296,11 @@ def _json_lines(path: str | None) -> Iterator[Callable[["Prediction"], None]]:
                 with add_filename_to_errors(target):
                     file.write(json_line(prediction))
 
-            yield write_json
+            try:
+                yield write_json
+            except KeyboardInterrupt:
+                print_message(f"{target}: not written; a library run (--jobs 1) keeps what is done")
+                raise
 
 
 def _with_bar(paths: Sequence[str], console: Console, *, quiet: bool) -> Iterable[str]:

@@ -19,7 +19,7 @@ from sklearn.metrics import f1_score
 from quadpred.audio import AudioError
 from quadpred.files import atomic_write
 from quadpred.labels import HEADS, QUADRANT, signs_of
-from quadpred.prediction import margin
+from quadpred.prediction import join, margin
 from quadpred.predictor import EMBEDDING, METADATA_KEY, Predictor
 from quadpred.train.adapt import FOLDS, check_labels, check_output
 from quadpred.train.corpora import Clip, in_folds
@@ -150,10 +150,15 @@ def _embed(
     usable, pooled, seconds = [], [], []
     for clip in clips:
         try:
-            prediction = predictor.predict(clip.path, embeddings=True)
+            prediction = join(predictor.stream(clip.path, embeddings=True))
         except AudioError as error:
             on_warning(f"{error}; left out")
             continue
+        if prediction.silent.all():
+            on_warning(f"{clip.path}: is silent; left out")
+            continue
+        if prediction.damage:
+            on_warning(f"{clip.path}: {prediction.damage}")
         assert prediction.embedding is not None
         usable.append(clip)
         pooled.append(prediction.pooled_embedding())

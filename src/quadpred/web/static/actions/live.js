@@ -40,7 +40,7 @@ export async function record(song, state, ended) {
   song.stop = stop;
   end
     .then(
-      (result) => prediction.finish(result),
+      (result) => prediction.finish({ ...result, source: song.name }),
       (error) => prediction.fail(error.message),
     )
     .then(() => {
