@@ -67,7 +67,7 @@ class Estimate(NamedTuple):
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves 0 out."""
+        """Whether the interval excludes 0."""
         return abs(self.mean) > self.half
 
 
@@ -186,7 +186,7 @@ def write(log: Log, page: Path) -> None:
         "",
         *score_table(log),
         "",
-        "What pre-training adds, paired by fold and seed (**bold**: the interval leaves 0 out):",
+        "What pre-training adds, paired by fold and seed (**bold**: the interval excludes 0):",
         "",
         *difference_table(log, against_none),
         "",

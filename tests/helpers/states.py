@@ -39,7 +39,8 @@ class States:
         stub = StubServer(self.page, {name: one for name, one in answers.items() if one})
         stub.sounds = sounds or {}
         files = [
-            self._write(name, music(6, 8000, seed), 8000) for seed, name in enumerate(answers, 1)
+            self._write(name, music(len(one["times"]) if one else 6, 8000, seed), 8000)
+            for seed, (name, one) in enumerate(answers.items(), 1)
         ]
         self.page.set_input_files("#files", files)
         expect(self.page.locator("#song-name")).to_have_text(files[0].name)

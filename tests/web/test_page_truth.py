@@ -147,6 +147,17 @@ def test_a_rest_without_a_row_has_no_value(page: Page, files: Any, rest: float, 
     expect(page.locator("#now")).to_have_text(text)
 
 
+def test_a_sound_that_the_browser_places_elsewhere_is_noted(page: Page, files: Any) -> None:
+    """As that of a video whose sound starts late: the browser plays silence before it."""
+    StubServer(page, {"late.wav": prediction(TENSE[:4]), "song.wav": prediction(TENSE)})
+    page.set_input_files("#files", files("late.wav", "song.wav"))
+    note = "The browser plays 6.0 s of a sound of 4.0 s: what you hear may not be what is shown."
+    expect(page.locator("#notes")).to_have_text(note)
+    page.locator("#songs").get_by_role("button", name="song.wav").click()
+    expect(page.locator("#song-name")).to_have_text("song.wav")
+    expect(page.locator("#notes")).to_be_hidden()
+
+
 def test_silence_has_no_emotion(page: Page, files: Any) -> None:
     answer = prediction(TENSE, silent=tuple(range(6)), clip_uncertain=True)
     StubServer(page, {"silent.wav": answer, "calm.wav": prediction(CALM)})

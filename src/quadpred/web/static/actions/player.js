@@ -25,6 +25,7 @@ export class Player extends EventTarget {
     this.#audio.addEventListener("loadedmetadata", () => {
       this.#audio.currentTime = this.#time;
     });
+    this.#audio.addEventListener("durationchange", () => state.changed());
     this.#audio.addEventListener("play", () => this.#frame());
   }
 
@@ -49,6 +50,12 @@ export class Player extends EventTarget {
 
   get playing() {
     return !this.#audio.paused && !this.#audio.ended;
+  }
+
+  /** Seconds that the browser plays of the file, or null where it does not know. */
+  get length() {
+    const { duration } = this.#audio;
+    return this.able && Number.isFinite(duration) ? duration : null;
   }
 
   /** The position in seconds. */

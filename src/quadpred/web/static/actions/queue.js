@@ -46,9 +46,9 @@ export class Queue {
     this.storage = storage;
     this.client = client;
     this.events = new Events(client, {
-      jobs: (known) => {
+      jobs: (known, asked) => {
         this.#refresh();
-        this.#compare(new Set(known.map(({ id }) => id)));
+        this.#compare(new Set(known.map(({ id }) => id)), asked);
       },
       progress: (data) => {
         this.#with(data.job, ({ prediction }) => {
@@ -166,6 +166,7 @@ export class Queue {
       prediction.cancel = null;
       if (prediction.status !== "sending") return api.forget(job.id); // removed in the meantime
       prediction.job = job.id;
+      prediction.answered = performance.now();
       prediction.status = "running";
       prediction.progress = job.progress;
       this.storage.savePrediction(song, prediction);
@@ -247,13 +248,15 @@ export class Queue {
   }
 
   /**
-   * Repeat what the server no longer knows.
+   * Repeat what the server no longer knows. It could not list jobs that are newer than the request.
    * @param {Set<string>} known ids
+   * @param {number} asked when the list was asked for
    */
-  #compare(known) {
+  #compare(known, asked) {
     for (const song of this.state.songs) {
       for (const prediction of song.predictions.values()) {
         if (prediction.status !== "running" || known.has(prediction.job ?? "")) continue;
+        if (prediction.answered > asked) continue;
         prediction.job = null;
         if (song.file) this.#enqueue(song, new NewPrediction(prediction.model));
         else {

@@ -31,6 +31,7 @@ export class Prediction {
   /** @type {Result|null} */ result = null;
   /** Segments and highlights; none of live audio. @type {Moment[]} */ moments = [];
   /** The job of the server. @type {string|null} */ job = null;
+  answered = 0; // when the server took the upload, in milliseconds of this page
   /** Ends the upload. @type {(() => void)|null} */ cancel = null;
   /** The prediction of the model, where the labels of the user have changed this one. */
   /** @type {Prediction|null} */ original = null;

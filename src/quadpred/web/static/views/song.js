@@ -13,6 +13,7 @@ import { Path } from "./plane.js";
 import { lengthText, rowAt, share, soundMissing, statusText, summaryText } from "./status.js";
 
 const MODEL = "The page shows the values of the model.";
+const SLACK = 0.5; // seconds
 const CHOOSE_AGAIN = "Choose the file again to predict it.";
 const OUTDATED = "This prediction was made with an earlier version of the model.";
 
@@ -115,6 +116,7 @@ export class SongView {
       each.status === "missing" && `${modelTitle(each.model)}: ${statusText(each)}.`,
       each.status === "missing" && !each.note && soundMissing(song) && CHOOSE_AGAIN,
     ]);
+    notes.push(mismatch(this.songs.player.length, song.length));
     const text = [...new Set(notes.filter(Boolean))].join(" ").replaceAll("..", ".");
     write(el("notes"), text);
     el("notes").hidden = !text;
@@ -279,6 +281,18 @@ class Side {
       write(number, i in values ? percent(values[i]) : "?");
     });
   }
+}
+
+/**
+ * A note where the browser does not place the sound as quadpred does: the sound of a video starts
+ * late, or part of a file is lost.
+ * @param {number|null} played seconds that the browser plays
+ * @param {number|null} decoded seconds that quadpred decoded
+ */
+function mismatch(played, decoded) {
+  if (played === null || decoded === null || Math.abs(played - decoded) <= SLACK) return "";
+  const [browser, sound] = [played, decoded].map((seconds) => `${seconds.toFixed(1)} s`);
+  return `The browser plays ${browser} of a sound of ${sound}: what you hear may not be what is shown.`;
 }
 
 /** @param {Prediction} prediction @param {State} state */
