@@ -12,7 +12,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from quadpred.train.run import Run, RunError
 
@@ -92,7 +92,7 @@ class _Selection:
         self.model, self.validate = model, validate
         self.average: AveragedModel | None = None
         if keep == "average":
-            self.average = AveragedModel(model, avg_fn=_average, use_buffers=True)
+            self.average = AveragedModel(model, multi_avg_fn=_average, use_buffers=True)
         self.best: dict[str, Any] = {"loss": float("inf"), "weights": None}
 
     def scores(self) -> dict[str, float]:
@@ -253,10 +253,10 @@ class Trainer:
         return total / self.steps
 
 
-def _average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+def _average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
     """Exponential average that gives the first steps little weight."""
     decay = min(AVERAGE_DECAY, (1 + float(count)) / (10 + float(count)))
-    return decay * averaged + (1 - decay) * current
+    get_ema_multi_avg_fn(decay)(averaged, current, count)
 
 
 def _prefixed(scores: Mapping[str, float]) -> dict[str, float]:

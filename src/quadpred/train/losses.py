@@ -8,7 +8,7 @@ from torch import Tensor
 from quadpred.labels import QUADRANT, signs_of
 from quadpred.train.data.assembly import TrainingSet
 from quadpred.train.data.sampling import Batch
-from quadpred.train.loop import autocast, device
+from quadpred.train.loop import autocast
 from quadpred.train.network import Classifier, Outputs, log_odds
 from quadpred.train.recipe import Recipe
 
@@ -41,7 +41,7 @@ class MultiTaskLoss:
             pieces: where the next crops, consecutive ones of one piece with dynamics, are from.
         """
         with autocast(self.recipe.precision):
-            outputs = model.outputs(frames.to(device()))
+            outputs = model.outputs(frames)
         music = len(clips.clips)
         run = len(pieces.clips) if pieces else 0
         losses = [self.quadrants(model, _part(outputs, slice(music)), clips)]
@@ -50,9 +50,9 @@ class MultiTaskLoss:
                 self.config.ratings * self.ratings(model, _part(outputs, slice(music)), clips)
             )
         if self.config.distillation and outputs.student is not None:
-            losses.append(
-                self.config.distillation * self.distillation(_part(outputs, slice(music)), clips)
-            )
+            batches = [clips, pieces] if pieces else [clips]
+            part = _part(outputs, slice(music + run))
+            losses.append(self.config.distillation * self.distillation(part, batches))
         if pieces:
             part = _part(outputs, slice(music, music + run))
             losses.append(self.config.dynamics.weight * self.dynamics(part, pieces))
@@ -100,11 +100,14 @@ class MultiTaskLoss:
             return odds.sum() * 0
         return (1 - _correlation(odds[rated], ratings[rated])).sum()
 
-    def distillation(self, outputs: Outputs, batch: Batch) -> Tensor:
+    def distillation(self, outputs: Outputs, batches: Sequence[Batch]) -> Tensor:
         """Mean squared error of the student, over all crops; without a teacher it is 0."""
         assert outputs.student is not None
-        values, present = self.examples.teacher_of(batch, outputs.student.shape[1])
-        values, present = values.to(outputs.student.device), present.to(outputs.student.device)
+        rows = outputs.student.shape[1]
+        taught = [self.examples.teacher_of(batch, rows) for batch in batches]
+        values, present = (
+            torch.cat(part).to(outputs.student.device) for part in zip(*taught, strict=True)
+        )
         errors = (outputs.student - values).square().mean(-1) * present[:, None]
         return errors.mean()
 

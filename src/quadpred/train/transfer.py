@@ -23,7 +23,7 @@ from quadpred.train.data.sampling import Batch, CropSampler, PieceSampler
 from quadpred.train.data.targets import Targets
 from quadpred.train.encoders import describe, start_weights
 from quadpred.train.inference import clip_logits
-from quadpred.train.loop import Stage, Trainer, placed, progress_bar
+from quadpred.train.loop import Stage, Trainer, device, placed, progress_bar
 from quadpred.train.losses import MultiTaskLoss
 from quadpred.train.network import Classifier, mean_level
 from quadpred.train.recipe import Recipe, TransferConfig
@@ -200,7 +200,7 @@ class _Crops:
                 parts.append((pieces.frames, self._levels(self.levels, pieces)))
             if other is not None:
                 parts.append((other.frames, self._levels(self.outlier_levels, other)))
-            frames, level = (torch.cat(part) for part in zip(*parts, strict=True))
+            frames, level = (torch.cat(part).to(device()) for part in zip(*parts, strict=True))
             changed = augment(
                 frames, self.recipe.transfer.augment, self.recipe.features.silence, generator
             )
