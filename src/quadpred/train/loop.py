@@ -29,6 +29,7 @@ __all__ = [
 
 M = TypeVar("M", bound=nn.Module)
 Validate = Callable[[nn.Module], dict[str, float]]
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 AVERAGE_DECAY = 0.99  # of the running average of weights: about the last hundred steps
 MAX_NORM = 5.0  # of the gradient
@@ -253,10 +254,10 @@ class Trainer:
         return total / self.steps
 
 
-def _average(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+def _average(averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:
     """Exponential average that gives the first steps little weight."""
     decay = min(AVERAGE_DECAY, (1 + float(count)) / (10 + float(count)))
-    get_ema_multi_avg_fn(decay)(averaged, current, count)
+    get_ema_multi_avg_fn(decay)(averaged, current, count)  # type: ignore[no-untyped-call]
 
 
 def _prefixed(scores: Mapping[str, float]) -> dict[str, float]:
