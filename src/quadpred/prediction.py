@@ -100,17 +100,22 @@ class Prediction:
 
         Raises:
             KeyError: a field is missing.
+            ValueError: the rows are not numbers, or not as many for each field.
         """
         model = dict(document["model"])
         del model["transfer_setting"]
+        rows = {
+            head.name: np.array(document[head.name]["rows"], np.float32).reshape(
+                -1, len(head.classes)
+            )
+            for head in HEADS
+        }
+        silent = np.array(document["silent"], bool)
+        if any(len(each) != len(silent) or not np.isfinite(each).all() for each in rows.values()):
+            raise ValueError("the fields differ in their number of rows, or hold no numbers")
         return cls(
-            **{
-                head.name: np.array(document[head.name]["rows"], np.float32).reshape(
-                    -1, len(head.classes)
-                )
-                for head in HEADS
-            },
-            silent=np.array(document["silent"], bool),
+            **rows,
+            silent=silent,
             duration=document["duration"],
             model=ModelInfo(**model),
             source=document["source"],

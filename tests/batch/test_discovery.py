@@ -198,6 +198,14 @@ def test_entries_that_are_not_recordings(folder):
     assert given == {"http://127.0.0.1/a.mp3", r"C:\Music\a.mp3", "/D:/a.mp3"}
 
 
+def test_a_missing_entry_names_the_playlist_and_the_line(folder):
+    touch("a.mp3")
+    (folder / "p.m3u8").write_text("#EXTM3U\nmissing.mp3\na.mp3\n")
+    found = discover(["p.m3u8"])
+    assert [each.name for each in found.recordings] == ["a.mp3"]
+    assert [*found.errors.values()] == ["no such file; p.m3u8 lists it in line 2"]
+
+
 @pytest.mark.parametrize("path", ["http://127.0.0.1/a b.mp3", "https://a.example/list.m3u8"])
 def test_addresses_are_errors_wherever_they_are_given(path):
     touch("a.mp3")

@@ -371,7 +371,7 @@ def test_broken_empty_silent_and_duplicate_files(tmp_path, out):
     assert counts(report) == (3, 0, 2)
     errors = {row["path"]: row["reason"] for row in table(out / "errors.csv")}
     assert list(errors) == ["empty.flac", "text.mp3"]
-    assert errors["empty.flac"] == "is empty"
+    assert errors["empty.flac"] == "is empty; copy or download it again"
     rows = {row["path"]: row for row in table(out / "summary.csv")}
     assert rows["silent.wav"]["uncertain"] == "true"
     assert rows["a.wav"]["sha256"] == rows["same.wav"]["sha256"]

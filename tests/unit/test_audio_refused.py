@@ -31,7 +31,7 @@ def test_folder(tmp_path):
 
 def test_empty_file(tmp_path):
     (tmp_path / "a.wav").touch()
-    assert refusal(tmp_path / "a.wav") == "is empty"
+    assert refusal(tmp_path / "a.wav") == "is empty; copy or download it again"
 
 
 def test_path_through_a_file(tmp_path):

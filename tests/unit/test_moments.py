@@ -94,8 +94,10 @@ def test_segments_are_the_most_probable_ones(shortest):
 
 def test_short_and_silent_recordings_are_one_segment():
     assert outline(find_segments(predicted([1, 2, 2], duration=2.6))) == [(0, 2.6, "Q3")]
-    (segment,) = find_segments(predicted([1] * 15, silent=range(15)), shortest=10)
+    silence = predicted([1] * 15, silent=range(15))
+    (segment,) = find_segments(silence, shortest=10)
     assert segment.uncertain
+    assert segment.quadrant == silence.winner
 
 
 def test_highlights():

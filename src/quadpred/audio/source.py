@@ -44,7 +44,7 @@ def open_regular(path: str) -> BinaryIO:
         if not stat.S_ISREG(status.st_mode):
             raise AudioError(path, NOT_REGULAR)
         if not status.st_size:
-            raise AudioError(path, "is empty")
+            raise AudioError(path, "is empty; copy or download it again")
         return open(path, "rb", buffering=0)
     except FileNotFoundError:
         raise AudioError(path, ADDRESS if is_address(path) else "no such file") from None

@@ -64,7 +64,7 @@ def playlist_entries(
 
     Args:
         path: the playlist.
-        refuse: takes an entry that cannot be a recording, and the reason.
+        refuse: takes an entry that is missing or cannot be a recording, and the reason.
         note: takes a line on the encoding, if it had to be guessed.
 
     Raises:
@@ -81,7 +81,7 @@ def playlist_entries(
         lines = [*content.removeprefix(codecs.BOM_UTF8).splitlines()]
     folder = os.path.dirname(path)
     guessed = False
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         entry, latin = _decoded(line.strip(), folder)
         guessed = guessed or latin
         if not entry or entry.startswith("#"):
@@ -90,6 +90,8 @@ def playlist_entries(
             continue
         found = _resolved(entry, folder)
         reason = refusal(found) or (_NESTED if is_playlist(found) else None)
+        if not (reason or os.path.exists(found)):
+            reason = f"no such file; {path} lists it in line {number}"
         if reason:
             refuse(found, reason)
         else:

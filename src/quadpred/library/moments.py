@@ -72,14 +72,16 @@ def find_segments(prediction: Prediction, *, shortest: int = 10) -> list[Moment]
 
     Of all sequences of segments of at least `shortest` seconds, it is the most probable one: the
     sum over seconds of the logarithm of the probability of the segment's quadrant is the largest.
-    It is found by dynamic programming. Silent seconds count for all quadrants alike.
+    It is found by dynamic programming. Silent seconds count for all quadrants alike, unless the
+    whole recording is silent.
 
     Args:
         prediction: of the recording.
         shortest: minimum length in seconds. A shorter recording is one segment.
     """
     log_probabilities = np.log(np.maximum(prediction.quadrant.astype(np.float64), 1e-9))
-    log_probabilities[prediction.silent] = 0
+    if not prediction.silent.all():
+        log_probabilities[prediction.silent] = 0
     return [
         _moment(prediction, "segment", first, last, QUADRANT.classes[best])
         for first, last, best in _most_probable(log_probabilities, max(1, shortest))
