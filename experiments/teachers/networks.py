@@ -8,14 +8,18 @@ All take mono samples at 16 kHz.
 from pathlib import Path
 from typing import Literal
 
-import librosa
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from scipy.signal import get_window
+
+from quadpred.features import FeatureConfig, mel_filters
 
 __all__ = ["RATE", "FcnTagger", "Musicnn", "Yamnet"]
 
 RATE = 16_000  # Hz
+BINS = np.linspace(0, RATE / 2, 257)
+"""Frequencies of a spectrum of 512 samples."""
 
 Array = NDArray[np.float32]
 
@@ -31,8 +35,9 @@ def open_network(path: Path) -> onnxruntime.InferenceSession:
 
 def power_spectrogram(samples: Array, padding: Literal["constant", "reflect"]) -> Array:
     """Power spectrogram of shape (frames, 257): window of 512 samples, hop of 256, centred."""
-    spectrum = librosa.stft(samples, n_fft=512, hop_length=256, pad_mode=padding)
-    power: Array = (np.abs(spectrum) ** 2).T.astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, 256, padding), 512)[::256]
+    spectrum = np.fft.rfft(frames * get_window("hann", 512).astype(np.float32))
+    power: Array = (np.abs(spectrum) ** 2).astype(np.float32)
     return power
 
 
@@ -48,14 +53,16 @@ class Yamnet:
 
     def __init__(self, folder: Path):
         self._network = open_network(folder / "yamnet.onnx")
-        self._bands = _htk_bands(257, RATE / 2, 64, 125.0, 7500.0)
+        low, high = _htk_mels(np.array([125.0, 7500.0]))
+        self._bands = _triangles(_htk_mels(BINS), np.linspace(low, high, 64 + 2))
+        self._bands[0] = 0  # no constant
 
     def __call__(self, samples: Array) -> Array:
         """Embeddings of shape (patches, 1024); patch k begins at second k."""
         shortest = 400 + 160 * (self.PATCH - 1)
         samples = np.pad(samples, (0, max(0, shortest - len(samples))))
         frames = np.lib.stride_tricks.sliding_window_view(samples, 400)[::160]
-        window = librosa.filters.get_window("hann", 400)
+        window = get_window("hann", 400)
         magnitude = np.abs(np.fft.rfft(frames * window, 512)).astype(np.float32)
         log_mel = np.log(magnitude @ self._bands + 0.001, dtype=np.float32)
         starts = range(0, len(log_mel) - self.PATCH + 1, 100)
@@ -78,7 +85,7 @@ class Musicnn:
 
     def __init__(self, folder: Path):
         self._network = open_network(folder / "MSD_musicnn.onnx")
-        self._bands = librosa.filters.mel(sr=RATE, n_fft=512, n_mels=96).T
+        self._bands = mel_filters(FeatureConfig(n_fft=512, window=512, mels=96))
 
     def __call__(self, samples: Array) -> Array:
         """Values of shape (patches, 250): 200 hidden units, then the probabilities of 50 tags.
@@ -107,7 +114,8 @@ class FcnTagger:
 
     def __init__(self, path: Path):
         self._network = open_network(path)
-        self._bands = librosa.filters.mel(sr=RATE, n_fft=512, n_mels=96, htk=True, norm=None).T
+        mels = np.linspace(0, _htk_mels(np.array(RATE / 2)), 96 + 2)
+        self._bands = _triangles(BINS, 700 * (10 ** (mels / 2595) - 1))
 
     def __call__(self, samples: Array) -> Array:
         """Values of shape (excerpts, 114): 64 hidden units, then the probabilities of 50 tags.
@@ -127,13 +135,14 @@ class FcnTagger:
         return np.stack(rows)
 
 
-def _htk_bands(bins: int, highest: float, bands: int, low: float, high: float) -> Array:
-    """Triangular filters that are linear on the HTK mel scale, shape (bins, bands); no constant."""
-    mels = librosa.hz_to_mel(np.linspace(0, highest, bins), htk=True)[:, None]
-    first, last = librosa.hz_to_mel(np.array([low, high]), htk=True)
-    edges = np.linspace(first, last, bands + 2)
-    rising = (mels - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - mels) / (edges[2:] - edges[1:-1])
+def _htk_mels(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Convert frequencies to the mel scale of HTK."""
+    return np.asarray(2595 * np.log10(1 + hertz / 700))
+
+
+def _triangles(bins: NDArray[np.float64], edges: NDArray[np.float64]) -> Array:
+    """Filters that rise and fall linearly from each edge to the next, shape (bins, edges - 2)."""
+    rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
     filters: Array = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
-    filters[0] = 0
     return filters

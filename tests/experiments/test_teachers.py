@@ -9,7 +9,6 @@ import pytest
 import soundfile
 from onnx import TensorProto, helper, numpy_helper
 
-pytest.importorskip("librosa")
 pytest.importorskip("sklearn")
 
 from experiments.data import SOUNDFONTS, LabelledCorpus, emopia, vgmidi
