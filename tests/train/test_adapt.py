@@ -28,6 +28,7 @@ name = "brief"
 [transfer]
 batch = 8
 crop = 4
+outliers = 0.0
 stages = [
     { frozen = true, epochs = 1, learning_rate = 3e-3 },
     { epochs = 4, learning_rate = 3e-3, schedule = "one-cycle" },

@@ -80,9 +80,9 @@ def test_json_gives_the_prediction_back(prediction):
     assert again.damage == prediction.damage
     with pytest.raises(KeyError, match="silent"):
         Prediction.from_dict({key: document[key] for key in document if key != "silent"})
-    for rows in (document["arousal"]["rows"][1:], [[None, None]] * len(prediction)):
+    for few in (document["arousal"]["rows"][1:], [[None, None]] * len(prediction)):
         with pytest.raises(ValueError, match="number"):
-            Prediction.from_dict({**document, "arousal": {"rows": rows}})
+            Prediction.from_dict({**document, "arousal": {"rows": few}})
 
 
 def test_json_is_one_compact_line(prediction):

@@ -31,6 +31,7 @@ __all__ = [
     "HeadScores",
     "RunScores",
     "UnitCalibration",
+    "class_report",
     "confusion",
     "evaluate",
     "macro_f1",
@@ -360,18 +361,26 @@ def _scores(part: _Outputs, head: Head) -> HeadScores:
     seconds = np.repeat(part.truth, lengths), np.concatenate(part.rows).argmax(1)
     likelihood = _means(part)[np.arange(len(part.truth)), part.truth]
     return HeadScores(
-        _report(*_clips(part), part.groups, head),
-        _report(*seconds, np.repeat(part.groups, lengths), head),
+        class_report(*_clips(part), part.groups, head),
+        class_report(*seconds, np.repeat(part.groups, lengths), head),
         float(-np.log(likelihood).mean()),
     )
 
 
-def _report(
+def class_report(
     truth: NDArray[np.int64],
     guess: NDArray[np.int64],
     groups: NDArray[np.str_],
     head: Head,
 ) -> ClassReport:
+    """Score the classes of one head; intervals are from resampled groups.
+
+    Args:
+        truth: index of the true class, shape (items,).
+        guess: index of the predicted class, shape (items,).
+        groups: name of the group of each, shape (items,).
+        head: names the classes.
+    """
     classes = len(head.classes)
     names, member = np.unique(groups, return_inverse=True)
     # One confusion matrix per group; resampled groups only add theirs up.

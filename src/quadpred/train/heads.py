@@ -14,7 +14,6 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 
 from quadpred.audio import AudioError
 from quadpred.files import atomic_write
@@ -24,13 +23,13 @@ from quadpred.predictor import EMBEDDING, METADATA_KEY, Predictor
 from quadpred.train.adapt import FOLDS, check_labels, check_output
 from quadpred.train.corpora import Clip, in_folds
 from quadpred.train.corpora.labelled import read_labelled
+from quadpred.train.evaluate import class_report
 
 __all__ = ["HeldOutScores", "adapt_heads"]
 
 Array = NDArray[np.float32]
 
 _STRENGTH = 0.1  # C of the regression: few songs, many values
-_RESAMPLES = 1000  # of groups, for the interval
 _SHARE = 0.3  # of held-out songs and seconds that count as uncertain
 _FLOOR = 0.1  # smallest deviation of a value, as a share of the largest
 _ABSENT = -30.0  # logit of a quadrant without songs
@@ -182,32 +181,16 @@ def _held_out(
 
 
 def _score(clips: Sequence[Clip], probabilities: Array) -> HeldOutScores:
-    names = np.array(QUADRANT.classes)
-    expected = np.array([clip.quadrant for clip in clips])
-    predicted = names[probabilities.argmax(axis=1)]
-    labels = sorted(set(expected))
+    truth = np.array([QUADRANT.classes.index(clip.quadrant) for clip in clips])
     groups = np.array([clip.group for clip in clips])
-    members = [np.flatnonzero(groups == group) for group in sorted(set(groups))]
-    random = np.random.default_rng(0)
-
-    def macro_f1(rows: NDArray[np.intp]) -> float:
-        given, found = expected[rows], predicted[rows]
-        return float(f1_score(given, found, labels=labels, average="macro", zero_division=0))
-
-    resampled = [
-        macro_f1(
-            np.concatenate([members[k] for k in random.integers(len(members), size=len(members))])
-        )
-        for _ in range(_RESAMPLES)
-    ]
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    macro_f1 = class_report(truth, probabilities.argmax(axis=1), groups, QUADRANT).macro_f1
     return HeldOutScores(
-        macro_f1=macro_f1(np.arange(len(clips))),
-        low=float(low),
-        high=float(high),
-        chance=1 / len(labels),
+        macro_f1=macro_f1.value,
+        low=macro_f1.low,
+        high=macro_f1.high,
+        chance=1 / len(set(truth.tolist())),
         clips=len(clips),
-        groups=len(members),
+        groups=len(set(groups)),
     )
 
 
