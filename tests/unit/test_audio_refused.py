@@ -20,6 +20,12 @@ def test_no_such_file(tmp_path):
     assert refusal(tmp_path / "a.wav") == "no such file"
 
 
+def test_broken_link(tmp_path):
+    (tmp_path / "a.wav").symlink_to("gone.wav")
+    reason = "is a broken link; mount or restore its target, or remove it"
+    assert refusal(tmp_path / "a.wav") == reason
+
+
 @pytest.mark.parametrize("address", ["http://127.0.0.1/a.mp3", "https://a/b", "file:///a.mp3"])
 def test_address(address):
     assert refusal(address) == "is an address; download the file and give its path"
@@ -46,7 +52,7 @@ def test_path_with_a_zero_byte():
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_pipe_device_and_socket(tmp_path, monkeypatch):
-    reason = "is a pipe, a socket or a device, not a file"
+    reason = "is a pipe, a socket or a device, not a file; save its audio as a file"
     os.mkfifo(tmp_path / "a.wav")
     assert refusal(tmp_path / "a.wav") == reason
     assert refusal(Path(os.devnull)) == reason

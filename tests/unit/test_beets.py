@@ -8,6 +8,7 @@ import soundfile
 
 from helpers.sounds import music
 from helpers.tiny_model import write_model
+from quadpred.audio import NOT_REGULAR
 from quadpred.labels import QUADRANT
 
 pytest.importorskip("beets", reason="beets is not installed")
@@ -132,7 +133,7 @@ def test_a_pipe_does_not_stop_the_rest(library, album):
     one.unlink()
     os.mkfifo(one)
     run = library.beet("quadpred")
-    assert f"{one}: is a pipe, a socket or a device, not a file" in run.stderr
+    assert f"{one}: {NOT_REGULAR}" in run.stderr
     assert library.moods()["Two"][0] in QUADRANT.classes
 
 

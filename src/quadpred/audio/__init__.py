@@ -5,7 +5,14 @@ Audio is streamed: memory does not grow with the length of the audio.
 
 from quadpred.audio.errors import AudioError, AudioWarning, TooLongError
 from quadpred.audio.levels import SecondLevels
-from quadpred.audio.source import ADDRESS, NOT_REGULAR, FilePart, is_address, open_regular
+from quadpred.audio.source import (
+    ADDRESS,
+    BROKEN_LINK,
+    NOT_REGULAR,
+    FilePart,
+    is_address,
+    open_regular,
+)
 from quadpred.audio.stream import (
     AudioReader,
     OnBlock,
@@ -18,6 +25,7 @@ from quadpred.audio.stream import (
 
 __all__ = [
     "ADDRESS",
+    "BROKEN_LINK",
     "NOT_REGULAR",
     "AudioError",
     "AudioReader",

@@ -10,6 +10,7 @@ from quadpred.audio.errors import AudioError
 
 __all__ = [
     "ADDRESS",
+    "BROKEN_LINK",
     "NOT_REGULAR",
     "FilePart",
     "interrupt",
@@ -19,7 +20,8 @@ __all__ = [
 ]
 
 ADDRESS = "is an address; download the file and give its path"
-NOT_REGULAR = "is a pipe, a socket or a device, not a file"
+NOT_REGULAR = "is a pipe, a socket or a device, not a file; save its audio as a file"
+BROKEN_LINK = "is a broken link; mount or restore its target, or remove it"
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
@@ -47,7 +49,8 @@ def open_regular(path: str) -> BinaryIO:
             raise AudioError(path, "is empty; copy or download it again")
         return open(path, "rb", buffering=0)
     except FileNotFoundError:
-        raise AudioError(path, ADDRESS if is_address(path) else "no such file") from None
+        missing = BROKEN_LINK if os.path.islink(path) else "no such file"
+        raise AudioError(path, ADDRESS if is_address(path) else missing) from None
     except PermissionError:
         raise AudioError(path, "no permission to read it") from None
     except OSError as error:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from quadpred.audio import NOT_REGULAR
+from quadpred.audio import BROKEN_LINK, NOT_REGULAR
 from quadpred.batch import BatchError
 from quadpred.batch.playlists import is_playlist, list_entries, playlist_entries, refusal
 from quadpred.files import escape_name
@@ -257,10 +257,10 @@ class _Search:
             if self._passed_over(entry):
                 continue
             if entry.is_symlink():
-                if reason := _broken(entry.path):
-                    self.errors[entry.path] = reason
-                else:
+                if os.path.exists(entry.path):
                     self._links.append(entry.path)
+                else:
+                    self.errors[entry.path] = BROKEN_LINK
             elif entry.is_dir():
                 yield from self._folder(entry.path)
             elif entry.is_file():
@@ -276,22 +276,13 @@ class _Search:
             self.skipped["hidden"] += 1
         elif folder and entry.name.lower() in _SYSTEM:
             self.skipped["system folders"] += 1
-        elif entry.is_symlink() and _broken(entry.path):
+        elif entry.is_symlink() and not os.path.exists(entry.path):
             return False  # perhaps a folder on a disk that is not mounted
         elif not folder and os.path.splitext(entry.name)[1][1:].lower() not in ENDINGS:
             self.skipped["without an audio extension"] += 1
         else:
             return False
         return True
-
-
-def _broken(link: str) -> str:
-    """Return why a link leads nowhere; empty if it leads somewhere."""
-    try:
-        os.stat(link)
-    except OSError as error:
-        return f"is a broken link ({error.strerror}); mount or restore its target, or remove it"
-    return ""
 
 
 def _name(path: str) -> str:
