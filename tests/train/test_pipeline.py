@@ -1,6 +1,9 @@
 """From recordings to a prediction, by the commands that a person types."""
 
 import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +24,21 @@ def test_pretrain_transfer_evaluate_export_predict(
     recipe: str, recipes: dict[str, Path], corpora: Path, tmp_path: Path
 ) -> None:
     speech, music = tmp_path / "speech.csv", tmp_path / "music.csv"
-    cache = tmp_path / "cache"
+    folder = tmp_path / "cache"
     quadpred("train", "manifest", corpora / "speech", "--group", r"speaker\d", "-o", speech)
     labels = corpora / "labels.csv"
     quadpred(
         *("train", "manifest", corpora / "music", "--labels", labels, "--group", "artist"),
         *("--tags", "moods", "--folds", 5, "--licence", "our own", "-o", music),
     )
-    shared = ("--recipe", recipes[recipe], "--cache", cache)
+    shared = ("--recipe", recipes[recipe], "--cache", folder)
     encoder, run = tmp_path / "encoder", tmp_path / "run"
     quadpred("train", "pretrain", speech, "--validation", 0, "-o", encoder, *shared)
     transfer = ("--from", encoder, "--validation", 1, "--test", 0, "-o", run, *shared)
     quadpred("train", "transfer", music, *transfer)
     scores = tmp_path / "scores.json"
     pictures = tmp_path / "plots"
-    evaluate = ("--manifest", music, "-o", scores, "--plots", pictures, "--cache", cache)
+    evaluate = ("--manifest", music, "-o", scores, "--plots", pictures, "--cache", folder)
     printed = quadpred("train", "evaluate", run, *evaluate).stdout
     result = json.loads(scores.read_text())
     for measure in ("macro_precision", "macro_recall", "macro_f1"):
@@ -67,11 +70,38 @@ def test_pretrain_transfer_evaluate_export_predict(
     assert {line["stage"] for line in log} == {"start", "frozen", "full"}
 
 
+@pytest.fixture(scope="module")
+def exported(
+    recipes: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Export a network of random weights, once per recipe; its run is beside the file."""
+    from quadpred.train.export import export
+    from quadpred.train.network import Classifier
+    from quadpred.train.recipe import Recipe
+    from quadpred.train.run import Run
+
+    @cache
+    def model_of(recipe: str) -> Path:
+        folder = tmp_path_factory.mktemp(recipe)
+        loaded = Recipe.load(recipes[recipe])
+        run = Run(folder / "run", {"kind": "transfer", "recipe": asdict(loaded)})
+        torch.manual_seed(0)
+        size = loaded.features.frames_per_row
+        sizes = {"teacher": 3, "corpora": 1}
+        network = Classifier(loaded.network, loaded.features.mels, size, **sizes)
+        run.finish({"classifier": network.state_dict(), "sizes": sizes})
+        output = folder / "model.onnx"
+        difference = export(run.folder, output, name="random", speech="english", music="english")
+        assert difference.float32 <= 1e-5
+        return output
+
+    return model_of
+
+
 def test_row_is_the_same_in_one_piece_and_in_blocks(
-    recipes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    exported: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = exported(recipes["base"], tmp_path)
-    predictor = Predictor(model)
+    predictor = Predictor(exported("base"))
     frames = np.random.default_rng(0).normal(-5, 2, (32 * 41, 32)).astype(np.float32)
     whole = predictor.predict_frames([frames])
     monkeypatch.setattr("quadpred.predictor.BLOCK_ROWS", 7)
@@ -83,12 +113,12 @@ def test_row_is_the_same_in_one_piece_and_in_blocks(
 
 @pytest.mark.parametrize("recipe", ["base", "eusipco2020"])
 def test_exported_network_equals_pytorch_where_only_half_precision_may_differ(
-    recipe: str, recipes: dict[str, Path], tmp_path: Path
+    recipe: str, exported: Callable[[str], Path]
 ) -> None:
     from quadpred.train.inference import load_classifier
 
-    model = exported(recipes[recipe], tmp_path)
-    network, loaded = load_classifier(tmp_path / "run")
+    model = exported(recipe)
+    network, loaded = load_classifier(model.parent / "run")
     size = loaded.features.frames_per_row
     rng = np.random.default_rng(1)
     rows = rng.normal(-5, 2, (12, size, 32)).astype(np.float32)
@@ -99,25 +129,3 @@ def test_exported_network_equals_pytorch_where_only_half_precision_may_differ(
     for a, b in zip(got, wanted, strict=False):
         np.testing.assert_allclose(a, b, atol=5e-3)
     assert got[3].shape[-1] == network.heads["quadrant"][-1].in_features or recipe != "base"
-
-
-def exported(recipe: Path, folder: Path) -> Path:
-    """Export a network of random weights."""
-    from dataclasses import asdict
-
-    from quadpred.train.export import export
-    from quadpred.train.network import Classifier
-    from quadpred.train.recipe import Recipe
-    from quadpred.train.run import Run
-
-    loaded = Recipe.load(recipe)
-    run = Run(folder / "run", {"kind": "transfer", "recipe": asdict(loaded)})
-    torch.manual_seed(0)
-    size = loaded.features.frames_per_row
-    sizes = {"teacher": 3, "corpora": 1}
-    network = Classifier(loaded.network, loaded.features.mels, size, **sizes)
-    run.finish({"classifier": network.state_dict(), "sizes": sizes})
-    output = folder / "model.onnx"
-    difference = export(run.folder, output, name="random", speech="english", music="english")
-    assert difference.float32 <= 1e-5
-    return output
