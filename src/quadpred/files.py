@@ -98,6 +98,7 @@ def atomic_write(*paths: Path, scratch: Path | None = None) -> Iterator[tuple[Bi
     Args:
         paths: the targets. Missing folders are created.
         scratch: folder on the same file system for the temporary files, in place of the targets'.
+            Not used for symbolic links, which may lead to another file system.
 
     Yields:
         One file per path, open for writing.
@@ -106,7 +107,9 @@ def atomic_write(*paths: Path, scratch: Path | None = None) -> Iterator[tuple[Bi
         OSError: a target cannot be written.
     """
     with ExitStack() as stack:
-        opened = [_open(_resolved(path), stack, scratch) for path in paths]
+        opened = [
+            _open(_resolved(path), stack, None if path.is_symlink() else scratch) for path in paths
+        ]
         yield tuple(file for file, _, _ in opened)
         for file, _, target in opened:
             with add_filename_to_errors(target):

@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -297,6 +298,20 @@ def test_what_a_killed_run_was_writing_is_removed(library, out):
     left.write_text("half")
     predict([library], out, formats=("json",))
     assert not list(out.rglob("*.part"))
+
+
+def test_tables_are_written_where_the_next_run_removes_what_is_left(library, out, monkeypatch):
+    written = []
+    csv_table = tables.csv_table
+
+    def watched(columns, file, **options):
+        written.append(Path(file.name).parent)
+        return csv_table(columns, file, **options)
+
+    monkeypatch.setattr(tables, "csv_table", watched)
+    predict([library], out)
+    assert written == [out / ".quadpred" / "scratch-1-of-1"] * 2
+    assert not written[0].exists()
 
 
 @pytest.mark.parametrize("damage", ["removed", "short", "altered"])

@@ -119,8 +119,8 @@ def run(
                 for outcomes in engine.run(tasks):
                     _record_outcomes(outcomes, ledger, settings, report, on_message)
                     on_progress(progress)
-            shutil.rmtree(settings.scratch, ignore_errors=True)
         report.tables = _write_tables(found.recordings, ledger, settings, shard, report.errors)
+        shutil.rmtree(settings.scratch, ignore_errors=True)
     return report
 
 
@@ -249,15 +249,16 @@ def _write_tables(
                 raise BatchError(f"{recording.path}: {reason}")
             yield escape_name(recording.name), seconds
 
-    output, bom = settings.output, settings.bom
+    settings.scratch.mkdir(parents=True, exist_ok=True)
+    where: Any = {"scratch": settings.scratch, "bom": settings.bom}
     reasons = {escape_name(name): reason for name, reason in errors.items()}
     failures = (
         {"path": path, "reason": reasons[path]} for path in sorted(reasons, key=natural_key)
     )
-    written = tables.write_summary(rows(), output, shard, bom=bom)
-    written += tables.write_errors(failures, output, shard, bom=bom)
+    written = tables.write_summary(rows(), settings.output, shard, **where)
+    written += tables.write_errors(failures, settings.output, shard, **where)
     if settings.seconds:
-        written += tables.write_seconds(clips(), output, shard, bom=bom)
+        written += tables.write_seconds(clips(), settings.output, shard, **where)
     if shard.count > 1:
-        written += tables.merge(output, shard, bom=bom)
+        written += tables.merge(settings.output, shard, **where)
     return written

@@ -32,24 +32,27 @@ _GROUP_ROWS = 50_000  # rows collected before they are written
 
 
 def write_summary(
-    rows: Iterable[Row], output: Path, shard: Shard, *, bom: bool = False
+    rows: Iterable[Row], output: Path, shard: Shard, *, scratch: Path, bom: bool = False
 ) -> list[Path]:
     """Write the summary from rows in their order; return its files.
 
-    With `bom`, this and the other CSV tables begin with a byte order mark.
+    This and the other tables are written in the folder `scratch`, and then moved. With `bom`, CSV
+    begins with a byte order mark.
 
     Raises:
         OSError: it cannot be written; an older one stays as it was.
     """
     stem = output / f"summary{_suffix(shard)}"
-    return _write(rows, COLUMNS, stem, parquet=has_parquet(), bom=bom)
+    return _write(rows, COLUMNS, stem, parquet=has_parquet(), scratch=scratch, bom=bom)
 
 
 def write_errors(
-    rows: Iterable[Row], output: Path, shard: Shard, *, bom: bool = False
+    rows: Iterable[Row], output: Path, shard: Shard, *, scratch: Path, bom: bool = False
 ) -> list[Path]:
     """Write `errors.csv` from rows with a path and a reason; return it."""
-    return _write(rows, _ERRORS, output / f"errors{_suffix(shard)}", parquet=False, bom=bom)
+    return _write(
+        rows, _ERRORS, output / f"errors{_suffix(shard)}", parquet=False, scratch=scratch, bom=bom
+    )
 
 
 def write_seconds(
@@ -57,6 +60,7 @@ def write_seconds(
     output: Path,
     shard: Shard,
     *,
+    scratch: Path,
     bom: bool = False,
 ) -> list[Path]:
     """Write the per-second values of recordings, shape (rows, 8) each, in their order.
@@ -66,10 +70,10 @@ def write_seconds(
     stem = output / f"seconds{_suffix(shard)}"
     if not has_parquet():
         records = ({"path": path, **record} for path, v in clips for record in second_records(v))
-        return _write(records, _SECONDS, stem, parquet=False, bom=bom)
+        return _write(records, _SECONDS, stem, parquet=False, scratch=scratch, bom=bom)
     target = _ending(stem, ".parquet")
     with (
-        atomic_write(target) as (file,),
+        atomic_write(target, scratch=scratch) as (file,),
         add_filename_to_errors(target),
         parquet_table(_SECONDS, file, single=True) as append,
     ):
@@ -80,7 +84,7 @@ def write_seconds(
     return [target]
 
 
-def merge(output: Path, shard: Shard, *, bom: bool = False) -> list[Path]:
+def merge(output: Path, shard: Shard, *, scratch: Path, bom: bool = False) -> list[Path]:
     """Join the summaries and errors of all shards if all exist; return the files written."""
     written: list[Path] = []
     with locked(output / FOLDER / "tables.lock"):
@@ -95,7 +99,9 @@ def merge(output: Path, shard: Shard, *, bom: bool = False) -> list[Path]:
                     key=lambda row: natural_key(row["path"]),
                 )
                 parquet = columns is COLUMNS and has_parquet()
-                written += _write(rows, columns, output / stem, parquet=parquet, bom=bom)
+                written += _write(
+                    rows, columns, output / stem, parquet=parquet, scratch=scratch, bom=bom
+                )
     return written
 
 
@@ -113,12 +119,12 @@ def _ending(stem: Path, ending: str) -> Path:
 
 
 def _write(
-    rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool, bom: bool
+    rows: Iterable[Row], columns: Columns, stem: Path, *, parquet: bool, scratch: Path, bom: bool
 ) -> list[Path]:
     """Write rows as CSV and, if requested, as Parquet, in one pass."""
     targets = [_ending(stem, ".csv"), *([_ending(stem, ".parquet")] if parquet else [])]
     with (
-        atomic_write(*targets) as files,
+        atomic_write(*targets, scratch=scratch) as files,
         add_filename_to_errors(targets[0]),
         csv_table(columns, files[0], bom=bom) as append,
         add_filename_to_errors(targets[-1]),
