@@ -1,9 +1,11 @@
 // Drives Debian's Firefox through WebDriver BiDi: predicts a file, reloads, and reads the page.
-// Usage: node firefox.mjs FIREFOX ADDRESS FILE
+// Then it changes another file while that waits for its upload.
+// Usage: node firefox.mjs FIREFOX ADDRESS FILE OTHER
 
+import { readFileSync, writeFileSync } from "node:fs";
 import puppeteer from "puppeteer-core";
 
-const [executablePath, address, file] = process.argv.slice(2);
+const [executablePath, address, file, other] = process.argv.slice(2);
 const PATIENCE = 60_000; // milliseconds
 
 const browser = await puppeteer.launch({ browser: "firefox", executablePath, headless: true });
@@ -34,7 +36,21 @@ try {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     return data.some((value) => value > 0);
   });
-  console.log(JSON.stringify({ before, after: await read(".verdict"), inked, errors }));
+  const after = await read(".verdict");
+  // A file that is changed while it waits: its first upload fails as if the server were away.
+  await page.evaluate(() => {
+    const { send } = XMLHttpRequest.prototype;
+    XMLHttpRequest.prototype.send = function () {
+      XMLHttpRequest.prototype.send = send;
+      this.onerror();
+    };
+  });
+  await input.dispose();
+  await (await page.$("#files")).uploadFile(other);
+  await until("body", /Next try in/);
+  writeFileSync(other, readFileSync(other).reverse());
+  await until("body", /cannot be read: it was changed/);
+  console.log(JSON.stringify({ before, after, inked, errors }));
 } finally {
   await browser.close();
 }

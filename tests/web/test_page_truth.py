@@ -153,6 +153,12 @@ def test_a_sound_that_the_browser_places_elsewhere_is_noted(page: Page, files: A
     page.set_input_files("#files", files("late.wav", "song.wav"))
     note = "The browser plays 6.0 s of a sound of 4.0 s: what you hear may not be what is shown."
     expect(page.locator("#notes")).to_have_text(note)
+    # It goes on playing after the end of what is shown. A mark there is one of the end.
+    page.get_by_role("slider", name="Position in the song").press("End")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Mark this moment").click()
+    expect(page.get_by_role("button", name="⚑ 0:04")).to_be_visible()
     page.locator("#songs").get_by_role("button", name="song.wav").click()
     expect(page.locator("#song-name")).to_have_text("song.wav")
     expect(page.locator("#notes")).to_be_hidden()

@@ -95,6 +95,18 @@ def test_rows_arrive_during_playback(client: httpx.Client) -> None:
     assert whole["model"]["name"] == "mandarin-to-english"
 
 
+def test_a_rest_without_a_row_counts_in_the_duration(client: httpx.Client) -> None:
+    samples = music(2.4, RATE)
+    with connect(address(client, "")) as connection:
+        begin(connection)
+        for first in range(0, len(samples), 512):
+            connection.send(samples[first : first + 512].astype("<f4").tobytes())
+        connection.send('{"stop": true}')
+        *rows, last = map(json.loads, connection)
+    assert len(rows) == len(last["done"]["times"]) == 2
+    assert last["done"]["duration"] == pytest.approx(2.4, abs=1e-3)
+
+
 def test_embeddings_come_with_the_rows_where_they_are_asked_for(client: httpx.Client) -> None:
     samples = music(2, RATE)
     with connect(address(client, "?embeddings=true")) as connection:

@@ -133,12 +133,19 @@ class _Worker:
         self._send("done", json_line(prediction), damage=prediction.damage, moments=moments)
 
     def _listen(self, _: bytes, speech: str, music: str, rate: int, embeddings: bool) -> None:
-        waveform = Waveform()
-        stream = self._predictor(speech, music).listen(
-            self._samples(waveform, rate), rate, embeddings=embeddings
-        )
+        waveform, received = Waveform(), 0
+
+        def samples() -> Iterator[NDArray[np.float32]]:
+            nonlocal received
+            for block in self._samples(waveform, rate):
+                received += len(block)
+                yield block
+
+        stream = self._predictor(speech, music).listen(samples(), rate, embeddings=embeddings)
         prediction = self._send_rows(stream, waveform, None)
-        self._send("done", json_line(replace(prediction, source="live")))
+        # The last row does not count a rest that is too short for a row.
+        whole = replace(prediction, source="live", duration=received / rate)
+        self._send("done", json_line(whole))
 
     def _samples(self, waveform: Waveform, rate: int) -> Iterator[NDArray[np.float32]]:
         """Yield the samples of live audio, shape (samples,), up to another kind of message."""

@@ -9,6 +9,7 @@ import { modelKey, Prediction as NewPrediction } from "../state/song.js";
 import { megabytes } from "../words.js";
 import * as api from "./api.js";
 import { Events } from "./events.js";
+import { fingerprint } from "./files.js";
 
 const UPLOADS = 2; // at once
 const FIRST_PAUSE = 2; // seconds before the next try where the server does not name them
@@ -156,6 +157,9 @@ export class Queue {
     prediction.status = "sending";
     prediction.note = "";
     prediction.sent = 0;
+    const same = await unchanged(song);
+    if (prediction.status !== "sending") return; // removed in the meantime
+    if (!same) return this.#unreadable(task);
     const sending = api.upload(file, prediction.model, this.client, (share) => {
       prediction.sent = share;
       this.state.changed();
@@ -187,11 +191,7 @@ export class Queue {
    */
   async #refused(task, error) {
     if (!(error instanceof api.Problem)) throw error;
-    if (error.status === 0 && !(await readable(task.song.file))) {
-      task.song.release();
-      task.song.file = null;
-      return this.#fail(task, UNREADABLE);
-    }
+    if (error.status === 0 && !(await unchanged(task.song))) return this.#unreadable(task);
     if (task.prediction.status !== "sending") return; // removed in the meantime
     if (!LATER.includes(error.status)) return this.#fail(task, error.message);
     task.prediction.status = "waiting";
@@ -204,6 +204,13 @@ export class Queue {
     this.#reason = reasons[error.status] ?? error.message;
     this.#until = Date.now() + 1000 * (error.retry ?? pause);
     this.#count();
+  }
+
+  /** @param {Task} task */
+  #unreadable(task) {
+    task.song.release();
+    task.song.file = null;
+    this.#fail(task, UNREADABLE);
   }
 
   /** Count the seconds until the next try. */
@@ -314,6 +321,19 @@ export class Queue {
     prediction.fail(reason);
     this.storage.savePrediction(song, prediction);
     this.state.changed();
+  }
+}
+
+/**
+ * Whether the browser can still read a song's file, and it is the one that was chosen. Firefox also
+ * reads a file that was changed in the meantime, and waits for ever to send one that became shorter.
+ * @param {Song} song
+ */
+async function unchanged({ file, fingerprint: chosen }) {
+  try {
+    return file !== null && (!chosen || (await fingerprint(file)) === chosen);
+  } catch {
+    return false;
   }
 }
 

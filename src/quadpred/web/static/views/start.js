@@ -71,7 +71,7 @@ export class Start {
     write(
       el("limits"),
       `WAV, MP3, FLAC, Ogg, Opus, M4A and more. Up to ${megabytes(limits.bytes)} and ` +
-        `${Math.round(limits.seconds / 60)} minutes each. The server deletes a file when its ` +
+        `${Math.round(limits.seconds / 6) / 10} minutes each. The server deletes a file when its ` +
         "prediction is done. Results stay in this browser.",
     );
   }

@@ -52,15 +52,15 @@ export class Timeline {
     on("zoom-in", () => this.#zoom(1 / ZOOM));
     on("zoom-out", () => this.#zoom(ZOOM));
     on("zoom-all", () => this.#zoomAll());
-    on("select-from", () => this.#select(player.time, player.time + LEAP));
-    on("select-to", () => state.selection && this.#select(state.selection.from, player.time));
+    on("select-from", () => this.#select(this.#now, this.#now + LEAP));
+    on("select-to", () => state.selection && this.#select(state.selection.from, this.#now));
     on("select-none", () => this.#clearSelection());
     on("loop", () => this.#loop());
     on("zoom-selection", () => {
       if (state.selection) state.viewport.show(state.selection.from, state.selection.to);
       state.changed();
     });
-    on("mark", () => state.shown && this.songs.mark(state.shown, player.time));
+    on("mark", () => state.shown && this.songs.mark(state.shown, this.#now));
     el("volume").value = state.settings.volume;
     el("speed").value = state.settings.speed;
     for (const name of ["volume", "speed"]) {
@@ -90,6 +90,11 @@ export class Timeline {
     });
   }
 
+  /** Where the player is in the song; it may go on after the end of what was decoded. */
+  get #now() {
+    return Math.min(this.player.time, this.state.shown?.duration ?? Infinity);
+  }
+
   playOrStop() {
     const { shown } = this.state;
     if (shown?.live) shown.stop?.();
@@ -116,7 +121,7 @@ export class Timeline {
       "+": () => this.#zoom(1 / ZOOM),
       "-": () => this.#zoom(ZOOM),
       0: () => this.#zoomAll(),
-      m: () => this.songs.mark(song, player.time),
+      m: () => this.songs.mark(song, this.#now),
       l: () => this.#loop(),
     };
     /** @type {Record<string, number>} */
