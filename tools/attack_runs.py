@@ -7,7 +7,8 @@ Each round predicts a small library with the command line and attacks it once, a
 - kill: SIGKILL to the run, or to it and its workers. Every line of its ledger must hold.
 - worker: SIGKILL to one worker. The run must go on.
 - suspend: SIGSTOP, and SIGCONT after two seconds, as Ctrl-Z and `fg` do. The run must go on.
-- interrupt: SIGINT to the process group, as Ctrl-C does. It prints one line on standard error.
+- interrupt: SIGINT to the process group, as Ctrl-C does. It prints how many recordings are kept, if
+  any, and that it was interrupted.
 - remove: the folder .quadpred disappears. The run prints one line on standard error, or goes on.
 
 After each round the run is started again and must end well, with the tables and files of a run that
@@ -17,6 +18,7 @@ nobody attacked. The exit code is 1 if any round does not end so.
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -36,6 +38,9 @@ CLIPS = 12
 SECONDS = 20
 PYTHON_LOADS = 0.15  # seconds in which Python itself reports an interrupt, before any of our code
 TIMEOUT = 600
+INTERRUPTED = re.compile(
+    r"(quadpred: \d+ recordings? predicted and kept; .*\n)?quadpred: interrupted\n"
+)
 ATTACKS = ("kill", "worker", "suspend", "interrupt", "remove")
 
 
@@ -100,7 +105,7 @@ EXPECTED: dict[str, Callable[[int, str], bool]] = {
     "suspend": lambda code, errors: code == 0 and not errors,
     "interrupt": lambda code, errors: (
         (code == 0 and not errors)
-        or (code in (130, -signal.SIGINT) and errors == "quadpred: interrupted\n")
+        or (code in (130, -signal.SIGINT) and INTERRUPTED.fullmatch(errors) is not None)
     ),
     "remove": lambda code, errors: (
         (code == 0 and not errors) or (code == 2 and errors.count("\n") == 1)

@@ -314,6 +314,17 @@ def test_tables_are_written_where_the_next_run_removes_what_is_left(library, out
     assert not written[0].exists()
 
 
+def test_a_ledger_that_is_removed_while_tables_are_written_is_reported(library, out, monkeypatch):
+    def without_ledger(columns, file, **options):
+        shutil.rmtree(out / ".quadpred")
+        return csv_table(columns, file, **options)
+
+    csv_table = tables.csv_table
+    monkeypatch.setattr(tables, "csv_table", without_ledger)
+    with pytest.raises(BatchError, match="was removed or replaced during the run"):
+        predict([library], out)
+
+
 @pytest.mark.parametrize("damage", ["removed", "short", "altered"])
 def test_damaged_per_second_rows_are_predicted_again(library, out, settled, damage):
     pytest.importorskip("pyarrow")

@@ -119,7 +119,11 @@ def run(
                 for outcomes in engine.run(tasks):
                     _record_outcomes(outcomes, ledger, settings, report, on_message)
                     on_progress(progress)
-        report.tables = _write_tables(found.recordings, ledger, settings, shard, report.errors)
+        try:
+            report.tables = _write_tables(found.recordings, ledger, settings, shard, report.errors)
+        except OSError:
+            ledger.check()  # nothing is kept if it was removed
+            raise
         shutil.rmtree(settings.scratch, ignore_errors=True)
     return report
 
