@@ -208,6 +208,27 @@ def test_two_tabs_show_the_same_songs(page: Page, song: Path) -> None:
     expect(other.locator("#desk")).to_be_hidden()
 
 
+def test_a_song_that_another_tab_brings_back_is_predicted(page: Page, song: Path) -> None:
+    stub = StubServer(page)
+    other = page.context.new_page()
+    visit(other)
+    page.set_input_files("#files", song)
+    for each in page, other:
+        expect(each.locator("#work-text")).to_have_text("Waiting for the first second")
+        saved(each)
+    other.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.locator("#desk")).to_be_hidden()
+    with page.expect_request(re.compile(r"/v1/predictions\?")):
+        other.get_by_role("button", name="Undo").click()
+    for each in page, other:
+        expect(each.locator("#work-text")).to_have_text("Waiting for the first second")
+    stub.job("song.wav").done(prediction(SAD))
+    for each in page, other:
+        expect(each.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    expect(page.locator("#play")).to_be_enabled()  # it has the file
+    assert stub.uploads == 2
+
+
 def test_one_tab_of_two_has_the_server_forget_a_job(page: Page, song: Path) -> None:
     stub = StubServer(page)
     other = page.context.new_page()

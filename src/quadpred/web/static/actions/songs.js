@@ -20,6 +20,11 @@ export class Songs {
   /** Calls of `add` that still read files. */ adding = 0;
   #starting = false; // a recording
   #edits = 0; // what the user has changed in this tab
+  /**
+   * Files of songs that another tab has removed, and may bring back.
+   * @type {Map<string, File>}
+   */
+  #files = new Map();
 
   /**
    * @param {State} state
@@ -230,10 +235,14 @@ export class Songs {
     if (edits !== this.#edits) return this.refresh(id, database); // what was read may be older
     const here = state.song(id);
     if (!saved && here && !here.live) {
+      this.queue.drop(here);
+      if (here.file) this.#files.set(id, here.file);
       state.songs = state.songs.filter((song) => song !== here);
       if (state.shown === here) this.show(state.songs[0] ?? null);
     } else if (saved && !here) {
+      saved.file ??= this.#files.get(id) ?? null;
       state.songs.push(saved);
+      this.predict(saved);
       if (!state.shown) this.show(saved);
     } else if (saved && here) {
       here.marks = saved.marks;
