@@ -1,7 +1,7 @@
 import gc
 import tracemalloc
 
-import librosa
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +15,13 @@ from quadpred.features import (
     log_mel_stream,
     mel_filters,
 )
+
+# While it is imported, librosa compiles functions that are not used here, for up to a minute.
+with pytest.MonkeyPatch.context() as patch:
+    for name in ("vectorize", "guvectorize"):
+        patch.setattr(numba, name, lambda *_, **__: lambda function: function)
+    from librosa import filters, stft
+    from librosa.feature import melspectrogram
 
 SIGNALS = {
     "noise": np.random.default_rng(0).normal(0, 0.2, 160_000).astype(np.float32),
@@ -37,7 +44,7 @@ CONFIGS = {
 
 
 def librosa_log_mel(samples, config):
-    spectrum = librosa.stft(
+    spectrum = stft(
         samples,
         n_fft=config.n_fft,
         win_length=config.window,
@@ -45,7 +52,7 @@ def librosa_log_mel(samples, config):
         center=True,
         pad_mode="constant",
     )
-    mel = librosa.feature.melspectrogram(
+    mel = melspectrogram(
         S=np.abs(spectrum),
         sr=config.sample_rate,
         n_mels=config.mels,
@@ -56,7 +63,7 @@ def librosa_log_mel(samples, config):
 
 
 def librosa_filters(config):
-    return librosa.filters.mel(
+    return filters.mel(
         sr=config.sample_rate,
         n_fft=config.n_fft,
         n_mels=config.mels,

@@ -1,5 +1,5 @@
 // Drives Debian's Firefox through WebDriver BiDi: predicts a file, reloads, and reads the page.
-// Then it changes another file while that waits for its upload.
+// Then it changes another file while that waits for its upload, and the first before it is played.
 // Usage: node firefox.mjs FIREFOX ADDRESS FILE OTHER
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -50,6 +50,11 @@ try {
   await until("body", /Next try in/);
   writeFileSync(other, readFileSync(other).reverse());
   await until("body", /cannot be read: it was changed/);
+  await (await page.$("#files")).uploadFile(file);
+  await page.waitForSelector("#play:enabled", { timeout: PATIENCE });
+  writeFileSync(file, readFileSync(file).reverse());
+  await page.click("#play");
+  await page.waitForSelector("#sound-missing:not([hidden])", { timeout: PATIENCE });
   console.log(JSON.stringify({ before, after, inked, errors }));
 } finally {
   await browser.close();

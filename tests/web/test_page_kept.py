@@ -119,6 +119,49 @@ def test_a_file_that_changed_before_its_prediction_is_taken(page: Page, song: Pa
     assert stub.uploads == 2
 
 
+def test_a_changed_file_is_refused_while_the_one_before_is_predicted(
+    page: Page, song: Path
+) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    reload(page)
+    song.write_bytes(song.read_bytes()[:-8] + b"\1" * 8)
+    page.set_input_files("#attach-file", song)
+    message = page.locator("#message-text")
+    expect(message).to_have_text("song.wav is another file than the one predicted as song.wav.")
+    stub.job("song.wav").done(prediction(SAD))
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    expect(page.get_by_role("button", name="Play")).to_be_disabled()
+    assert stub.uploads == 1
+
+
+def test_a_file_chosen_again_under_another_name_is_sent_under_that_of_the_song(
+    page: Page, song: Path
+) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    reload(page)
+    stub.forget()
+    expect(page.locator("#notes")).to_contain_text("Choose the file again")
+    page.set_input_files("#attach-file", song.rename(song.with_name("renamed.wav")))
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    assert [name for name, _ in stub.jobs] == ["song.wav"]
+
+
+def test_the_browser_asks_until_a_mark_is_saved(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    saved(page)
+    leave = "dispatchEvent(new Event('beforeunload', {cancelable: true}))"  # false: it asks
+    press = "document.querySelector('#mark').click()"
+    assert page.evaluate(f"() => {{ {press}; return {leave}; }}") is False
+    saved(page)
+    assert page.evaluate(leave) is True
+
+
 def test_work_goes_on_after_a_reload(page: Page, song: Path) -> None:
     stub = StubServer(page)
     page.set_input_files("#files", song)
@@ -227,6 +270,24 @@ def test_a_song_that_another_tab_brings_back_is_predicted(page: Page, song: Path
         expect(each.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
     expect(page.locator("#play")).to_be_enabled()  # it has the file
     assert stub.uploads == 2
+
+
+def test_a_song_that_another_tab_brings_back_is_the_same(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    other = page.context.new_page()
+    visit(other)
+    page.set_input_files("#files", song)
+    page.get_by_role("button", name="Mark this moment").click()
+    expect(other.get_by_role("button", name="⚑ 0:00")).to_be_visible()
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(other.locator("#desk")).to_be_hidden()
+    page.get_by_role("button", name="Undo").click()
+    other.get_by_role("button", name="Remove the mark").click()
+    for each in page, other:
+        expect(each.get_by_role("button", name="⚑ 0:00")).to_be_hidden()
+    reload(page)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    expect(page.get_by_role("button", name="⚑ 0:00")).to_be_hidden()
 
 
 def test_one_tab_of_two_has_the_server_forget_a_job(page: Page, song: Path) -> None:

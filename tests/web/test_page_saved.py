@@ -101,6 +101,7 @@ def test_all_songs_are_saved_in_one_archive(page: Page, moods: Any) -> None:
     page.locator("#all summary").click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Download all (zip)").click()
+    expect(page.locator("#message-text")).to_have_text("Downloaded quadpred.zip.")
     archive = zipfile.ZipFile(saved.value.path())
     assert archive.testzip() is None
     names = archive.namelist()

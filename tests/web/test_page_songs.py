@@ -263,6 +263,29 @@ def test_microphone(page: Page, address: str) -> None:
     expect(page.locator(".verdict").nth(1)).to_contain_text("probable", use_inner_text=True)
 
 
+def test_the_browser_asks_until_a_recording_is_saved(page: Page, address: str) -> None:
+    page.add_init_script("""
+        const {arrayBuffer} = Blob.prototype;
+        Blob.prototype.arrayBuffer = async function () {
+            while (!window.fast) await new Promise((go) => setTimeout(go, 50));
+            return arrayBuffer.apply(this);
+        };
+    """)
+    visit(page)
+    page.context.grant_permissions(["microphone"], origin=address)
+    page.get_by_role("button", name="Microphone").click()
+    expect(page.locator("#clock")).to_have_text(re.compile(r"^0:(0[1-9]|[1-5]\d)$"))
+    page.get_by_role("button", name="Stop").click()
+    finished(page)
+    leave = "dispatchEvent(new Event('beforeunload', {cancelable: true}))"  # false: it asks
+    assert page.evaluate(leave) is False
+    page.evaluate("window.fast = true")
+    while not page.evaluate(leave):
+        page.wait_for_timeout(50)
+    reload(page)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+
+
 def test_a_recording_outlives_its_connection(page: Page, address: str) -> None:
     visit(page)
 

@@ -121,7 +121,8 @@ function listenForTheRest(state, storage, songs, queue) {
         ({ status }) => status === "waiting" || status === "sending" || status === "live",
       ),
     );
-    if (lost || songs.adding || (!storage.complete && state.songs.length)) event.preventDefault();
+    const unsaved = songs.unsaved || storage.pending || (!storage.complete && state.songs.length);
+    if (lost || unsaved) event.preventDefault();
   });
   addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll("details.menu")) {

@@ -3,7 +3,7 @@
 /** @import { Song } from "../state/song.js" */
 /** @import { State } from "../state/state.js" */
 
-/** Dispatches `time` whenever its position or state changes, and `unplayable` at an error. */
+/** Dispatches `time` whenever its position or state changes, `play`, and `unplayable` at an error. */
 export class Player extends EventTarget {
   #audio = new Audio();
   #time = 0;
@@ -26,7 +26,10 @@ export class Player extends EventTarget {
       this.#audio.currentTime = this.#time;
     });
     this.#audio.addEventListener("durationchange", () => state.changed());
-    this.#audio.addEventListener("play", () => this.#frame());
+    this.#audio.addEventListener("play", () => {
+      this.dispatchEvent(new Event("play"));
+      this.#frame();
+    });
   }
 
   /** Take another song, at the position where it was left. @param {Song|null} song */

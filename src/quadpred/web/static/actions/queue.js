@@ -160,7 +160,7 @@ export class Queue {
     const same = await unchanged(song);
     if (prediction.status !== "sending") return; // removed in the meantime
     if (!same) return this.#unreadable(task);
-    const sending = api.upload(file, prediction.model, this.client, (share) => {
+    const sending = api.upload(file, song.name, prediction.model, this.client, (share) => {
       prediction.sent = share;
       this.state.changed();
     });
@@ -329,22 +329,9 @@ export class Queue {
  * reads a file that was changed in the meantime, and waits for ever to send one that became shorter.
  * @param {Song} song
  */
-async function unchanged({ file, fingerprint: chosen }) {
+export async function unchanged({ file, fingerprint: chosen }) {
   try {
     return file !== null && (!chosen || (await fingerprint(file)) === chosen);
-  } catch {
-    return false;
-  }
-}
-
-/**
- * Whether the browser can still read a file.
- * @param {File|null} file
- */
-export async function readable(file) {
-  try {
-    await file?.slice(0, 1).arrayBuffer();
-    return file !== null;
   } catch {
     return false;
   }

@@ -11,20 +11,20 @@
 import { Song as NewSong } from "../state/song.js";
 import { fingerprint, randomName } from "./files.js";
 import { record } from "./live.js";
-import { EMPTY, readable, UNREADABLE } from "./queue.js";
+import { EMPTY, UNREADABLE, unchanged } from "./queue.js";
 
 const EXAMPLE = "static/example.ogg";
 const EXAMPLE_NAME = "Ode to Joy (example).ogg";
 
 export class Songs {
-  /** Calls of `add` that still read files. */ adding = 0;
+  /** What would be lost now: files that are still read, recordings that are not saved. */ unsaved = 0;
   #starting = false; // a recording
   #edits = 0; // what the user has changed in this tab
   /**
-   * Files of songs that another tab has removed, and may bring back.
-   * @type {Map<string, File>}
+   * Songs that another tab has removed, and may bring back.
+   * @type {Map<string, Song>}
    */
-  #files = new Map();
+  #removed = new Map();
 
   /**
    * @param {State} state
@@ -37,14 +37,19 @@ export class Songs {
     this.storage = storage;
     this.queue = queue;
     this.player = player;
-    player.addEventListener("unplayable", () => this.#checkFile());
+    for (const event of ["play", "unplayable"]) {
+      player.addEventListener(event, () => this.#checkFile());
+    }
   }
 
-  /** Let go of the shown song's file if it is gone; the browser calls that unplayable, too. */
+  /**
+   * Let go of the shown song's file if it is gone or has changed. Chromium finds such a file
+   * unplayable; Firefox plays what it holds now.
+   */
   async #checkFile() {
     const { state, player } = this;
     const song = state.shown;
-    if (!song?.file || (await readable(song.file))) return;
+    if (!song?.file || song.recorded || (await unchanged(song))) return;
     song.release();
     song.file = null;
     if (song === state.shown) player.load(song);
@@ -58,9 +63,14 @@ export class Songs {
    */
   async add(found) {
     if (!found.length) return this.tell("There is no audio file in what you chose.");
-    this.adding += 1;
-    await this.#add(found).finally(() => {
-      this.adding -= 1;
+    await this.#guard(this.#add(found));
+  }
+
+  /** Have the browser ask before it leaves the page until this is done. @param {Promise<void>} work */
+  async #guard(work) {
+    this.unsaved += 1;
+    await work.finally(() => {
+      this.unsaved -= 1;
     });
   }
 
@@ -108,7 +118,7 @@ export class Songs {
 
   /**
    * Take the file of a song that was restored without it, if it is the same. A changed file is
-   * taken where nothing is predicted yet.
+   * taken where nothing is known of the one before.
    * @param {Song} song
    * @param {File} file
    */
@@ -116,8 +126,11 @@ export class Songs {
     const print = await fingerprint(file).catch(() => "");
     if (!print) return this.tell(`${file.name}: ${file.size ? UNREADABLE : EMPTY}`);
     if (print !== song.fingerprint) {
-      const predicted = [...song.predictions.values()].some(({ result }) => result);
-      if (predicted || file.name !== song.name) {
+      const predicted = [...song.predictions.values()].some(
+        ({ status, job, rows }) => status === "sending" || job || rows.length,
+      );
+      const labelled = song.marks.length || song.corrections.length;
+      if (predicted || labelled || file.name !== song.name) {
         const what = `the one ${predicted ? "predicted" : "chosen"} as ${song.name}`;
         return this.tell(`${file.name} is another file than ${what}.`);
       }
@@ -157,6 +170,7 @@ export class Songs {
     state.loop = false;
     state.viewport.fit();
     player.load(song);
+    this.#checkFile();
     state.changed();
   }
 
@@ -233,17 +247,18 @@ export class Songs {
     const edits = this.#edits;
     const saved = await database.find(id);
     if (edits !== this.#edits) return this.refresh(id, database); // what was read may be older
-    const here = state.song(id);
+    let here = state.song(id);
+    if (saved && !here) {
+      here = this.#removed.get(id) ?? saved;
+      this.#removed.delete(id);
+      state.songs.push(here);
+      if (!state.shown) this.show(here);
+    }
     if (!saved && here && !here.live) {
       this.queue.drop(here);
-      if (here.file) this.#files.set(id, here.file);
+      this.#removed.set(id, here);
       state.songs = state.songs.filter((song) => song !== here);
       if (state.shown === here) this.show(state.songs[0] ?? null);
-    } else if (saved && !here) {
-      saved.file ??= this.#files.get(id) ?? null;
-      state.songs.push(saved);
-      this.predict(saved);
-      if (!state.shown) this.show(saved);
     } else if (saved && here) {
       here.marks = saved.marks;
       here.corrections = saved.corrections;
@@ -253,6 +268,7 @@ export class Songs {
         const better = prediction.result || !(mine?.open || mine?.result);
         if (better) here.predictions.set(key, prediction);
       }
+      this.predict(here);
     }
     state.changed();
   }
@@ -268,7 +284,7 @@ export class Songs {
 
   /** Start the microphone. */
   async record() {
-    const { state, queue, storage } = this;
+    const { state } = this;
     if (this.#starting) return;
     this.#starting = true;
     this.keepPosition();
@@ -276,12 +292,7 @@ export class Songs {
     const name = `Microphone ${time}`.replaceAll(":", ".");
     const song = new NewSong(randomName(), `${name}.wav`, `${name}.wav`, "", this.#now());
     try {
-      await record(song, state, async () => {
-        if (song === state.shown) this.player.load(song);
-        if (song.file) song.fingerprint = await fingerprint(song.file);
-        await storage.saveAll(song);
-        if (state.other) queue.predict(song, state.other);
-      });
+      await record(song, state, () => this.#guard(this.#recorded(song)));
     } catch (error) {
       return this.tell(error instanceof Error ? error.message : String(error));
     } finally {
@@ -289,6 +300,15 @@ export class Songs {
     }
     state.songs.push(song);
     this.show(song);
+  }
+
+  /** Save a recording that has ended. @param {Song} song */
+  async #recorded(song) {
+    const { state, storage } = this;
+    if (song === state.shown) this.player.load(song);
+    if (song.file) song.fingerprint = await fingerprint(song.file);
+    await storage.saveAll(song);
+    if (state.other) this.queue.predict(song, state.other);
   }
 
   /**

@@ -8,8 +8,10 @@ const NOT_KEPT =
   "This browser does not let the page save data. Export your results before you close the page.";
 
 export class Storage {
-  /** Whether everything was saved. */
+  /** Whether everything was saved that is not being saved. */
   complete = true;
+  /** What is being saved. */
+  pending = 0;
 
   /**
    * @param {State} state
@@ -53,12 +55,15 @@ export class Storage {
    */
   async #try(act) {
     if (!this.database) return false;
+    this.pending += 1;
     try {
       return (await act(this.database)) !== false;
     } catch (error) {
       console.warn("not saved:", error);
       this.#warn();
       return false;
+    } finally {
+      this.pending -= 1;
     }
   }
 

@@ -57,16 +57,18 @@ export async function saveOne(song, prediction, { ending, write }, compared) {
  * Save everything: each finished prediction of the chosen models in all forms, a summary, and the
  * labels of the user.
  * @param {State} state
+ * @param {(done: number, all: number) => void} progress is called before each prediction
  */
-export async function saveAll(state) {
+export async function saveAll(state, progress) {
   const models = [state.model, ...(state.other ? [state.other] : [])];
-  const finished = state.songs.flatMap((song) =>
+  const all = state.songs.flatMap((song) =>
     models.map((model) => ({ song, prediction: state.prediction(song, model) })),
   );
   /** @type {{name: string, content: Blob}[]} */ const files = [];
   /** @type {{song: Song, result: Result}[]} */ const summary = [];
   const taken = new Set(["summary", "labels", "parts"]); // tables of all songs
-  for (const { song, prediction } of finished) {
+  for (const [done, { song, prediction }] of all.entries()) {
+    progress(done, all.length);
     const { result } = prediction;
     if (!result) continue;
     const base = free(stem(song.path) + which(prediction, models.length > 1), taken);

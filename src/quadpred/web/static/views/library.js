@@ -33,9 +33,20 @@ export class Library {
         el("all").open = false;
         act();
       });
-    on("export-all", () => saveAll(state));
+    on("export-all", () => this.#saveAll());
     on("retry-all", () => songs.retry(state.songs));
     on("remove-all", () => songs.remove(state.songs));
+  }
+
+  async #saveAll() {
+    /** @param {string} text */
+    const tell = (text) => this.songs.tell(text, { error: false });
+    try {
+      await saveAll(this.state, (done, all) => tell(`Preparing the download: ${done} of ${all}.`));
+      tell("Downloaded quadpred.zip.");
+    } catch (error) {
+      this.songs.tell(`The download failed: ${error instanceof Error ? error.message : error}`);
+    }
   }
 
   draw() {
