@@ -136,9 +136,10 @@ def test_a_changed_file_is_refused_while_the_one_before_is_predicted(
     assert stub.uploads == 1
 
 
-def test_a_file_chosen_again_under_another_name_is_sent_under_that_of_the_song(
+def test_a_file_chosen_again_under_another_name_keeps_that_of_the_song(
     page: Page, song: Path
 ) -> None:
+    song = song.rename(song.with_name('so"ng.wav'))
     stub = StubServer(page)
     page.set_input_files("#files", song)
     expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
@@ -147,7 +148,9 @@ def test_a_file_chosen_again_under_another_name_is_sent_under_that_of_the_song(
     expect(page.locator("#notes")).to_contain_text("Choose the file again")
     page.set_input_files("#attach-file", song.rename(song.with_name("renamed.wav")))
     expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
-    assert [name for name, _ in stub.jobs] == ["song.wav"]
+    stub.job("renamed.wav").done(prediction(SAD))
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    assert download(page, "JSON")["source"] == 'so"ng.wav'
 
 
 def test_the_browser_asks_until_a_mark_is_saved(page: Page, song: Path) -> None:
@@ -160,6 +163,28 @@ def test_the_browser_asks_until_a_mark_is_saved(page: Page, song: Path) -> None:
     assert page.evaluate(f"() => {{ {press}; return {leave}; }}") is False
     saved(page)
     assert page.evaluate(leave) is True
+
+
+def test_a_file_that_changes_while_it_waits_is_asked_for_again(
+    page: Page, song: Path, sound_file: Any
+) -> None:
+    stub = StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    page.context.route(
+        re.compile(r"/v1/predictions\?"),
+        lambda route: route.fulfill(status=429, headers={"Retry-After": "5"}, json={}),
+    )
+    other = sound_file("other.wav", music(6, 8000), 8000)
+    page.set_input_files("#files", other)
+    item = page.locator("#songs button", has_text="other.wav")
+    expect(item).to_contain_text("Next try in")
+    page.locator("#songs button", has_text="song.wav").click()
+    other.write_bytes(other.read_bytes()[::-1])
+    item.click()
+    expect(page.locator("#sound-missing")).to_be_visible()
+    expect(page.locator("#work-text")).to_contain_text("Choose it again")
+    assert stub.uploads == 1
 
 
 def test_work_goes_on_after_a_reload(page: Page, song: Path) -> None:
@@ -474,7 +499,7 @@ def test_a_finished_prediction_is_never_overwritten(page: Page, song: Path) -> N
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
     stub.forget()
     other.unroute_all()
-    expect(other.locator("#notes")).to_contain_text("The server ended")
+    expect(other.locator("#notes")).to_contain_text("The server no longer has")
     reload(page)
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
 

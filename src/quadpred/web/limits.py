@@ -34,7 +34,7 @@ class Limits:
     idle: float = 30
     upload: float = 600
     request: float = 10
-    unattended: float = 60
+    unattended: float = 600
     kept: int = 128
     expiry: float = 3600
     live: int = 4

@@ -108,17 +108,16 @@ export function forget(id) {
 /**
  * Upload a file for prediction; `sent` is called with the share that was sent.
  * @param {File} file
- * @param {string} name of the song, which the user may have chosen again under another name
  * @param {Model} model
  * @param {string} client
  * @param {(share: number) => void} sent
  * @returns {{answer: Promise<Job>, cancel: () => void}}
  */
-export function upload(file, name, model, client, sent) {
+export function upload(file, model, client, sent) {
   const { speech, music } = model;
   const query = new URLSearchParams({ speech, music, client, embeddings: "true" });
   const form = new FormData();
-  form.append("file", file, name);
+  form.append("file", file, file.name);
   const request = new XMLHttpRequest(); // fetch does not tell how much was sent
   /** @type {Promise<Job>} */
   const answer = new Promise((resolve, reject) => {

@@ -20,7 +20,8 @@ const LATER = [0, 401, 429, 502, 503, 504]; // answers after which an upload may
 export const UNREADABLE =
   "The file cannot be read: it was changed, moved or deleted after you chose it. Choose it again.";
 export const EMPTY = "The file is empty, or was moved or deleted after you chose it.";
-const LOST = "The server ended before the prediction was done. Choose the file again to repeat it.";
+const LOST =
+  "The server no longer has this prediction: it ended, or the page was closed for too long. Choose the file again to repeat it.";
 
 /** @typedef {{song: Song, prediction: Prediction}} Task */
 
@@ -147,7 +148,7 @@ export class Queue {
   async #upload(task) {
     const { song, prediction } = task;
     const { file } = song;
-    if (!file) return;
+    if (!file) return this.#fail(task, UNREADABLE); // it changed while it waited
     const largest = this.state.limits.bytes;
     if (file.size > largest) {
       const [size, limit] = [file.size, largest].map(megabytes);
@@ -160,7 +161,7 @@ export class Queue {
     const same = await unchanged(song);
     if (prediction.status !== "sending") return; // removed in the meantime
     if (!same) return this.#unreadable(task);
-    const sending = api.upload(file, song.name, prediction.model, this.client, (share) => {
+    const sending = api.upload(file, prediction.model, this.client, (share) => {
       prediction.sent = share;
       this.state.changed();
     });
@@ -304,7 +305,8 @@ export class Queue {
       prediction.model = { ...prediction.model, sha256 };
       song.predictions.set(modelKey(prediction.model), prediction);
     }
-    prediction.finish(data.result, data.moments ?? []);
+    // The file may have been chosen again under another name, and uploads change quotation marks.
+    prediction.finish({ ...data.result, source: song.name }, data.moments ?? []);
     prediction.damage = data.damage ?? "";
     prediction.job = null;
     const kept = [
