@@ -183,6 +183,8 @@ def test_sizes_follow_the_users_font(page: Page, song: Path) -> None:
     page.evaluate("document.documentElement.style.fontSize = '200%'")
     assert page.locator("#play").bounding_box()["height"] == 2 * before
     assert page.evaluate("() => document.documentElement.scrollWidth") == 1280
+    page.set_viewport_size({"width": 360, "height": 640})
+    assert page.evaluate("() => document.documentElement.scrollWidth") == 360
 
 
 def test_forced_colours_keep_what_colours_mean(open_page: Callable[..., Any], song: Path) -> None:
