@@ -10,7 +10,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Page, expect
 
-from helpers.page import StubServer, download, prediction, reload, saved, visit
+from helpers.page import PER_SECOND, StubServer, download, prediction, reload, saved, visit
 from helpers.sounds import music
 
 pytestmark = pytest.mark.slow
@@ -26,6 +26,13 @@ IDBObjectStore.prototype.getAll = function (...range) {
         set onsuccess(act) { request.onsuccess = () => setTimeout(act, 500); },
     };
 };"""
+# The number of peaks of each stored song.
+PEAKS = """() => new Promise((answer) => {
+    indexedDB.open("quadpred").onsuccess = ({target}) => {
+        const asked = target.result.transaction("songs").objectStore("songs").getAll();
+        asked.onsuccess = () => answer(asked.result.map(({pairs}) => pairs.length));
+    };
+})"""
 # A tab that does not learn what others save, as one that the browser has put to sleep.
 DEAF = 'Object.defineProperty(BroadcastChannel.prototype, "onmessage", {set() {}});'
 
@@ -134,6 +141,69 @@ def test_a_changed_file_is_refused_while_the_one_before_is_predicted(
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
     expect(page.get_by_role("button", name="Play")).to_be_disabled()
     assert stub.uploads == 1
+
+
+def test_a_changed_file_is_another_song_in_all_tabs(page: Page, song: Path) -> None:
+    stub = StubServer(page)
+    page.route(
+        re.compile(r"/v1/predictions\?"),
+        lambda route: route.fulfill(status=429, headers={"Retry-After": "60"}, json={}),
+    )
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_contain_text("Next try in")
+    other = page.context.new_page()
+    visit(other)
+    changed = song.parent / "changed" / song.name
+    changed.parent.mkdir()
+    changed.write_bytes(song.read_bytes()[::-1])
+    other.set_input_files("#attach-file", changed)
+    expect(other.locator("#work-text")).to_have_text("Waiting for the first second")
+    stub.job("song.wav").done(prediction(SAD))
+    for each in page, other:
+        expect(each.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    expect(page.locator("#sound-missing")).to_be_visible()
+    page.set_input_files("#attach-file", song)
+    message = page.locator("#message-text")
+    expect(message).to_have_text("song.wav is another file than the one predicted as song.wav.")
+    page.set_input_files("#attach-file", changed)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+
+
+def test_a_changed_file_has_nothing_of_the_one_before(page: Page, song: Path) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    stub.job("song.wav").rows(prediction(SAD), 0, 4)
+    expect(page.locator("#now")).to_contain_text("Q3 sad")
+    stub.job("song.wav").fail(422, "damaged")
+    expect(page.locator("#work-text")).to_contain_text("damaged")
+    song.write_bytes(song.read_bytes()[::-1])
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#work-text")).to_contain_text("Choose it again")
+    page.set_input_files("#attach-file", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    shorter = prediction(SAD[:2])
+    stub.job("song.wav").rows(shorter, 0, 2)
+    stub.job("song.wav").done(shorter)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    saved(page)
+    assert page.evaluate(PEAKS) == [2 * 2 * PER_SECOND]
+
+
+def test_a_file_chosen_again_takes_the_place_of_one_that_cannot_be_read(
+    page: Page, song: Path
+) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    content = song.read_bytes()
+    song.unlink()
+    page.wait_for_timeout(20)  # so that the time of its change differs
+    song.write_bytes(content)
+    page.set_input_files("#files", song)
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()
+    page.get_by_label("Compare with").select_option("mixed-to-english")
+    expect(page.locator(".verdict").nth(1)).to_contain_text("Q3 sad", use_inner_text=True)
 
 
 def test_a_file_chosen_again_under_another_name_keeps_that_of_the_song(

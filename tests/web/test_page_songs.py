@@ -211,6 +211,20 @@ def test_an_empty_file_is_refused(page: Page, tmp_path: Path) -> None:
     assert stub.uploads == 0
 
 
+def test_marks_that_are_moved_apart_stay_in_their_quadrant(page: Page, sound_file: Any) -> None:
+    names = [f"{number}.wav" for number in range(9)]
+    answer = prediction([[0.05, 0.49, 0.44, 0.02]])
+    StubServer(page, dict.fromkeys(names, answer))
+    files = [sound_file(name, music(1, 8000, seed), 8000) for seed, name in enumerate(names, 1)]
+    page.set_input_files("#files", files)
+    marks = page.locator("#map [role=button]")
+    expect(marks).to_have_count(9)
+    places = [re.findall(r"[\d.]+", mark.get_attribute("transform")) for mark in marks.all()]
+    assert len(set(map(tuple, places))) == 9
+    middle = 22 + 280 / 2  # of the map, in its own units
+    assert all(float(left) < middle and float(top) < middle for left, top in places)
+
+
 def test_what_was_removed_comes_back(page: Page, moods: Any) -> None:
     moods(page)
     page.get_by_role("button", name="Remove", exact=True).click()
@@ -284,6 +298,25 @@ def test_the_browser_asks_until_a_recording_is_saved(page: Page, address: str) -
         page.wait_for_timeout(50)
     reload(page)
     expect(page.get_by_role("button", name="Play")).to_be_enabled()
+
+
+def test_a_model_chosen_before_the_microphone_is_allowed(page: Page, address: str) -> None:
+    page.add_init_script("""
+        const {mediaDevices} = navigator;
+        const ask = mediaDevices.getUserMedia.bind(mediaDevices);
+        mediaDevices.getUserMedia = async (wanted) => {
+            while (!window.allowed) await new Promise((go) => setTimeout(go, 50));
+            return ask(wanted);
+        };
+    """)
+    visit(page)
+    page.context.grant_permissions(["microphone"], origin=address)
+    page.get_by_role("button", name="Microphone").click()
+    page.get_by_role("combobox", name="Model", exact=True).select_option("mixed-to-english")
+    page.evaluate("window.allowed = true")
+    expect(page.locator("#clock")).to_have_text(re.compile(r"^0:(0[1-9]|[1-5]\d)$"))
+    page.get_by_role("button", name="Stop").click()
+    finished(page)
 
 
 def test_a_recording_outlives_its_connection(page: Page, address: str) -> None:

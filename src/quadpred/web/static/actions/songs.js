@@ -95,7 +95,7 @@ export class Songs {
         state.songs.push(song);
         this.storage.save(song);
       }
-      this.#give(song, file);
+      await this.#give(song, file);
       if (!state.shown || (!first && !state.recording)) this.show(song);
       first ??= song;
       state.changed();
@@ -118,7 +118,7 @@ export class Songs {
 
   /**
    * Take the file of a song that was restored without it, if it is the same. A changed file is
-   * taken where nothing is known of the one before.
+   * another song. It takes the place of this one where nothing is known of that.
    * @param {Song} song
    * @param {File} file
    */
@@ -127,24 +127,37 @@ export class Songs {
     if (!print) return this.tell(`${file.name}: ${file.size ? UNREADABLE : EMPTY}`);
     if (print !== song.fingerprint) {
       const predicted = [...song.predictions.values()].some(
-        ({ status, job, rows }) => status === "sending" || job || rows.length,
+        ({ status, job, result }) => status === "sending" || job || result,
       );
       const labelled = song.marks.length || song.corrections.length;
       if (predicted || labelled || file.name !== song.name) {
         const what = `the one ${predicted ? "predicted" : "chosen"} as ${song.name}`;
         return this.tell(`${file.name} is another file than ${what}.`);
       }
-      song.fingerprint = print;
-      this.storage.update(song, ["fingerprint"]);
     }
     if (this.state.message?.error) this.state.message = null;
-    this.#give(song, file);
+    const same = print === song.fingerprint;
+    await this.#give(same ? song : this.#replace(song, print), file);
     this.state.changed();
   }
 
+  /** Put a song in the place of one whose file has changed. @param {Song} song @param {string} print */
+  #replace(song, print) {
+    const { state } = this;
+    this.#edits += 1;
+    const made = new NewSong(randomName(), song.name, song.path, print, song.added);
+    this.queue.drop(song);
+    this.storage.remove(song);
+    this.storage.save(made);
+    state.songs = state.songs.map((each) => (each === song ? made : each));
+    if (state.shown === song) this.show(made);
+    return made;
+  }
+
   /** @param {Song} song @param {File} file */
-  #give(song, file) {
-    if (!song.file) {
+  async #give(song, file) {
+    if (!song.file || !(await unchanged(song))) {
+      song.release();
       song.file = file;
       if (song === this.state.shown) this.player.load(song);
     }
@@ -308,7 +321,7 @@ export class Songs {
     if (song === state.shown) this.player.load(song);
     if (song.file) song.fingerprint = await fingerprint(song.file);
     await storage.saveAll(song);
-    if (state.other) this.queue.predict(song, state.other);
+    this.predict(song); // with the models that did not listen
   }
 
   /**

@@ -227,7 +227,7 @@ function move(element, place) {
   if (place) element.setAttribute("transform", `translate(${place[0]} ${place[1]})`);
 }
 
-/** Push marks apart that would hide each other, and keep them on the plane. */
+/** Push marks apart that would hide each other, and keep them on the plane and in their quadrant. */
 /** @param {Place[]} places */
 function apart(places) {
   const moved = places.map(([left, top]) => /** @type {Place} */ ([left, top]));
@@ -244,10 +244,25 @@ function apart(places) {
         moved[j] = [moved[j][0] - px, moved[j][1] - py];
       }
     }
-    for (const place of moved) {
-      place[0] = Math.max(x(0) + 12, Math.min(place[0], x(1) - 12));
-      place[1] = Math.max(y(1) + 12, Math.min(place[1], y(0) - 12));
+    for (const [i, place] of moved.entries()) {
+      const [left, top] = places[i];
+      place[0] = between(place[0], ...side(left, x(0) + 12, x(0.5), x(1) - 12));
+      place[1] = between(place[1], ...side(top, y(1) + 12, y(0.5), y(0) - 12));
     }
   }
   return moved;
 }
+
+/** @param {number} value @param {number} least @param {number} most */
+const between = (value, least, most) => Math.max(least, Math.min(value, most));
+
+/**
+ * The half of an axis in which a value lies.
+ * @param {number} value
+ * @param {number} least
+ * @param {number} middle
+ * @param {number} most
+ * @returns {[number, number]}
+ */
+const side = (value, least, middle, most) =>
+  value < middle ? [least, middle - 1] : [middle + 1, most];
