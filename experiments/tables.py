@@ -29,7 +29,6 @@ SYSTEMS = {
     "teachers": "all teachers, linear regression",
     "baseline": "quadpred before this training",
     "english-first": "this network, first recipe",
-    "english-third": "this network, third recipe, not bundled yet",
     "english": "**quadpred, English to English**",
     "large": "**quadpred, English to English, large**",
 }
