@@ -161,6 +161,8 @@ def songs(page: Page, sound_file: Callable[..., Path]) -> dict[str, Any]:
         "two.wav": prediction([SAD] * 5 + [[0.1, 0.2, 0.6, 0.1]]),
         "far.wav": prediction([[0.1, 0.2, 0.6, 0.1]] * 6),
     }
+    for name, document in answers.items():
+        document["source"] = name
     stub = StubServer(page, answers)
     stub.sounds = {"one.wav": HALVES, "two.wav": HALVES, "far.wav": np.repeat(SOUNDS[2:], 6, 0)}
     files = [sound_file(name, music(6, 8000, seed), 8000) for seed, name in enumerate(answers, 1)]
