@@ -1,5 +1,5 @@
 // Drives Debian's Firefox through WebDriver BiDi: predicts a file, reloads, and reads the page.
-// Then it changes another file while that waits for its upload, and the first before it is played.
+// Then it changes another file while that waits for its upload, and the first while that is not shown.
 // Usage: node firefox.mjs FIREFOX ADDRESS FILE OTHER
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -52,8 +52,12 @@ try {
   await until("body", /cannot be read: it was changed/);
   await (await page.$("#files")).uploadFile(file);
   await page.waitForSelector("#play:enabled", { timeout: PATIENCE });
-  writeFileSync(file, readFileSync(file).reverse());
-  await page.click("#play");
+  const [first, second] = await page.$$("#songs li button");
+  await second.click();
+  await page.waitForSelector("#play:disabled", { timeout: PATIENCE });
+  const content = readFileSync(file);
+  writeFileSync(file, content.fill(1, content.length - 8)); // can still be played
+  await first.click();
   await page.waitForSelector("#sound-missing:not([hidden])", { timeout: PATIENCE });
   console.log(JSON.stringify({ before, after, inked, errors }));
 } finally {
