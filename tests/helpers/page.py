@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from playwright.sync_api import Page, Route
 MODEL = {"name": "english-to-english", "speech": "english", "music": "english"}
 SHA256 = 64 * "0"
 PER_SECOND = 50  # peaks
+UPLOAD = 20  # seconds within which the page uploads a file, on a busy machine
 
 
 def prediction(
@@ -156,6 +158,7 @@ class StubServer:
     """
 
     def __init__(self, page: Page, answers: dict[str, dict[str, Any]] | None = None):
+        self._page = page
         self.jobs: dict[tuple[str, str], Job] = {}
         self.answers = answers or {}
         self.sounds: dict[str, np.ndarray] = {}
@@ -169,7 +172,11 @@ class StubServer:
         visit(page)
 
     def job(self, name: str, model: str = MODEL["name"]) -> Job:
-        """The last upload of this file for this model."""
+        """Wait for an upload of this file for this model; return the last one."""
+        end = monotonic() + UPLOAD
+        while (name, model) not in self.jobs:
+            assert monotonic() < end, f"{name} was not uploaded for {model}: {list(self.jobs)}"
+            self._page.wait_for_timeout(10)  # which also answers requests
         return self.jobs[name, model]
 
     def forget(self) -> None:
