@@ -112,7 +112,11 @@ def test_user_songs_in_two_commands(
 
 
 def test_no_network_is_scored_on_groups_it_was_trained_on(
-    table: Write, briefest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    corpora: Path,
+    table: Write,
+    briefest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = []
     real = module.transfer
@@ -123,16 +127,20 @@ def test_no_network_is_scored_on_groups_it_was_trained_on(
 
     monkeypatch.setattr(module, "transfer", watched)
     rows = [[f"{q}_{n}.flac", q, f"{q} artist {n // 2}"] for q in ("Q1", "Q3") for n in range(6)]
+    copy = shutil.copy(corpora / "music" / rows[0][0], tmp_path)
     warnings: list[str] = []
     adapted = adapt(
-        table(rows),
+        table([*rows, [copy, "Q3", "a cover band"]]),
         tmp_path / "model.onnx",
         speech="english",
         recipe=str(briefest),
         cache=tmp_path / "cache",
         on_warning=warnings.append,
     )
-    assert warnings == ["no clip is Q2 or Q4: the model cannot learn this"]
+    assert warnings == [
+        f"{copy}: a copy of {corpora / 'music' / rows[0][0]}; left out",
+        "no clip is Q2 or Q4: the model cannot learn this",
+    ]
     assert [name for name, _, _ in calls] == ["fold-0", "fold-1", "fold-2", "all"]
     for _, manifest, test in calls[:3]:
         tested = {clip.group for clip in manifest.subset(test)}

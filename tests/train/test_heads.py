@@ -1,4 +1,5 @@
 import csv
+import shutil
 
 import numpy as np
 import onnx
@@ -99,12 +100,14 @@ def test_what_is_silent_or_damaged_is_reported(base, tmp_path):
     path = songs(tmp_path)
     soundfile.write(tmp_path / "silent.wav", np.zeros(3 * RATE), RATE)
     with path.open("a") as file:
-        file.write("silent.wav,Q1,artist 9\n")
+        file.write("silent.wav,Q1,artist 9\ncopy.wav,Q1,artist 9\n")
+    shutil.copy(tmp_path / "1Q1.wav", tmp_path / "copy.wav")
     whole = (tmp_path / "0Q1.wav").read_bytes()
     (tmp_path / "0Q1.wav").write_bytes(whole[: len(whole) // 2])
     warnings = []
     scores = adapt_heads(path, tmp_path / "mine.onnx", base, on_warning=warnings.append)
     assert (scores.clips, scores.groups) == (16, 4)
-    damaged, silent = warnings
+    damaged, silent, copy = warnings
     assert "0Q1.wav: decoded 1.5 of 3.0 seconds" in damaged
     assert silent == f"{tmp_path / 'silent.wav'}: is silent; left out"
+    assert copy == f"{tmp_path / 'copy.wav'}: a copy of {tmp_path / '1Q1.wav'}; left out"

@@ -94,6 +94,13 @@ def relabelled(music: Manifest, split: str) -> Manifest:
     return replace(music, clips=tuple(clips))
 
 
+def moved(music: Manifest, folder: Path) -> Manifest:
+    """Copy the recordings into another folder, with new times."""
+    folder.mkdir()
+    copies = [replace(clip, path=Path(shutil.copy(clip.path, folder))) for clip in music.clips]
+    return replace(music, clips=tuple(copies))
+
+
 @pytest.mark.slow
 def test_changed_data_of_a_finished_run_is_refused(
     recipes: dict[str, Path], music: Manifest, tmp_path: Path
@@ -116,6 +123,7 @@ def test_changed_data_of_a_finished_run_is_refused(
 
     train(music)
     train(music)
+    train(moved(music, tmp_path / "elsewhere"))
     train(relabelled(music, "0"))  # a test split has no effect
     refused(relabelled(music, "1"))  # that of validation chooses the weights
     refused(relabelled(music, "2"))
@@ -160,8 +168,9 @@ def test_training_clips_are_not_scored(
 ) -> None:
     recipe = Recipe.load(recipes["base"])
     transfer(recipe, [music], tmp_path / "run", test=["0"], cache=tmp_path / "cache")
-    with pytest.raises(RunError, match="was trained on"):
-        evaluate([tmp_path / "run"], music, splits=["1"], cache=tmp_path / "cache")
+    for manifest in music, moved(music, tmp_path / "elsewhere"):
+        with pytest.raises(RunError, match="was trained on"):
+            evaluate([tmp_path / "run"], manifest, splits=["1"], cache=tmp_path / "cache")
 
 
 @pytest.mark.parametrize("name", ["validation", "test"])

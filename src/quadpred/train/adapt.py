@@ -6,7 +6,7 @@ and scored on this one. The network in the model file is trained on all groups.
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,7 +29,15 @@ from quadpred.train.report import save_reliability_of
 from quadpred.train.run import Run
 from quadpred.train.transfer import transfer
 
-__all__ = ["FOLDS", "AdaptError", "Adapted", "adapt", "check_labels", "check_output"]
+__all__ = [
+    "FOLDS",
+    "AdaptError",
+    "Adapted",
+    "adapt",
+    "check_labels",
+    "check_output",
+    "without_copies",
+]
 
 Message = Callable[[str], None]
 
@@ -108,6 +116,7 @@ def adapt(
     loaded = Recipe.load(recipe)
     manifest = read_labelled(source)
     check_labels(manifest, source)
+    manifest = replace(manifest, clips=tuple(without_copies(manifest.clips, on_warning)))
     manifest = _readable(manifest, LogMels(loaded.features, cache), on_warning)
     check_labels(manifest, source)
     notes = list(_limitations(manifest))
@@ -212,6 +221,20 @@ def _readable(manifest: Manifest, log_mels: LogMels, on_warning: Message) -> Man
         on_warning(f"{message}; left out")
     pairs = zip(manifest.clips, errors, strict=True)
     return replace(manifest, clips=tuple(clip for clip, message in pairs if not message))
+
+
+def without_copies(clips: Iterable[Clip], on_warning: Message) -> Iterator[Clip]:
+    """Leave out copies of recordings, each with a warning: in two folds, they would be a leak."""
+    first: dict[str, Clip] = {}
+    for clip in clips:
+        try:
+            known = first.setdefault(clip.checksum(), clip) if clip.path.is_file() else clip
+        except OSError:  # named by whoever reads the recording
+            known = clip
+        if known is clip:
+            yield clip
+        else:
+            on_warning(f"{clip.path}: a copy of {known.path}; left out")
 
 
 def _digest(manifest: Manifest, recipe: Recipe, encoder: str) -> str:

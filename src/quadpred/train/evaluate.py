@@ -19,7 +19,6 @@ from quadpred.train.data.targets import Targets
 from quadpred.train.inference import clip_logits, load_classifier
 from quadpred.train.loop import progress_bar
 from quadpred.train.run import Run, RunError
-from quadpred.train.transfer import identity
 
 __all__ = [
     "Calibration",
@@ -269,10 +268,10 @@ def _refuse_training_clips(
 ) -> None:
     trained = set(described["trained_on"])
     for clip in held:
-        if identity(clip.path) in trained:
+        if clip.checksum() in trained:
             raise RunError(
-                f"{folder}: its network was trained on {clip.path}; evaluate it on the manifest and"
-                " splits that it was trained with"
+                f"{folder}: its network was trained on {clip.path} or a copy of it; evaluate it on"
+                " the manifest and splits that it was trained with, and leave out copies"
             )
 
 

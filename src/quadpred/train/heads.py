@@ -20,7 +20,7 @@ from quadpred.files import atomic_write
 from quadpred.labels import HEADS, QUADRANT, signs_of
 from quadpred.prediction import join, margin
 from quadpred.predictor import EMBEDDING, METADATA_KEY, Predictor
-from quadpred.train.adapt import FOLDS, check_labels, check_output
+from quadpred.train.adapt import FOLDS, check_labels, check_output, without_copies
 from quadpred.train.corpora import Clip, in_folds
 from quadpred.train.corpora.labelled import read_labelled
 from quadpred.train.evaluate import class_report
@@ -108,7 +108,7 @@ def adapt_heads(
         source: labelled songs, in any form that `read_labelled` reads.
         output: the ONNX file.
         predictor: the model whose embeddings are used.
-        on_warning: is called with one line per song that cannot be read.
+        on_warning: is called with one line per song that is left out.
 
     Raises:
         AdaptError: too few songs to fit or to score, or an output that cannot be replaced.
@@ -147,7 +147,7 @@ def _embed(
 ) -> tuple[list[Clip], Array, list[Array]]:
     """Return the readable clips, their pooled embeddings, and those of their audible seconds."""
     usable, pooled, seconds = [], [], []
-    for clip in clips:
+    for clip in without_copies(clips, on_warning):
         try:
             prediction = join(predictor.stream(clip.path, embeddings=True))
         except AudioError as error:

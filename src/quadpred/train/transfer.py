@@ -1,6 +1,5 @@
 """Stage two: the speech encoder, with a new trunk and heads, is fine-tuned on music."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import repeat
@@ -32,7 +31,7 @@ from quadpred.train.run import Run, RunError
 OUTLIER_RATIO = 8  # crops of music per crop of an outlier
 NOISES = 40, 20.0  # number of clips of noise, and their length in seconds
 
-__all__ = ["identity", "transfer"]
+__all__ = ["transfer"]
 
 
 def transfer(
@@ -88,7 +87,7 @@ def transfer(
             "test": list(test),
             "start": describe(start) if start else None,
             "data": digest_of(digests, 16),
-            "trained_on": sorted(identity(e.clip.path) for e in examples),
+            "trained_on": sorted(e.clip.checksum() for e in examples),
         },
     )
     if run.finished:
@@ -266,8 +265,3 @@ def _begin_from(model: Classifier, start: Path) -> None:
         raise RunError(
             f"{start}: its network differs from the recipe's; choose its recipe with --recipe"
         ) from None
-
-
-def identity(path: Path) -> str:
-    """Name a recording in a run's description, without its path."""
-    return hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]

@@ -15,10 +15,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 
 from quadpred.errors import QuadpredError
-from quadpred.files import digest_of
+from quadpred.files import digest_of, sha256_of
 from quadpred.labels import QUADRANT
 
 __all__ = [
@@ -55,16 +56,29 @@ class Clip:
     arousal: float | None = None
     valence: float | None = None
 
-    def digest(self) -> str:
-        """Return a checksum of the recording's path, size and time, and of all labels.
+    def checksum(self) -> str:
+        """Return a checksum of the recording's content, the same wherever the file lies.
 
         Raises:
-            OSError: the recording is missing.
+            OSError: the recording cannot be read.
         """
         stat = self.path.stat()
+        return _checksum(self.path, stat.st_size, stat.st_mtime_ns)
+
+    def digest(self) -> str:
+        """Return a checksum of the recording's content and of all labels.
+
+        Raises:
+            OSError: the recording cannot be read.
+        """
         labels = [self.group, self.split, self.quadrant, self.tags, self.arousal, self.valence]
-        values = [str(self.path.resolve()), stat.st_size, stat.st_mtime_ns, *labels]
-        return digest_of(values, 16)
+        return digest_of([self.checksum(), *labels], 16)
+
+
+@lru_cache(100_000)
+def _checksum(path: Path, size: int, time: int) -> str:
+    """Read a recording once, as long as its size and time are the same."""
+    return sha256_of(path)[:16]
 
 
 @dataclass(frozen=True)
