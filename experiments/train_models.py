@@ -1,7 +1,6 @@
 """Train the shipped models: distillation once per speech encoder, then fine-tuning per fold.
 
     python -m experiments.train_models DATA RUNS [--speech LANGUAGE] [--folds 0,1] [--seeds 0]
-    python -m experiments.train_models DATA RUNS --size large [--folds 0,1]
     python -m experiments.train_models DATA RUNS --music mandarin
 
 RUNS holds what `experiments.prepare` made (`audio/`, `teachers/`) and takes the runs. Finished runs
@@ -27,18 +26,15 @@ from experiments.data import (
     mandarin,
 )
 from experiments.data.labelled import FOLDS, LabelledCorpus
-from experiments.data.speech import speech as speech_of
 from experiments.data.unlabelled import DISTILLED
 from quadpred import registry
 from quadpred.train.corpora import Clip, DataSheet, Manifest, in_folds, read_table
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.export import export
-from quadpred.train.pretrain import pretrain
 from quadpred.train.recipe import Recipe
 from quadpred.train.transfer import transfer
 
 FINETUNE = Path(__file__).with_name("finetune.toml")
-LARGE = Path(__file__).with_name("large.toml")
 RESEARCH_ONLY = "excerpts of commercial music: research only"
 ABOUT = {
     "mirex": (RESEARCH_ONLY, "MIREX-like mood set, Panda et al. 2013: 903 clips of 30 s"),
@@ -126,7 +122,7 @@ def vgmidi(data: Path, runs: Path, soundfont: str) -> Manifest:
         dynamics=str(folder / "dynamics.csv"),
     )
     rendered = tuple(clip for clip in in_folds(clips, FOLDS, 0) if clip.path.is_file())
-    return Manifest(rendered, _taught(sheet, runs, f"vgmidi-{soundfont}"))
+    return Manifest(rendered, sheet)
 
 
 def memomusic(runs: Path) -> Manifest:
@@ -179,46 +175,28 @@ def speech_clips(data: Path) -> list[Manifest]:
     ]
 
 
-def _sized(recipe: Recipe, size: str) -> Recipe:
-    """Return a recipe for the network of a size: "base" or "large"."""
-    return recipe if size == "base" else replace(recipe, network=Recipe.load(LARGE).network)
-
-
-def _pretrained(data: Path, runs: Path, speech: str, size: str) -> Path:
-    """Return the speech encoder: the one in the package, or a large one, pre-trained here."""
-    if size == "base":
-        return registry.encoder(speech).path
-    folder = runs / f"speech-{speech}-{size}"
-    pretrain(Recipe.load(LARGE), speech_of(data, speech), folder, validation=["0"])
-    return folder
-
-
-def distill(data: Path, runs: Path, speech: str, size: str) -> Path:
+def distill(data: Path, runs: Path, speech: str) -> Path:
     """Distil the teachers into an encoder that starts from speech; return the run's folder."""
-    folder = runs / f"distill-{_named(speech, size)}"
-    start = _pretrained(data, runs, speech, size)
-    transfer(_sized(Recipe.load("distill"), size), unlabelled(runs), folder, start=start)
+    folder = runs / f"distill-{speech}"
+    start = registry.encoder(speech).path
+    transfer(Recipe.load("distill"), unlabelled(runs), folder, start=start)
     return folder
-
-
-def _named(speech: str, size: str) -> str:
-    return speech if size == "base" else f"{speech}-{size}"
 
 
 def finetune(
-    data: Path, runs: Path, speech: str, fold: int | None, seed: int, *, recipe: Recipe, size: str
+    data: Path, runs: Path, speech: str, fold: int | None, seed: int, *, recipe: Recipe
 ) -> Path:
     """Fine-tune on everything but one fold of every corpus, or on everything, and export."""
     name = _run_name(fold, seed)
     ablation = "" if recipe.name == FINETUNE.stem else f"-{recipe.name}"
-    folder = runs / f"{_named(speech, size)}{ablation}" / name
+    folder = runs / f"{speech}{ablation}" / name
     music = [*labelled(data, runs), *unlabelled(runs)]
     transfer(
-        replace(_sized(recipe, size), seed=seed),
+        replace(recipe, seed=seed),
         music,
         folder,
         outliers=speech_clips(data),
-        start=runs / f"distill-{_named(speech, size)}",
+        start=runs / f"distill-{speech}",
         test=[] if fold is None else [str(fold)],
     )
     if not (folder / "model.onnx").is_file():
@@ -251,7 +229,6 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--speech", choices=SPEECH, default="english")
     parser.add_argument("--music", choices=("english", "mandarin"), default="english")
-    parser.add_argument("--size", choices=("base", "large"), default="base", help="of the network")
     parser.add_argument("--recipe", type=Path, default=FINETUNE, help="of fine-tuning")
     parser.add_argument("--folds", default="", help="comma-separated; empty for all music at once")
     parser.add_argument("--seeds", default="0")
@@ -261,12 +238,11 @@ def main() -> None:
         _log_mels([*labelled(options.data, options.runs), *unlabelled(options.runs)])
         return
     if options.music == "english":
-        distill(options.data, options.runs, options.speech, options.size)
+        distill(options.data, options.runs, options.speech)
     if options.only:
         return
     recipe = Recipe.load(options.recipe)
-    english = partial(finetune, recipe=recipe, size=options.size)
-    train = english if options.music == "english" else to_mandarin
+    train = partial(finetune, recipe=recipe) if options.music == "english" else to_mandarin
     folds: Sequence[int | None] = [int(k) for k in options.folds.split(",") if k] or [None]
     for seed in map(int, options.seeds.split(",")):
         for fold in folds:

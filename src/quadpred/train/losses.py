@@ -50,9 +50,8 @@ class MultiTaskLoss:
                 self.config.ratings * self.ratings(model, _part(outputs, slice(music)), clips)
             )
         if self.config.distillation and outputs.student is not None:
-            batches = [clips, pieces] if pieces else [clips]
-            part = _part(outputs, slice(music + run))
-            losses.append(self.config.distillation * self.distillation(part, batches))
+            part = _part(outputs, slice(music))
+            losses.append(self.config.distillation * self.distillation(part, clips))
         if pieces:
             part = _part(outputs, slice(music, music + run))
             losses.append(self.config.dynamics.weight * self.dynamics(part, pieces))
@@ -100,14 +99,11 @@ class MultiTaskLoss:
             return odds.sum() * 0
         return (1 - _correlation(odds[rated], ratings[rated])).sum()
 
-    def distillation(self, outputs: Outputs, batches: Sequence[Batch]) -> Tensor:
+    def distillation(self, outputs: Outputs, batch: Batch) -> Tensor:
         """Mean squared error of the student, over all crops; without a teacher it is 0."""
         assert outputs.student is not None
-        rows = outputs.student.shape[1]
-        taught = [self.examples.teacher_of(batch, rows) for batch in batches]
-        values, present = (
-            torch.cat(part).to(outputs.student.device) for part in zip(*taught, strict=True)
-        )
+        values, present = self.examples.teacher_of(batch, outputs.student.shape[1])
+        values, present = values.to(outputs.student.device), present.to(outputs.student.device)
         errors = (outputs.student - values).square().mean(-1) * present[:, None]
         return errors.mean()
 
