@@ -7,6 +7,7 @@ are sorted by the probability of the true quadrant. Rated sets are sorted by the
 ranks, of the rating and of the prediction, each from 0 to 1 within the set.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,15 +19,16 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import rankdata
 
-from experiments.evaluate import CACHE
+from experiments.evaluate import CACHE, NON_MUSIC, permitted
 from experiments.predictions import PredictionStore
 from experiments.scoring import AXES, ClipOutputs, outputs_of
-from experiments.subjects import SubjectError, open_subject
+from experiments.subjects import open_subject
 from experiments.test_sets import TestSet, calibration_sets, load_sets
 from quadpred.errors import QuadpredError
 from quadpred.files import printable
 from quadpred.labels import QUADRANT
 
+SETS = ("4q", "film", "emotify")
 Row = tuple[float, Sequence[str]]
 
 
@@ -43,9 +45,8 @@ def main(
     try:
         with PredictionStore.open(cache) as store:
             subject = open_subject(runs, store, lambda: calibration_sets(data, cache))
-            for test_set in load_sets(sets or ["4q", "film", "emotify"], data, cache):
-                if {test_set.name, test_set.name.split("-")[0]} & set(subject.trained_on):
-                    raise SubjectError(f"{test_set.name}: {runs} was trained on this set")
+            names = [name for name in permitted(subject, sets or SETS) if name != NON_MUSIC]
+            for test_set in load_sets(names, data, cache):
                 outputs = outputs_of(list(subject.cases(test_set, subject.seeds[0])))
                 Console().print(_table(test_set, outputs, count))
     except QuadpredError as error:
@@ -67,7 +68,11 @@ def _table(test_set: TestSet, outputs: ClipOutputs, count: int) -> Table:
 def _classes(outputs: ClipOutputs) -> Iterator[list[Row]]:
     names = QUADRANT.classes
     rows: list[Row] = []
+    by_clip = defaultdict(list)  # all runs predict the clips of EMOPIA
     for clip, values in zip(outputs.clips, outputs.probabilities[QUADRANT.name], strict=True):
+        by_clip[clip].append(values)
+    for clip, runs in by_clip.items():
+        values = np.mean(runs, axis=0)
         best, true = int(values.argmax()), float(values[names.index(clip.quadrant)])
         predicted = f"{names[best]} {values[best]:.2f}, {clip.quadrant} {true:.2f}"
         rows.append((1 - true, ["quadrant", clip.quadrant, predicted, clip.group, clip.path.stem]))
