@@ -29,8 +29,8 @@ SYSTEMS = {
     "teachers": "all teachers, linear regression",
     "baseline": "quadpred before this training",
     "english-first": "this network, first recipe",
-    "english": "**quadpred, English to English**",
     "english-third": "this network, third recipe",
+    "english": "**quadpred, English to English**",
 }
 """Titles of the compared systems by the name of their results, in the order of the tables."""
 MODEL = "english"  # the results that the other tables describe
