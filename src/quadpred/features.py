@@ -1,7 +1,9 @@
-"""Log-mel spectrogram of a stream of samples, in numpy alone.
+"""Log-mel spectrogram of a stream of samples, and its chroma, in numpy alone.
 
-Equal to librosa's `log(melspectrogram(power=1) + eps)` with centred frames and Slaney's mel scale.
-It is computed in short chunks, so memory does not grow with the length of the audio.
+The log-mel equals librosa's `log(melspectrogram(power=1) + eps)` with centred frames and Slaney's
+mel scale. Mel bands are too wide to tell major from minor, so a front end may add chroma: the log
+energy of each pitch class in half a second. All is computed in short chunks, so memory does not
+grow with the length of the audio.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,15 +17,26 @@ from numpy.typing import NDArray
 
 from quadpred.audio import read_blocks
 
-__all__ = ["CHUNK", "FeatureConfig", "file_log_mel", "log_mel", "log_mel_stream"]
+__all__ = [
+    "CHUNK",
+    "PITCH_CLASSES",
+    "FeatureConfig",
+    "file_log_mel",
+    "log_mel",
+    "log_mel_stream",
+]
 
 Array = NDArray[np.float32]
 
 CHUNK = 64
 """Frames per transform, if latency does not matter."""
 
+PITCH_CLASSES = 12
+
 _GROUP = 16  # mel bands per matrix product
+_PITCHES = (55.0, 4000.0)  # Hz: the range of chroma
 _EPS = float(np.finfo(np.float32).eps)
+_CHROMA_EPS = 1e-10  # of the energy of a sine of full scale, about -100 dB
 
 
 _BOUNDS = (
@@ -41,7 +54,9 @@ class FeatureConfig:
     """How samples become log-mel frames; stored in every model file and read back to predict.
 
     `sample_rate`, `fmin` and `fmax` are in Hz; `n_fft`, `window` and `hop` in samples.
-    `normalise_peak` divides a clip by its largest absolute sample, for which it is read twice.
+    `normalise_peak` divides a clip by its largest absolute sample, for which it is read twice. With
+    `chroma`, the log energies of the twelve pitch classes, from C, follow the mel bands of each
+    frame. They are those of the half row that the frame is in.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}  # recipes reject unknown keys
@@ -54,6 +69,7 @@ class FeatureConfig:
     fmin: float = 0.0
     fmax: float = 8000.0
     normalise_peak: bool = False
+    chroma: bool = False
 
     def __post_init__(self) -> None:
         # A model file holds these values. Without bounds, a file could claim any amount of memory.
@@ -67,6 +83,20 @@ class FeatureConfig:
             raise ValueError(f"hop must give 1 to {_MAX_FRAMES} frames per second, not {self.hop}")
         if not 0 <= self.fmin < self.fmax <= self.sample_rate / 2:
             raise ValueError(f"need 0 <= fmin < fmax <= Nyquist, not {self.fmin}, {self.fmax}")
+        if self.chroma and (
+            self.sample_rate % (2 * self.hop)
+            or 2 * self.hop > self.window
+            or self.sample_rate < 8000
+        ):
+            raise ValueError(
+                "chroma needs 8000 Hz or more, an even number of frames per second, and windows of"
+                " at least two hops"
+            )
+
+    @property
+    def width(self) -> int:
+        """Number of values per frame."""
+        return self.mels + PITCH_CLASSES * self.chroma
 
     @property
     def frames_per_second(self) -> float:
@@ -132,6 +162,50 @@ def _bands(config: FeatureConfig) -> list[tuple[slice, slice, Array]]:
     return groups
 
 
+@lru_cache(maxsize=8)
+def chroma_filters(sample_rate: int, n_fft: int) -> tuple[slice, Array]:
+    """Return the bins of a power spectrum between 55 and 4,000 Hz, and their share of pitch classes.
+
+    A bin belongs to classes by a Gaussian of its distance in pitch, with a deviation of half a
+    semitone. Octaves are weighted by a Gaussian around 880 Hz, with a deviation of two octaves
+    (Ellis 2007, "Chroma feature analysis and synthesis"). Tuning is A4 = 440 Hz.
+
+    Returns:
+        The bins, and their weights, shape (bins, 12), from C.
+    """
+    hertz = np.fft.rfftfreq(n_fft, 1 / sample_rate)
+    low, high = np.searchsorted(hertz, _PITCHES)
+    octaves = np.log2(hertz[low:high, None] / 440)
+    # The nearest semitone of each class, on a circle of twelve.
+    distance = (12 * octaves + 9 - np.arange(PITCH_CLASSES) + 6) % 12 - 6
+    classes = np.exp(-0.5 * (distance / 0.5) ** 2)
+    classes /= np.linalg.norm(classes, axis=1, keepdims=True)
+    filters = classes * np.exp(-0.5 * ((octaves - 1) / 2) ** 2)
+    return slice(int(low), int(high)), filters.astype(np.float32)
+
+
+class _Chroma:
+    """Log energy of pitch classes, one window of half a row after the other."""
+
+    def __init__(self, config: FeatureConfig):
+        self._hop, self._frames = config.hop, config.frames_per_row // 2
+        self._size = self._frames * self._hop
+        self._n_fft = 1 << (self._size - 1).bit_length()
+        self._bins, self._filters = chroma_filters(config.sample_rate, self._n_fft)
+        hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self._size) / self._size)
+        self._hann = hann / hann.sum()
+
+    def __call__(self, samples: Array, count: int) -> Array:
+        """Chroma of `count` frames, the first of which begins with `samples`; (count, 12)."""
+        rows = []
+        for first in range(0, count, self._frames):
+            part = samples[first * self._hop :][: self._size]
+            spectrum = np.fft.rfft(part * self._hann[: len(part)], self._n_fft)[self._bins]
+            rows.append((spectrum.real**2 + spectrum.imag**2) @ self._filters)
+        energies = np.repeat(np.array(rows, np.float32), self._frames, axis=0)[:count]
+        return np.log(energies + np.float32(_CHROMA_EPS))
+
+
 class _FrontEnd:
     """Turn up to `chunk` windows at a time into log-mel, in memory that is allocated once.
 
@@ -141,6 +215,7 @@ class _FrontEnd:
 
     def __init__(self, config: FeatureConfig, chunk: int):
         self._config = config
+        self._chroma = _Chroma(config) if config.chroma else None
         turns = np.arange(config.window) / config.window
         self._hann = 0.5 - 0.5 * np.cos(2 * np.pi * turns)  # periodic
         bins = config.n_fft // 2 + 1
@@ -149,7 +224,7 @@ class _FrontEnd:
         self._magnitude = np.empty((chunk, bins), np.float32)
 
     def __call__(self, samples: Array, count: int) -> Array:
-        """Log-mel of the first `count` windows of `samples`, shape (count, mels)."""
+        """Log-mel of the first `count` windows of `samples`, shape (count, values per frame)."""
         config, magnitude = self._config, self._magnitude[:count]
         windows = np.lib.stride_tricks.sliding_window_view(samples, config.window)[:: config.hop]
         # librosa puts the window in the middle of n_fft samples. At their start, as here, it gives
@@ -161,7 +236,10 @@ class _FrontEnd:
         for bins, bands, filters in _bands(config):
             np.matmul(magnitude[:, bins], filters, out=mel[:, bands])
         mel += np.float32(_EPS)
-        return np.log(mel, out=mel)
+        np.log(mel, out=mel)
+        if self._chroma is None:
+            return mel
+        return np.concatenate([mel, self._chroma(samples[config.window // 2 :], count)], 1)
 
 
 def log_mel_stream(
@@ -175,10 +253,11 @@ def log_mel_stream(
     Args:
         blocks: float32 arrays of shape (samples,), of any lengths.
         config: the front end.
-        chunk: frames per transform; fewer have less latency and cost more.
+        chunk: frames per transform; fewer have less latency and cost more. Chroma needs a multiple
+            of half a row.
 
     Yields:
-        float32 arrays of shape (frames, mels), at most `chunk` frames each.
+        float32 arrays of shape (frames, values per frame), at most `chunk` frames each.
 
     """
     front_end = _FrontEnd(config, chunk)
@@ -208,14 +287,14 @@ def log_mel_stream(
 
 
 def log_mel(samples: Array, config: FeatureConfig | None = None) -> Array:
-    """Log-mel of mono samples at `config.sample_rate`, shape (1 + samples // hop, mels).
+    """Log-mel of mono samples at `config.sample_rate`, shape (1 + samples // hop, values per frame).
 
     >>> log_mel(np.zeros(16_000, np.float32)).shape
     (33, 128)
     """
     config = config or FeatureConfig()
     chunks = list(log_mel_stream([np.asarray(samples, np.float32)], config))
-    return np.concatenate(chunks) if chunks else np.empty((0, config.mels), np.float32)
+    return np.concatenate(chunks) if chunks else np.empty((0, config.width), np.float32)
 
 
 def file_log_mel(path: str | PathLike[str], config: FeatureConfig) -> Iterator[Array]:

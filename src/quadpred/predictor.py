@@ -297,7 +297,7 @@ class Predictor:
         """Predict log-mel frames.
 
         Args:
-            frames: consecutive float32 arrays of shape (frames, mels).
+            frames: consecutive float32 arrays of shape (frames, values per frame).
 
         Returns:
             Probabilities of shape (rows, classes), one array per head, in the order of `HEADS`: one
@@ -365,7 +365,7 @@ class Predictor:
         # wait for it.
         needed = block + ahead + (not live)
         first, held_from = 0, 0  # next row to predict; row at which `held` begins
-        held = np.empty((0, self.features.mels), np.float32)
+        held = np.empty((0, self.features.width), np.float32)
         pending: list[Array] = []
         count = 0
         while True:

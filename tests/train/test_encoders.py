@@ -63,7 +63,7 @@ class TestShipped:
     def test_fits_the_recipe_of_adapt(self, encoder: registry.SpeechEncoder) -> None:
         recipe = Recipe.load("adapt")
         features = recipe.features
-        model = Classifier(recipe.network, features.mels, features.frames_per_row)
+        model = Classifier(recipe.network, features)
         model.encoder.load_state_dict(start_weights(encoder.path)["encoder"])
         trained = describe(encoder.path)["recipe"]["features"]
         assert trained == json.loads(json.dumps(asdict(features)))

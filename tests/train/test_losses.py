@@ -34,7 +34,7 @@ def loss_of(recipes: dict[str, Path], *examples: Example) -> tuple[MultiTaskLoss
     recipe = Recipe.load(recipes["base"])
     training = TrainingSet(examples, FRAMES)
     torch.manual_seed(0)
-    model = Classifier(recipe.network, 32, FRAMES, training.teacher_width, training.corpora).train()
+    model = Classifier(recipe.network, recipe.features, training.teacher_width, training.corpora)
     return MultiTaskLoss(recipe, training), model
 
 
@@ -59,7 +59,7 @@ def test_arousal_and_valence_are_marginals_of_the_quadrants() -> None:
 def test_gain_of_a_recording_has_no_effect(recipes: dict[str, Path]) -> None:
     recipe = Recipe.load(recipes["base"])
     assert recipe.network.level
-    model = Classifier(recipe.network, 32, FRAMES).eval()
+    model = Classifier(recipe.network, recipe.features).eval()
     frames = torch.randn(1, 20 * FRAMES, 32)
     for one, other in zip(model(frames), model(frames - 1.4), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)

@@ -86,9 +86,8 @@ def exported(
         loaded = Recipe.load(recipes[recipe])
         run = Run(folder / "run", {"kind": "transfer", "recipe": asdict(loaded)})
         torch.manual_seed(0)
-        size = loaded.features.frames_per_row
         sizes = {"teacher": 3, "corpora": 1}
-        network = Classifier(loaded.network, loaded.features.mels, size, **sizes)
+        network = Classifier(loaded.network, loaded.features, **sizes)
         run.finish({"classifier": network.state_dict(), "sizes": sizes})
         output = folder / "model.onnx"
         difference = export(run.folder, output, name="random", speech="english", music="english")

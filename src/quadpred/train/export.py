@@ -101,8 +101,8 @@ def export(
     size = features.frames_per_row
     # A network with context takes one sequence of any length, one without a batch of single rows.
     torch.manual_seed(0)
-    noise = torch.randn(ROWS, size, features.mels) * 2 - 5
-    log_mel = noise.reshape(1, -1, features.mels) if classifier.context else noise
+    noise = torch.randn(ROWS, size, features.width) * 2 - 5
+    log_mel = noise.reshape(1, -1, features.width) if classifier.context else noise
     rows = torch.export.Dim("rows", min=2, max=2**16)
     model = _to_onnx(network, log_mel, {1: size * rows} if classifier.context else {0: rows})
     metadata = {

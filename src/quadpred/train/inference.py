@@ -27,7 +27,7 @@ def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
     recipe = Recipe.from_dict(described["recipe"], str(folder))
     saved = Run.result(folder)
     features = recipe.features
-    model = Classifier(recipe.network, features.mels, features.frames_per_row, **saved["sizes"])
+    model = Classifier(recipe.network, features, **saved["sizes"])
     model.load_state_dict(saved["classifier"])
     return model.eval(), recipe
 

@@ -1,7 +1,8 @@
 """The networks: an encoder of log-mels, its mirror for pre-training, and the classifier of music.
 
-Arrays are (batch, frames, mels) outside, (batch, channels, time, mel) inside. Everything is
-convolutional over time, so one network serves crops of any number of rows.
+Arrays are (batch, frames, values) outside, (batch, channels, time, mel) inside; the values of a
+frame are its mel bands and, with some front ends, its chroma. Everything is convolutional over
+time, so one network serves crops of any number of rows.
 """
 
 import math
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from quadpred.features import PITCH_CLASSES, FeatureConfig
 from quadpred.labels import HEADS, QUADRANT, signs_of
 from quadpred.train.recipe import HeadConfig, NetworkConfig
 
@@ -22,9 +24,11 @@ __all__ = [
     "Encoder",
     "Link",
     "Outputs",
+    "Tonality",
     "log_odds",
     "marginals",
     "mean_level",
+    "shifted",
 ]
 
 
@@ -40,11 +44,11 @@ def _convolution(
 
 
 class Encoder(nn.Module):
-    """Log-mels (batch, frames, mels) to a latent (batch, channels, time, mel)."""
+    """Log-mels (batch, frames, mels) to a latent (batch, channels, time, mel); chroma is ignored."""
 
     def __init__(self, config: NetworkConfig, mels: int):
         super().__init__()
-        self.stem = config.stem
+        self.stem, self.mels = config.stem, mels
         # Over mel bands: each band is standardised by its own mean and deviation.
         self.standardise = nn.BatchNorm1d(mels, affine=False)
         layers: list[nn.Module] = []
@@ -68,7 +72,7 @@ class Encoder(nn.Module):
 
     def standardised(self, frames: Tensor) -> Tensor:
         """Standardise each band and average by the stem, to (batch, 1, time, mels)."""
-        bands: Tensor = self.standardise(frames.transpose(1, 2))
+        bands: Tensor = self.standardise(frames[..., : self.mels].transpose(1, 2))
         if self.stem > 1:
             bands = F.avg_pool1d(bands, self.stem)
         return bands.transpose(1, 2).unsqueeze(1)
@@ -194,6 +198,55 @@ class Link(nn.Module):
         return log_odds * scale[corpora] + offset[corpora]
 
 
+# How well each pitch class fits a major and a minor key, from the tonic (Krumhansl and Kessler 1982).
+_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+
+
+class Tonality(nn.Module):
+    """Chroma to the key of each row and its context, as features that do not depend on the tonic.
+
+    The shares of the pitch classes are averaged over a row and `context` rows on either side, and
+    standardised. Their correlations with the profiles of the 24 keys give the best key.
+
+    The features are the correlation with the best major key less that with the best minor key, the
+    larger of the two, and the shares of the pitch classes from the tonic of the best key upwards.
+    """
+
+    width = 2 + PITCH_CLASSES
+
+    def __init__(self, frames_per_row: int, context: int):
+        super().__init__()
+        self.frames_per_row, self.context = frames_per_row, context
+        profiles = torch.tensor([_MAJOR, _MINOR])
+        keys = torch.stack(
+            [profile.roll(tonic) for profile in profiles for tonic in range(PITCH_CLASSES)]
+        )
+        self.register_buffer("keys", _standardised(keys).T / PITCH_CLASSES, persistent=False)
+        classes = torch.arange(PITCH_CLASSES)
+        order = (classes[:, None] + classes) % PITCH_CLASSES  # from each tonic
+        self.register_buffer("order", order, persistent=False)
+
+    def forward(self, chroma: Tensor) -> Tensor:
+        """Log energies (batch, frames, 12) to features (batch, rows, 14)."""
+        shares = F.avg_pool1d(chroma.softmax(-1).transpose(1, 2), self.frames_per_row)
+        size = 2 * self.context + 1
+        shares = F.avg_pool1d(shares, size, 1, self.context, count_include_pad=False)
+        classes = _standardised(shares.transpose(1, 2))
+        keys = classes @ self.keys
+        major, minor = keys.unflatten(-1, (2, PITCH_CLASSES)).amax(-1).unbind(-1)
+        tonic = keys.argmax(-1) % PITCH_CLASSES
+        aligned = classes.gather(-1, self.order[tonic])
+        clarity = torch.maximum(major, minor)
+        return torch.cat([(major - minor)[..., None], clarity[..., None], aligned], -1)
+
+
+def _standardised(values: Tensor) -> Tensor:
+    """Subtract the mean of the last axis and divide by its deviation; equal values become 0."""
+    centred = values - values.mean(-1, keepdim=True)
+    return centred / (centred.square().mean(-1, keepdim=True).sqrt() + 1e-4)
+
+
 @dataclass(frozen=True)
 class Outputs:
     """All outputs of a classifier.
@@ -210,12 +263,12 @@ class Outputs:
 
 
 class Classifier(nn.Module):
-    """Encoder, trunk and heads: log-mels (batch, frames, mels) to logits (batch, rows, classes).
+    """Encoder, trunk and heads: frames (batch, frames, values) to logits (batch, rows, classes).
 
     Args:
         config: sizes.
-        mels: number of bands.
-        frames_per_row: frames per second, rounded down.
+        features: the front end. With its chroma, a linear layer adds to the log-odds of valence
+            what follows from the key (late fusion). Its weights are 0 until `fusion.fuse` sets them.
         teacher: number of the teacher's values that a linear distillation head estimates from the
             trunk (Hinton et al. 2015, arXiv:1503.02531; Romero et al. 2015, arXiv:1412.6550).
         corpora: number of corpora with a link of their own.
@@ -224,14 +277,15 @@ class Classifier(nn.Module):
     def __init__(
         self,
         config: NetworkConfig,
-        mels: int,
-        frames_per_row: int,
+        features: FeatureConfig,
         teacher: int = 0,
         corpora: int = 0,
     ):
         super().__init__()
         head: HeadConfig = config.head
-        self.encoder = Encoder(config, mels)
+        frames_per_row = features.frames_per_row
+        self.mels = features.mels
+        self.encoder = Encoder(config, features.mels)
         self.single_row = head.pooling == "flatten"
         self.pool: nn.Module
         if self.single_row:
@@ -255,6 +309,14 @@ class Classifier(nn.Module):
         )
         self.distillation = nn.Linear(head.trunk[-1], teacher) if teacher else None
         self.link = Link(corpora)
+        self.tonality: Tonality | None = None
+        if features.chroma:
+            if not head.joint:
+                raise ValueError("chroma needs joint heads")
+            self.tonality = Tonality(frames_per_row, config.level)
+            self.fusion = nn.Linear(Tonality.width, 1)
+            nn.init.zeros_(self.fusion.weight)
+            nn.init.zeros_(self.fusion.bias)
         self.level, self.frames_per_row = config.level, frames_per_row
         reach = self.encoder.reach(config) + len(head.temporal) * self.encoder.time_pool
         self.receptive_field = math.ceil(reach / frames_per_row)
@@ -268,17 +330,22 @@ class Classifier(nn.Module):
         return self.context_rows + self.receptive_field + self.level
 
     def outputs(self, frames: Tensor) -> Outputs:
-        """Return all outputs for log-mels whose level has been subtracted."""
+        """Return all outputs for frames from whose log-mels the level has been subtracted."""
         pooled = self.pool(self.encoder(frames))
         pooled = self.standardise(pooled.transpose(1, 2)).transpose(1, 2)
         trunk: Tensor = self.trunk(pooled)
         student = self.distillation(trunk).float() if self.distillation else None
         logits = tuple(head(trunk).float() for head in self.heads.values())
+        if self.tonality:
+            shift = self.fusion(self.tonality(frames[..., self.mels :]))
+            logits = (shifted(logits[0], shift),)
         return Outputs(marginals(logits[0]) if self.joint else logits, trunk, student)
 
     def levelled(self, frames: Tensor) -> Tensor:
-        """Subtract the mean level of the context from log-mels."""
-        return frames - mean_level(frames, self.level * self.frames_per_row)
+        """Subtract the mean level of the context from the log-mels of frames."""
+        mels, chroma = frames[..., : self.mels], frames[..., self.mels :]
+        mels = mels - mean_level(mels, self.level * self.frames_per_row)
+        return torch.cat([mels, chroma], -1) if self.tonality else mels
 
     def forward(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Logits of quadrant, arousal and valence, in the order of `labels.HEADS`."""
@@ -295,6 +362,12 @@ def mean_level(frames: Tensor, radius: int) -> Tensor:
     level = frames.mean(2).unsqueeze(1)
     size = 2 * radius + 1
     return F.avg_pool1d(level, size, 1, radius, count_include_pad=False).transpose(1, 2)
+
+
+def shifted(quadrant: Tensor, shift: Tensor) -> Tensor:
+    """Add (..., 1) to the log-odds of valence, in the logits of the quadrants (..., 4)."""
+    positive = [float(signs_of(name)[1]) for name in QUADRANT.classes]
+    return quadrant + shift * quadrant.new_tensor(positive)
 
 
 def log_odds(logits: Sequence[Tensor]) -> Tensor:

@@ -107,7 +107,7 @@ def transfer(
     crops = _Crops(recipe, frames, crop, examples, outlier_frames)
     sizes = {"teacher": training.teacher_width, "corpora": training.corpora}
     torch.manual_seed(recipe.seed)
-    model = Classifier(recipe.network, features.mels, features.frames_per_row, **sizes)
+    model = Classifier(recipe.network, features, **sizes)
     if start:
         _begin_from(model, start)
     model = placed(model)
@@ -176,9 +176,11 @@ class _Crops:
             coverage_of_outliers = crop * few * len(self.music) / sum(map(len, clips))
             self.outliers = CropSampler(clips, crop, few, coverage_of_outliers)
         # Levels are subtracted as over the whole clip, of which a crop is a part.
-        self.levels = [_level(clip, self.level) for clip in self.music.clips]
+        mels = features.mels
+        self.levels = [_level(clip[:, :mels], self.level) for clip in self.music.clips]
         self.outlier_levels = [
-            _level(clip, self.level) for clip in (self.outliers.clips if self.outliers else [])
+            _level(clip[:, :mels], self.level)
+            for clip in (self.outliers.clips if self.outliers else [])
         ]
 
     def __len__(self) -> int:
@@ -200,12 +202,13 @@ class _Crops:
             if other is not None:
                 parts.append((other.frames, self._levels(self.outlier_levels, other)))
             frames, level = (torch.cat(part).to(device()) for part in zip(*parts, strict=True))
+            log_mels, chroma = frames.tensor_split([self.recipe.features.mels], -1)
             changed = augment(
-                frames, self.recipe.transfer.augment, self.recipe.features.silence, generator
+                log_mels, self.recipe.transfer.augment, self.recipe.features.silence, generator
             )
             if self.level:
-                level = level + (changed - frames).mean((1, 2), keepdim=True)
-            yield clips, pieces, changed - level
+                level = level + (changed - log_mels).mean((1, 2), keepdim=True)
+            yield clips, pieces, torch.cat([changed - level, chroma], -1)
 
     def _levels(self, levels: Sequence[Tensor], batch: Batch) -> Tensor:
         pairs = zip(batch.clips.tolist(), batch.starts.tolist(), strict=True)

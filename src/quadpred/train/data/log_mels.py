@@ -56,7 +56,7 @@ class LogMels:
     def load(
         self, clips: Sequence[Clip], progress: Callable[[], None] = lambda: None
     ) -> list[Half]:
-        """Return one array of shape (frames, mels) per clip, memory-mapped.
+        """Return one array of shape (frames, values per frame) per clip, memory-mapped.
 
         Raises:
             AudioError: a recording cannot be read.
@@ -99,5 +99,5 @@ class LogMels:
             frames = open_memmap(path, mode="r")
         except (EOFError, OSError, ValueError):
             return None
-        whole = frames.dtype == np.float16 and frames.shape[1:] == (self.config.mels,)
+        whole = frames.dtype == np.float16 and frames.shape[1:] == (self.config.width,)
         return frames if whole and len(frames) else None

@@ -1,0 +1,133 @@
+"""Late fusion of the key: a logistic regression on what finished runs predict for other music.
+
+Mel bands are too wide to tell major from minor. So the front end of a trained network is given
+chroma, and a linear layer adds to the log-odds of valence what follows from the key that `Tonality`
+finds. The layer is fitted on clips that the networks were not trained on, with their
+log-probabilities as offset (stacking, Wolpert 1992): on clips of the training, they leave little to
+explain.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from quadpred.labels import QUADRANT
+from quadpred.train.corpora import Manifest
+from quadpred.train.data.log_mels import LogMels
+from quadpred.train.inference import clip_logits, load_classifier
+from quadpred.train.network import Tonality, shifted
+from quadpred.train.run import Run
+
+__all__ = ["HeldOut", "fuse", "held_out"]
+
+PENALTY = 0.01
+"""Of the squared weights of standardised features, relative to the mean loss of a clip."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What runs predict for the clips of the split that each left out.
+
+    Attributes:
+        log_probabilities: of the quadrants, shape (clips, 4).
+        tonality: means of the features over the seconds of a clip, shape (clips, 14).
+        quadrants: indices of the labels, shape (clips,).
+        splits: that the clips are in, shape (clips,).
+    """
+
+    log_probabilities: Tensor
+    tonality: Tensor
+    quadrants: Tensor
+    splits: NDArray[np.str_]
+
+    def without(self, split: str) -> "HeldOut":
+        """Return the clips of other splits."""
+        chosen = torch.from_numpy(self.splits != split)
+        return HeldOut(
+            self.log_probabilities[chosen],
+            self.tonality[chosen],
+            self.quadrants[chosen],
+            self.splits[self.splits != split],
+        )
+
+    def fit(self) -> tuple[Tensor, Tensor]:
+        """Return the weights, shape (1, 14), and the bias, shape (1,), of the regression."""
+        mean, deviation = self.tonality.mean(0), self.tonality.std(0)
+        features = (self.tonality - mean) / deviation
+        weight = torch.zeros(1, Tonality.width, requires_grad=True)
+        bias = torch.zeros(1, requires_grad=True)
+        optimiser = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+        def loss() -> Tensor:
+            optimiser.zero_grad()
+            logits = shifted(self.log_probabilities, F.linear(features, weight, bias))
+            value = F.cross_entropy(logits, self.quadrants) + PENALTY * weight.square().sum()
+            value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        optimiser.step(loss)  # type: ignore[no-untyped-call]
+        scaled = weight.detach() / deviation
+        return scaled, bias.detach() - scaled @ mean
+
+
+def held_out(
+    runs: Sequence[Path], manifests: Sequence[Manifest], cache: Path | None = None
+) -> HeldOut:
+    """Predict the labelled clips of the split that each run left out.
+
+    Args:
+        runs: folders of finished transfers, each with one test split.
+        manifests: music with quadrants, in these splits.
+        cache: folder of computed log-mels.
+
+    Raises:
+        AudioError: a recording cannot be read.
+        RunError: a folder holds no finished transfer.
+    """
+    probabilities, features, quadrants, splits = [], [], [], []
+    for run in runs:
+        model, recipe = load_classifier(run)
+        (split,) = Run.describe(run, "test")["test"]
+        clips = [c for m in manifests for c in m.subset([split]) if c.quadrant]
+        front_end, mels = replace(recipe.features, chroma=True), recipe.features.mels
+        tonality = Tonality(front_end.frames_per_row, recipe.network.level)
+        for clip, frames in zip(clips, LogMels(front_end, cache).load(clips), strict=True):
+            rows = clip_logits(model, frames[:, :mels], recipe)[0].softmax(-1)
+            chroma = torch.from_numpy(frames[None, :, mels:].astype(np.float32))
+            probabilities.append(rows.mean(0))
+            features.append(tonality(chroma)[0].mean(0))
+            quadrants.append(QUADRANT.classes.index(clip.quadrant))
+            splits.append(split)
+    return HeldOut(
+        torch.stack(probabilities).log(),
+        torch.stack(features),
+        torch.tensor(quadrants),
+        np.array(splits),
+    )
+
+
+def fuse(base: Path, fitted: tuple[Tensor, Tensor], folder: Path) -> None:
+    """Write a run whose network is that of `base`, with chroma and a fitted layer for the key.
+
+    Args:
+        base: folder of a finished transfer whose heads are joint.
+        fitted: weights and bias, from `HeldOut.fit`.
+        folder: of the new run.
+
+    Raises:
+        RunError: `base` holds no finished transfer, or `folder` another run.
+    """
+    described, saved = Run.describe(base, "recipe"), Run.result(base)
+    _, recipe = load_classifier(base)
+    fused = replace(recipe, features=replace(recipe.features, chroma=True))
+    weight, bias = fitted
+    values = [round(value, 6) for value in [*weight.flatten().tolist(), *bias.tolist()]]
+    run = Run(folder, {**described, "recipe": asdict(fused), "fusion": values})
+    state = {**saved["classifier"], "fusion.weight": weight, "fusion.bias": bias}
+    run.finish({**saved, "classifier": state})
