@@ -164,7 +164,7 @@ def _bands(config: FeatureConfig) -> list[tuple[slice, slice, Array]]:
 
 @lru_cache(maxsize=8)
 def chroma_filters(sample_rate: int, n_fft: int) -> tuple[slice, Array]:
-    """Return the bins of a power spectrum between 55 and 4,000 Hz, and their share of pitch classes.
+    """Return the bins of a power spectrum from 55 to 4,000 Hz, and their weights in pitch classes.
 
     A bin belongs to classes by a Gaussian of its distance in pitch, with a deviation of half a
     semitone. Octaves are weighted by a Gaussian around 880 Hz, with a deviation of two octaves
@@ -287,7 +287,7 @@ def log_mel_stream(
 
 
 def log_mel(samples: Array, config: FeatureConfig | None = None) -> Array:
-    """Log-mel of mono samples at `config.sample_rate`, shape (1 + samples // hop, values per frame).
+    """Frames of mono samples at `config.sample_rate`, shape (1 + samples // hop, values per frame).
 
     >>> log_mel(np.zeros(16_000, np.float32)).shape
     (33, 128)

@@ -44,7 +44,7 @@ def _convolution(
 
 
 class Encoder(nn.Module):
-    """Log-mels (batch, frames, mels) to a latent (batch, channels, time, mel); chroma is ignored."""
+    """Frames (batch, frames, values) to a latent (batch, channels, time, mel), without chroma."""
 
     def __init__(self, config: NetworkConfig, mels: int):
         super().__init__()
