@@ -77,6 +77,9 @@ class FeatureConfig:
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:  # not a bool either
                 raise ValueError(f"{name} must be an integer of {low} to {high}, not {value!r}")
+        for name in ("normalise_peak", "chroma"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
         if not 0 < self.window <= self.n_fft:
             raise ValueError(f"window must be in 1..n_fft ({self.n_fft}), not {self.window}")
         if not self.sample_rate / _MAX_FRAMES <= self.hop <= self.sample_rate:
@@ -203,7 +206,8 @@ class _Chroma:
             spectrum = np.fft.rfft(part * self._hann[: len(part)], self._n_fft)[self._bins]
             rows.append((spectrum.real**2 + spectrum.imag**2) @ self._filters)
         energies = np.repeat(np.array(rows, np.float32), self._frames, axis=0)[:count]
-        return np.log(energies + np.float32(_CHROMA_EPS))
+        energies += np.float32(_CHROMA_EPS)
+        return np.log(energies, out=energies)
 
 
 class _FrontEnd:
@@ -253,13 +257,16 @@ def log_mel_stream(
     Args:
         blocks: float32 arrays of shape (samples,), of any lengths.
         config: the front end.
-        chunk: frames per transform; fewer have less latency and cost more. Chroma needs a multiple
-            of half a row.
+        chunk: frames per transform; fewer have less latency and cost more. With chroma it is
+            rounded up to half rows.
 
     Yields:
         float32 arrays of shape (frames, values per frame), at most `chunk` frames each.
 
     """
+    if config.chroma:
+        half = config.frames_per_row // 2
+        chunk = -(-chunk // half) * half
     front_end = _FrontEnd(config, chunk)
     span = config.window + (chunk - 1) * config.hop  # samples that a chunk of frames covers
     step = chunk * config.hop

@@ -1,5 +1,6 @@
 import gc
 import tracemalloc
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -98,6 +99,51 @@ def test_number_of_frames(samples, hop):
 
 def test_no_samples_give_no_frames():
     assert log_mel(np.empty(0, np.float32)).shape == (0, 128)
+
+
+CHROMA = {
+    "default": FeatureConfig(chroma=True),
+    "other rates": FeatureConfig(
+        sample_rate=22_050, window=1050, hop=525, fmax=11_025, chroma=True
+    ),
+}
+
+
+@pytest.mark.parametrize("config", CHROMA.values(), ids=CHROMA)
+def test_chroma_equals_librosa(config):
+    rate, half = config.sample_rate, config.sample_rate // 2
+    samples = music(4, rate)[: 7 * half + 1234]
+    frames = log_mel(samples, config)
+    plain = log_mel(samples, replace(config, chroma=False))
+    np.testing.assert_allclose(frames[:, : config.mels], plain, atol=1e-5)
+    n_fft = 1 << (half - 1).bit_length()
+    bank = filters.chroma(sr=rate, n_fft=n_fft, tuning=0)
+    hertz = np.fft.rfftfreq(n_fft, 1 / rate)
+    bank[:, (hertz < 55) | (hertz >= 4000)] = 0
+    hann = filters.get_window("hann", half)
+    spectrum = np.fft.rfft(samples[: 7 * half].reshape(7, half) * hann / hann.sum(), n_fft)
+    wanted = np.log(np.abs(spectrum) ** 2 @ bank.T + 1e-10)
+    per_half = config.frames_per_row // 2
+    chroma = frames[: 7 * per_half, config.mels :].reshape(7, per_half, 12)
+    np.testing.assert_allclose(chroma, np.repeat(wanted[:, None], per_half, 1), atol=2e-4)
+
+
+@pytest.mark.parametrize("chunk", [1, 16, 20, 64])
+@pytest.mark.parametrize("config", CHROMA.values(), ids=CHROMA)
+def test_chroma_of_blocks_is_that_of_one_piece(config, chunk):
+    samples = music(4.3, config.sample_rate)
+    blocks = np.array_split(samples, 13)
+    chunks = list(log_mel_stream(blocks, config, chunk))
+    np.testing.assert_allclose(np.concatenate(chunks), log_mel(samples, config), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"hop": 512}, {"window": 900}, {"sample_rate": 4000, "hop": 125, "fmax": 2000}]
+)
+def test_chroma_that_cannot_be_computed_is_refused(wrong):
+    FeatureConfig(**wrong)
+    with pytest.raises(ValueError, match="chroma needs 8000 Hz or more, an even number of frames"):
+        FeatureConfig(**wrong, chroma=True)
 
 
 def test_silence_is_its_constant():

@@ -49,6 +49,7 @@ def changed(
         ("features", {"hop": 1_000_000}),
         ("features", {"mels": 1_000_000}),
         ("features", {"mels": True}),
+        ("features", {"chroma": 1}),
         ("features", {"fmin": float("nan")}),
         ("features", {"fmax": float("inf")}),
         ("features", {"unknown": 1}),

@@ -198,7 +198,7 @@ class Link(nn.Module):
         return log_odds * scale[corpora] + offset[corpora]
 
 
-# How well each pitch class fits a major and a minor key, from the tonic (Krumhansl and Kessler 1982).
+# How well pitch classes fit a major and a minor key, from the tonic (Krumhansl and Kessler 1982).
 _MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 _MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
@@ -214,6 +214,8 @@ class Tonality(nn.Module):
     """
 
     width = 2 + PITCH_CLASSES
+    keys: Tensor
+    order: Tensor
 
     def __init__(self, frames_per_row: int, context: int):
         super().__init__()
@@ -234,7 +236,7 @@ class Tonality(nn.Module):
         shares = F.avg_pool1d(shares, size, 1, self.context, count_include_pad=False)
         classes = _standardised(shares.transpose(1, 2))
         keys = classes @ self.keys
-        major, minor = keys.unflatten(-1, (2, PITCH_CLASSES)).amax(-1).unbind(-1)
+        major, minor = (part.amax(-1) for part in keys.tensor_split(2, -1))
         tonic = keys.argmax(-1) % PITCH_CLASSES
         aligned = classes.gather(-1, self.order[tonic])
         clarity = torch.maximum(major, minor)
@@ -268,7 +270,7 @@ class Classifier(nn.Module):
     Args:
         config: sizes.
         features: the front end. With its chroma, a linear layer adds to the log-odds of valence
-            what follows from the key (late fusion). Its weights are 0 until `fusion.fuse` sets them.
+            what follows from the key (late fusion). Its weights are 0 until `fusion.fuse` sets it.
         teacher: number of the teacher's values that a linear distillation head estimates from the
             trunk (Hinton et al. 2015, arXiv:1503.02531; Romero et al. 2015, arXiv:1412.6550).
         corpora: number of corpora with a link of their own.
