@@ -196,7 +196,7 @@ class _Chroma:
         self._n_fft = 1 << (self._size - 1).bit_length()
         self._bins, self._filters = chroma_filters(config.sample_rate, self._n_fft)
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self._size) / self._size)
-        self._hann = hann / hann.sum()
+        self._hann = (hann / hann.sum()).astype(np.float32)
 
     def __call__(self, samples: Array, count: int) -> Array:
         """Chroma of `count` frames, the first of which begins with `samples`; (count, 12)."""
