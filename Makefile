@@ -63,7 +63,9 @@ models: $(VENV)/.dev ## train and release all bundled models: make models DATA=.
 	    for folds in 0,1,2,3,4 ""; do $(BIN)/python -m experiments.train_models $(DATA) $(RUNS) \
 	        --speech $$speech --music $$music --folds "$$folds" || exit; done; \
 	done; done
-	$(BIN)/python -m experiments.evaluate $(RUNS)/english $(DATA)
+	for speech in english mandarin mixed; do \
+	    $(BIN)/python -m experiments.fuse $(DATA) $(RUNS) --speech $$speech || exit; done
+	$(BIN)/python -m experiments.evaluate $(RUNS)/english-key $(DATA) -o experiments/results/english.json
 	for speech in english mandarin mixed; do for music in english mandarin; do \
 	    $(BIN)/python -m experiments.release $(DATA) $(RUNS) --speech $$speech --music $$music || exit; \
 	done; done

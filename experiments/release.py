@@ -2,8 +2,8 @@
 
     python -m experiments.release DATA RUNS --speech english --music english
 
-RUNS/SPEECH, or RUNS/SPEECH-to-mandarin, holds `fold-K-seed-S` and `all-seed-0`. If there is an
-experiments/results/SPEECH.json, written by `experiments.evaluate RUNS/SPEECH DATA`, the card of
+RUNS/SPEECH-key, or RUNS/SPEECH-to-mandarin, holds `fold-K-seed-S` and `all-seed-0`. If there is an
+experiments/results/SPEECH.json, written by `experiments.evaluate RUNS/SPEECH-key DATA`, the card of
 the model of English music shows the scores on all sets.
 """
 
@@ -59,7 +59,7 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
     """Export one model; return its file."""
     name = f"{speech}-to-{music}"
     english = music == "english"
-    folder = runs / (speech if english else name)
+    folder = runs / (f"{speech}-key" if english else name)
     folds = sorted(path.parent for path in folder.glob("fold-*-seed-*/model.pt"))
     if english:
         manifest, *further = map(with_quadrants, calibration_sets(data, CACHE))

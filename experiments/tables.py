@@ -29,6 +29,7 @@ SYSTEMS = {
     "teachers": "all teachers, linear regression",
     "baseline": "quadpred before this training",
     "english-first": "this network, first recipe",
+    "english-second": "this network, second recipe",
     "english-third": "this network, third recipe",
     "english": "**quadpred, English to English**",
 }

@@ -122,7 +122,7 @@ def vgmidi(data: Path, runs: Path, soundfont: str) -> Manifest:
         dynamics=str(folder / "dynamics.csv"),
     )
     rendered = tuple(clip for clip in in_folds(clips, FOLDS, 0) if clip.path.is_file())
-    return Manifest(rendered, sheet)
+    return Manifest(rendered, _taught(sheet, runs, f"vgmidi-{soundfont}"))
 
 
 def memomusic(runs: Path) -> Manifest:

@@ -24,7 +24,7 @@ def test_band_limits_take_away_from_the_edges_inwards() -> None:
     lost = -2 - bands
     assert lost.min() >= 0
     assert bands.min() == SILENCE
-    middle = lost[:, int(0.15 * MELS) + 1 : MELS // 2]
+    middle = lost[:, int(0.25 * MELS) + 1 : MELS // 2]
     assert not middle.any()
     upper, lower = lost[:, MELS // 2 :], lost[:, : MELS // 2].flip(1)
     for outwards in (upper, lower):

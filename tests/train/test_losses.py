@@ -151,10 +151,10 @@ def test_teachers_values_have_unit_variance_and_are_interpolated(
 
     rows = exact[:1, :ROWS]
     logits = torch.zeros(1, ROWS, 4)
-    right = loss.distillation(outputs(logits, rows), batch(0, start=2 * FRAMES)).item()
-    wrong = loss.distillation(outputs(logits, rows + 1), batch(0, start=2 * FRAMES)).item()
+    right = loss.distillation(outputs(logits, rows), [batch(0, start=2 * FRAMES)]).item()
+    wrong = loss.distillation(outputs(logits, rows + 1), [batch(0, start=2 * FRAMES)]).item()
     assert (right, wrong) == (pytest.approx(0, abs=1e-6), pytest.approx(1, rel=1e-3))
-    assert loss.distillation(outputs(logits, rows), batch(2)).item() == 0
+    assert loss.distillation(outputs(logits, rows), [batch(2)]).item() == 0
 
 
 def test_soft_labels_come_from_a_regression_on_the_teachers_values(

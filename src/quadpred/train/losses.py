@@ -50,8 +50,9 @@ class MultiTaskLoss:
                 self.config.ratings * self.ratings(model, _part(outputs, slice(music)), clips)
             )
         if self.config.distillation and outputs.student is not None:
-            part = _part(outputs, slice(music))
-            losses.append(self.config.distillation * self.distillation(part, clips))
+            batches = [clips, pieces] if pieces else [clips]
+            part = _part(outputs, slice(music + run))
+            losses.append(self.config.distillation * self.distillation(part, batches))
         if pieces:
             part = _part(outputs, slice(music, music + run))
             losses.append(self.config.dynamics.weight * self.dynamics(part, pieces))
@@ -99,11 +100,14 @@ class MultiTaskLoss:
             return odds.sum() * 0
         return (1 - _correlation(odds[rated], ratings[rated])).sum()
 
-    def distillation(self, outputs: Outputs, batch: Batch) -> Tensor:
+    def distillation(self, outputs: Outputs, batches: Sequence[Batch]) -> Tensor:
         """Mean squared error of the student, over all crops; without a teacher it is 0."""
         assert outputs.student is not None
-        values, present = self.examples.teacher_of(batch, outputs.student.shape[1])
-        values, present = values.to(outputs.student.device), present.to(outputs.student.device)
+        rows = outputs.student.shape[1]
+        taught = [self.examples.teacher_of(batch, rows) for batch in batches]
+        values, present = (
+            torch.cat(part).to(outputs.student.device) for part in zip(*taught, strict=True)
+        )
         errors = (outputs.student - values).square().mean(-1) * present[:, None]
         return errors.mean()
 

@@ -28,7 +28,7 @@ def augment(frames: Tensor, config: AugmentConfig, silence: float, rng: torch.Ge
         # As by a codec, a telephone or a small loudspeaker: attenuation grows above one band or
         # below another, gently or steeply.
         steepness = 10 ** (2 * uniform(crops, 1, 1) - 0.3)  # dB per band
-        for outside, farthest in ((bands + 1 - mels, 0.5), (-bands, 0.15)):
+        for outside, farthest in ((bands + 1 - mels, 0.5), (-bands, 0.25)):
             limited = uniform(crops, 1, 1) < config.band_limit
             moved = limited * farthest * mels * uniform(crops, 1, 1)
             change = change - steepness * (outside + moved).clamp_min(0)
