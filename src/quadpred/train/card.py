@@ -59,6 +59,7 @@ def card(
         recipe=described["recipe"]["name"],
         caveat=caveat,
         uses=_uses(described),
+        key="fusion" in described,
         scores=scores,
         tables=tables,
         calibration=calibration,
