@@ -190,22 +190,27 @@ def chroma_filters(sample_rate: int, n_fft: int) -> tuple[slice, Array]:
 class _Chroma:
     """Log energy of pitch classes, one window of half a row after the other."""
 
-    def __init__(self, config: FeatureConfig):
-        self._hop, self._frames = config.hop, config.frames_per_row // 2
-        self._size = self._frames * self._hop
-        self._n_fft = 1 << (self._size - 1).bit_length()
-        self._bins, self._filters = chroma_filters(config.sample_rate, self._n_fft)
+    def __init__(self, config: FeatureConfig, chunk: int):
+        self._frames = config.frames_per_row // 2
+        self._size = self._frames * config.hop
+        n_fft = 1 << (self._size - 1).bit_length()
+        self._bins, self._filters = chroma_filters(config.sample_rate, n_fft)
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self._size) / self._size)
         self._hann = (hann / hann.sum()).astype(np.float32)
+        self._padded = np.zeros((chunk // self._frames, n_fft), np.float32)
+        self._spectrum = np.empty((chunk // self._frames, n_fft // 2 + 1), np.complex64)
 
     def __call__(self, samples: Array, count: int) -> Array:
         """Chroma of `count` frames, the first of which begins with `samples`; (count, 12)."""
-        rows = []
-        for first in range(0, count, self._frames):
-            part = samples[first * self._hop :][: self._size]
-            spectrum = np.fft.rfft(part * self._hann[: len(part)], self._n_fft)[self._bins]
-            rows.append((spectrum.real**2 + spectrum.imag**2) @ self._filters)
-        energies = np.repeat(np.array(rows, np.float32), self._frames, axis=0)[:count]
+        groups = -(-count // self._frames)
+        samples = samples[: groups * self._size]
+        missing = groups * self._size - len(samples)  # at the end
+        windows = (np.pad(samples, (0, missing)) if missing else samples).reshape(groups, -1)
+        np.multiply(windows, self._hann, out=self._padded[:groups, : self._size])
+        np.fft.rfft(self._padded[:groups], out=self._spectrum[:groups])
+        spectrum = self._spectrum[:groups, self._bins]
+        energies = (spectrum.real**2 + spectrum.imag**2) @ self._filters
+        energies = np.repeat(energies, self._frames, axis=0)[:count]
         energies += np.float32(_CHROMA_EPS)
         return np.log(energies, out=energies)
 
@@ -219,7 +224,7 @@ class _FrontEnd:
 
     def __init__(self, config: FeatureConfig, chunk: int):
         self._config = config
-        self._chroma = _Chroma(config) if config.chroma else None
+        self._chroma = _Chroma(config, chunk) if config.chroma else None
         turns = np.arange(config.window) / config.window
         self._hann = 0.5 - 0.5 * np.cos(2 * np.pi * turns)  # periodic
         bins = config.n_fft // 2 + 1
