@@ -232,10 +232,34 @@ def test_what_was_removed_comes_back(page: Page, moods: Any) -> None:
     page.locator("#all summary").click()
     page.get_by_role("button", name="Remove all").click()
     expect(page.locator("#desk")).to_be_hidden()
-    expect(page.locator("#message-text")).to_have_text("Removed 3 songs.")
+    expect(page.locator("#removed-text")).to_have_text("Removed 3 songs.")
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("#songs li")).to_have_count(3)
     expect(page.locator(".verdict")).to_contain_text(READY, use_inner_text=True)
+    expect(page.locator("#removed-text")).to_have_text("Removed sad.wav.")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#songs li")).to_have_count(4)
+    expect(page.locator("#removed")).to_be_hidden()
+
+
+def test_no_message_takes_the_undo_of_a_removal_away(
+    page: Page, moods: Any, tmp_path: Path
+) -> None:
+    moods(page)
+    page.get_by_role("button", name="Remove", exact=True).click()
+    (tmp_path / "empty.wav").touch()
+    page.set_input_files("#files", tmp_path / "empty.wav")
+    expect(page.locator("#message-text")).to_contain_text("empty.wav")
+    page.locator("#all summary").click()
+    with page.expect_download():
+        page.get_by_role("button", name="Download all (zip)").click()
+    expect(page.locator("#message-text")).to_have_text("Downloaded quadpred.zip.")
+    page.get_by_role("button", name="Close this message").click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#song-name")).to_have_text("sad.wav")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    page.get_by_role("button", name="Close this note").click()
+    expect(page.locator("#removed")).to_be_hidden()
 
 
 def test_failed_songs_are_tried_again_together(page: Page, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 // What the user does with songs.
 
 /** @import { Correction, Song } from "../state/song.js" */
-/** @import { Message, Settings, State } from "../state/state.js" */
+/** @import { Settings, State } from "../state/state.js" */
 /** @import { Database } from "../state/database.js" */
 /** @import { Found } from "./files.js" */
 /** @import { Player } from "./player.js" */
@@ -213,7 +213,7 @@ export class Songs {
     state.changed();
   }
 
-  /** Remove songs; a message lets the user take that back. @param {Song[]} songs */
+  /** Remove songs, until the user takes that back. @param {Song[]} songs */
   remove(songs) {
     const { state } = this;
     const gone = songs.filter((song) => !song.live);
@@ -231,7 +231,8 @@ export class Songs {
       this.show(state.songs[Math.min(place, state.songs.length - 1)] ?? null);
     }
     const text = gone.length === 1 ? `Removed ${gone[0].name}.` : `Removed ${gone.length} songs.`;
-    this.tell(text, { error: false, label: "Undo", act: () => this.#restore(gone, before) });
+    state.removals.push({ text, undo: () => this.#restore(gone, before) });
+    state.changed();
   }
 
   /** @param {Song[]} gone @param {Song[]} before */
@@ -244,7 +245,6 @@ export class Songs {
       this.storage.saveAll(song);
       this.predict(song);
     }
-    state.message = null;
     this.show(gone[0]);
     state.changed();
   }
@@ -348,13 +348,9 @@ export class Songs {
     this.#keep(song, "marks");
   }
 
-  /**
-   * Show a message.
-   * @param {string} text
-   * @param {Partial<Message>} more
-   */
-  tell(text, more = {}) {
-    this.state.message = { text, error: true, ...more };
+  /** Show a message. @param {string} text */
+  tell(text, error = true) {
+    this.state.message = { text, error };
     this.state.changed();
   }
 }

@@ -33,8 +33,9 @@ const DEFAULTS = {
   shown: "",
 };
 
-/** A message for the user; `act` is what a button of it does. */
-/** @typedef {{text: string, error: boolean, label?: string, act?: () => void}} Message */
+/** @typedef {{text: string, error: boolean}} Message */
+
+/** Songs that the user removed; `undo` brings them back. @typedef {{text: string, undo: () => void}} Removal */
 
 /** @typedef {{from: number, to: number}} Range */
 
@@ -51,6 +52,8 @@ export class State extends EventTarget {
   /** Whether the server answers, or asks for its token. @type {"ok"|"lost"|"sign-in"} */
   connection = "ok";
   /** @type {Message|null} */ message = null;
+  /** What can be undone. It is no message, which the next one would replace. @type {Removal[]} */
+  removals = [];
   viewport = new Viewport();
   /** @type {Range|null} */ selection = null;
   loop = false;

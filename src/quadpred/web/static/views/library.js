@@ -40,7 +40,7 @@ export class Library {
 
   async #saveAll() {
     /** @param {string} text */
-    const tell = (text) => this.songs.tell(text, { error: false });
+    const tell = (text) => this.songs.tell(text, false);
     try {
       await saveAll(this.state, (done, all) => tell(`Preparing the download: ${done} of ${all}.`));
       tell("Downloaded quadpred.zip.");

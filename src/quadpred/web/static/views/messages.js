@@ -20,19 +20,24 @@ export class Messages {
       state.message = null;
       state.changed();
     });
-    el("message-act").addEventListener("click", () => state.message?.act?.());
+    el("undo").addEventListener("click", () => state.removals.pop()?.undo());
+    el("removed-close").addEventListener("click", () => {
+      state.removals.pop();
+      state.changed();
+    });
   }
 
   draw() {
-    const { connection, message } = this.state;
+    const { connection, message, removals } = this.state;
     el("connection").hidden = connection === "ok";
     write(el("connection-text"), CONNECTIONS[connection]);
     el("sign-in").hidden = connection !== "sign-in";
     el("message").hidden = !message;
     el("message").classList.toggle("error", message?.error ?? false);
     write(el("message-text"), message?.text ?? "");
-    el("message-act").hidden = !message?.label;
-    write(el("message-act"), message?.label ?? "");
+    const removal = removals.at(-1);
+    el("removed").hidden = !removal;
+    write(el("removed-text"), removal?.text ?? "");
     write(el("spoken"), this.#spoken());
   }
 
