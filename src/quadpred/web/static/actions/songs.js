@@ -1,6 +1,6 @@
 // What the user does with songs.
 
-/** @import { Correction, Song } from "../state/song.js" */
+/** @import { Correction, Edit, Song } from "../state/song.js" */
 /** @import { Settings, State } from "../state/state.js" */
 /** @import { Database } from "../state/database.js" */
 /** @import { Found } from "./files.js" */
@@ -8,7 +8,7 @@
 /** @import { Queue } from "./queue.js" */
 /** @import { Storage } from "./storage.js" */
 
-import { Song as NewSong } from "../state/song.js";
+import { edited, Song as NewSong } from "../state/song.js";
 import { fingerprint, randomName } from "./files.js";
 import { record } from "./live.js";
 import { EMPTY, UNREADABLE, unchanged } from "./queue.js";
@@ -195,10 +195,10 @@ export class Songs {
     this.storage.update(shown, ["position"]);
   }
 
-  /** Save the marks or labels of a song. @param {Song} song @param {"marks"|"corrections"} what */
-  #keep(song, what) {
+  /** @param {Song} song @param {Edit} edit */
+  #edit(song, edit) {
     this.#edits += 1;
-    this.storage.update(song, [what]);
+    this.storage.edit(song, edit);
     this.state.changed();
   }
 
@@ -242,7 +242,7 @@ export class Songs {
     const added = state.songs.filter((song) => !before.includes(song));
     state.songs = [...before.filter((s) => gone.includes(s) || state.songs.includes(s)), ...added];
     for (const song of gone) {
-      this.storage.saveAll(song);
+      this.storage.save(song);
       this.predict(song);
     }
     this.show(gone[0]);
@@ -250,7 +250,8 @@ export class Songs {
   }
 
   /**
-   * Take over what another tab has saved of a song, except where this tab works on it.
+   * Take over what another tab has saved of a song, except where this tab works on it, or could not
+   * save what it has.
    * @param {string} id
    * @param {Database} database
    * @returns {Promise<void>}
@@ -260,6 +261,7 @@ export class Songs {
     const edits = this.#edits;
     const saved = await database.find(id);
     if (edits !== this.#edits) return this.refresh(id, database); // what was read may be older
+    if (this.storage.owes(id)) return;
     let here = state.song(id);
     if (saved && !here) {
       here = this.#removed.get(id) ?? saved;
@@ -273,8 +275,7 @@ export class Songs {
       state.songs = state.songs.filter((song) => song !== here);
       if (state.shown === here) this.show(state.songs[0] ?? null);
     } else if (saved && here) {
-      here.marks = saved.marks;
-      here.corrections = saved.corrections;
+      Object.assign(here, edited(saved, here.edits));
       if (saved.peaks.seconds > here.peaks.seconds) here.peaks = saved.peaks;
       for (const [key, prediction] of saved.predictions) {
         const mine = here.predictions.get(key);
@@ -320,7 +321,7 @@ export class Songs {
     const { state, storage } = this;
     if (song === state.shown) this.player.load(song);
     if (song.file) song.fingerprint = await fingerprint(song.file);
-    await storage.saveAll(song);
+    await storage.save(song);
     this.predict(song); // with the models that did not listen
   }
 
@@ -332,20 +333,22 @@ export class Songs {
    */
   correct(song, range, quadrant) {
     const [from, to] = range ? [Math.floor(range.from), Math.ceil(range.to)] : [null, null];
-    const others = song.corrections.filter((each) => !(each.from === from && each.to === to));
     /** @type {Correction[]} */
     const made = quadrant === null ? [] : [{ from, to, quadrant }];
-    song.corrections = [...others, ...made];
-    this.#keep(song, "corrections");
+    this.#edit(song, ({ marks, corrections }) => {
+      const others = corrections.filter((each) => !(each.from === from && each.to === to));
+      return { marks, corrections: [...others, ...made] };
+    });
   }
 
   /** Mark a moment, or take the mark away. @param {Song} song @param {number} second */
   mark(song, second) {
     const at = Math.floor(second);
-    song.marks = song.marks.includes(at)
-      ? song.marks.filter((each) => each !== at)
-      : [...song.marks, at].sort((a, b) => a - b);
-    this.#keep(song, "marks");
+    const made = song.marks.includes(at) ? [] : [at];
+    this.#edit(song, ({ marks, corrections }) => {
+      const others = marks.filter((each) => each !== at);
+      return { marks: [...others, ...made].sort((a, b) => a - b), corrections };
+    });
   }
 
   /** Show a message. @param {string} text */

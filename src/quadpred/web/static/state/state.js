@@ -51,6 +51,7 @@ export class State extends EventTarget {
   settings = { ...DEFAULTS };
   /** Whether the server answers, or asks for its token. @type {"ok"|"lost"|"sign-in"} */
   connection = "ok";
+  /** Whether the browser has kept all that it was given. */ kept = true;
   /** @type {Message|null} */ message = null;
   /** What can be undone. It is no message, which the next one would replace. @type {Removal[]} */
   removals = [];

@@ -28,7 +28,8 @@ export class Messages {
   }
 
   draw() {
-    const { connection, message, removals } = this.state;
+    const { connection, kept, message, removals } = this.state;
+    el("not-kept").hidden = kept;
     el("connection").hidden = connection === "ok";
     write(el("connection-text"), CONNECTIONS[connection]);
     el("sign-in").hidden = connection !== "sign-in";
