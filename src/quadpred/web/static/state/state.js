@@ -101,8 +101,8 @@ export class State extends EventTarget {
   }
 
   /**
-   * What a model predicts for a song. Without a prediction of the present model file, that of an
-   * older file of the same name; without any, an empty one. The user's labels may have changed it.
+   * What a model predicts for a song. Until the present model file has a result, that of an older
+   * file of the same name; without any, what is there of it. The user's labels may have changed it.
    * @param {Song} song
    * @param {Model} model
    */
@@ -111,7 +111,21 @@ export class State extends EventTarget {
     const older = [...song.predictions.values()].find(
       (each) => each.model.name === model.name && each.result,
     );
-    return this.#adjust(exact ?? older ?? new Prediction(model));
+    const known = exact?.result ? exact : (older ?? exact);
+    return this.#adjust(known ?? new Prediction(model));
+  }
+
+  /**
+   * The prediction whose work or failure the page tells. It is another one than that which is shown
+   * while the result of an older model file stands in for it.
+   * @param {Song} song
+   * @param {Prediction} shown
+   */
+  work(song, shown) {
+    const present = this.#named(shown.model.name);
+    const exact = present && song.predictions.get(modelKey(present));
+    const tells = exact && !exact.result && (exact.status !== "missing" || exact.note);
+    return tells ? exact : shown;
   }
 
   /** Whether the user has labelled anything. */

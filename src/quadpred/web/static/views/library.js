@@ -10,7 +10,8 @@ import { quadrantName } from "../words.js";
 import { Chart } from "./plane.js";
 import { share, statusText } from "./status.js";
 
-/** @typedef {{song: Song, prediction: Prediction}} Entry */
+/** A song, what is shown of it, and the prediction that is made. */
+/** @typedef {{song: Song, prediction: Prediction, work: Prediction}} Entry */
 /** @typedef {ReturnType<Library["_make"]>} Item */
 
 export class Library {
@@ -53,10 +54,13 @@ export class Library {
     const { songs } = this.state;
     el("library").hidden = songs.length < 2;
     if (songs.length < 2) return;
-    const all = songs.map((song) => ({ song, prediction: this.state.first(song) }));
+    const all = songs.map((song) => {
+      const prediction = this.state.first(song);
+      return { song, prediction, work: this.state.work(song, prediction) };
+    });
     write(el("songs-title"), `Songs (${songs.length})`);
     el("export-all").disabled = !all.some(({ prediction }) => prediction.result);
-    el("retry-all").disabled = !all.some(({ prediction }) => prediction.status === "failed");
+    el("retry-all").disabled = !all.some(({ work }) => work.status === "failed");
     const entries = all.filter((entry) => this.#matches(entry)).sort(this.#order());
     el("none-found").hidden = entries.length > 0;
     this.#drawList(entries);
@@ -64,15 +68,15 @@ export class Library {
   }
 
   /** @param {Entry} entry */
-  #matches({ song, prediction }) {
+  #matches({ song, prediction, work }) {
     const { search, filter } = this.state.settings;
     if (!song.path.toLowerCase().includes(search.trim().toLowerCase())) return false;
     const summary = prediction.result ? prediction.summary : null;
     if (filter === "all") return true;
     if (filter === "uncertain") return summary?.uncertain ?? false;
     if (filter === "corrected") return song.corrections.length > 0;
-    if (filter === "failed") return prediction.status === "failed";
-    if (filter === "open") return prediction.status !== "done" && prediction.status !== "failed";
+    if (filter === "failed") return work.status === "failed";
+    if (filter === "open") return work.status !== "done" && work.status !== "failed";
     return (song.corrected ?? summary?.winner) === Number(filter);
   }
 
@@ -139,7 +143,7 @@ export class Library {
   }
 
   /** @param {Item} item @param {Entry} entry @param {number} number */
-  #drawItem(item, { song, prediction }, number) {
+  #drawItem(item, { song, prediction, work }, number) {
     const summary = prediction.result ? prediction.summary : null;
     const { corrected } = song;
     write(item.number, String(number));
@@ -149,10 +153,12 @@ export class Library {
     const doubt = corrected === null && summary?.uncertain ? " uncertain" : "";
     item.swatch.className = `swatch${quadrant === null ? "" : ` q${quadrant + 1}`}${doubt}`;
     const label = corrected === null ? "" : `${quadrantName(corrected)}, corrected by you`;
-    const older = this.state.outdated(prediction) ? " · earlier model" : "";
-    write(item.state, label || statusText(prediction) + older);
-    item.state.classList.toggle("error", prediction.status === "failed");
-    const done = prediction.open ? share(prediction) : null;
+    const texts = [statusText(prediction)];
+    if (this.state.outdated(prediction)) texts.push("earlier model");
+    if (work !== prediction) texts.push(statusText(work));
+    write(item.state, label || texts.join(" · "));
+    item.state.classList.toggle("error", work.status === "failed");
+    const done = work.open ? share(work) : null;
     item.bar.hidden = done === null;
     item.bar.style.setProperty("--share", String(done ?? 0));
     item.button.setAttribute("aria-current", String(song === this.state.shown));

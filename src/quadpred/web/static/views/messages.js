@@ -46,7 +46,8 @@ export class Messages {
   #spoken() {
     const { shown, predictions } = this.state;
     if (!shown) return "";
-    const texts = predictions.map((each) => {
+    const works = predictions.map((each) => this.state.work(shown, each));
+    const texts = works.map((each) => {
       const { status, note, error } = each;
       if (status === "done") return summaryText(each).replaceAll(" · ", ", ");
       if (status === "live") return "Listening";
