@@ -211,6 +211,23 @@ def test_an_empty_file_is_refused(page: Page, tmp_path: Path) -> None:
     assert stub.uploads == 0
 
 
+@pytest.mark.parametrize(
+    ("count", "names"), [(3, "0.wav, 1.wav and 2.wav"), (5, "0.wav, 1.wav and 3 more")]
+)
+def test_all_unreadable_files_are_told(
+    page: Page, tmp_path: Path, count: int, names: str
+) -> None:
+    StubServer(page)
+    files = [tmp_path / f"{number}.wav" for number in range(count)]
+    for file in files:
+        file.touch()
+    page.set_input_files("#files", files)
+    expect(page.locator("#message-text")).to_have_text(
+        f"{names} cannot be read: they are empty, or were changed, moved or deleted after you "
+        "chose them."
+    )
+
+
 def test_marks_that_are_moved_apart_stay_in_their_quadrant(page: Page, sound_file: Any) -> None:
     names = [f"{number}.wav" for number in range(9)]
     answer = prediction([[0.05, 0.49, 0.44, 0.02]])

@@ -9,12 +9,15 @@
 /** @import { Storage } from "./storage.js" */
 
 import { edited, Song as NewSong } from "../state/song.js";
+import { listed } from "../words.js";
 import { fingerprint, randomName } from "./files.js";
 import { record } from "./live.js";
 import { EMPTY, UNREADABLE, unchanged } from "./queue.js";
 
 const EXAMPLE = "static/example.ogg";
 const EXAMPLE_NAME = "Ode to Joy (example).ogg";
+const ALL_UNREADABLE =
+  "cannot be read: they are empty, or were changed, moved or deleted after you chose them.";
 
 export class Songs {
   /** What would be lost now: files that are still read, recordings that are not saved. */ unsaved = 0;
@@ -77,6 +80,7 @@ export class Songs {
   /** @param {Found[]} found */
   async #add(found) {
     const { state } = this;
+    /** @type {File[]} */ const unreadable = [];
     /** @type {Song|null} */
     let first = null;
     for (const { file, path } of found) {
@@ -84,7 +88,7 @@ export class Songs {
       try {
         print = await fingerprint(file);
       } catch {
-        this.tell(`${file.name}: ${file.size ? UNREADABLE : EMPTY}`);
+        unreadable.push(file);
         continue;
       }
       const known = state.songs.find(
@@ -100,6 +104,14 @@ export class Songs {
       first ??= song;
       state.changed();
     }
+    if (unreadable.length) this.#tellUnreadable(unreadable);
+  }
+
+  /** @param {File[]} files at least one */
+  #tellUnreadable(files) {
+    const names = listed(files.map(({ name }) => name));
+    if (files.length > 1) this.tell(`${names} ${ALL_UNREADABLE}`);
+    else this.tell(`${names}: ${files[0].size ? UNREADABLE : EMPTY}`);
   }
 
   /** Milliseconds, later than those of all songs, so that their order is kept. */
@@ -124,7 +136,7 @@ export class Songs {
    */
   async attach(song, file) {
     const print = await fingerprint(file).catch(() => "");
-    if (!print) return this.tell(`${file.name}: ${file.size ? UNREADABLE : EMPTY}`);
+    if (!print) return this.#tellUnreadable([file]);
     if (print !== song.fingerprint) {
       const predicted = [...song.predictions.values()].some(
         ({ status, job, result }) => status === "sending" || job || result,
