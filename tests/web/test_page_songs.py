@@ -214,9 +214,7 @@ def test_an_empty_file_is_refused(page: Page, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("count", "names"), [(3, "0.wav, 1.wav and 2.wav"), (5, "0.wav, 1.wav and 3 more")]
 )
-def test_all_unreadable_files_are_told(
-    page: Page, tmp_path: Path, count: int, names: str
-) -> None:
+def test_all_unreadable_files_are_told(page: Page, tmp_path: Path, count: int, names: str) -> None:
     StubServer(page)
     files = [tmp_path / f"{number}.wav" for number in range(count)]
     for file in files:
@@ -257,6 +255,16 @@ def test_what_was_removed_comes_back(page: Page, moods: Any) -> None:
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("#songs li")).to_have_count(4)
     expect(page.locator("#removed")).to_be_hidden()
+
+
+def test_songs_that_are_not_shown_are_not_removed_with_the_others(page: Page, moods: Any) -> None:
+    moods(page)
+    page.get_by_label("Find songs by name").fill("merr")
+    page.locator("#all summary").click()
+    page.get_by_role("button", name="Remove the 2 shown").click()
+    expect(page.locator("#removed-text")).to_have_text("Removed 2 songs.")
+    page.get_by_label("Find songs by name").fill("")
+    expect(page.locator("#songs .name")).to_have_text(["sad.wav", "gentle.wav"])
 
 
 def test_no_message_takes_the_undo_of_a_removal_away(

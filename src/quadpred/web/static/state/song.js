@@ -208,6 +208,12 @@ export class Song {
     return this.length ?? all.find(({ duration }) => duration !== null)?.duration ?? null;
   }
 
+  /** Whole seconds that can be selected: those with a row, once it is known which have one. */
+  get seconds() {
+    const done = [...this.predictions.values()].find(({ result }) => result);
+    return done?.rows.length ?? Math.ceil(this.extent);
+  }
+
   /** Seconds to draw: the duration, or else as far as anything is known. */
   get extent() {
     const rows = [...this.predictions.values()].map((each) => each.rows.length);

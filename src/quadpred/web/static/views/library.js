@@ -16,6 +16,7 @@ import { share, statusText } from "./status.js";
 
 export class Library {
   /** @type {Map<Song, Item>} */ #items = new Map();
+  /** Those that match. @type {Entry[]} */ #entries = [];
   #chart;
 
   /** @param {State} state @param {Songs} songs */
@@ -36,7 +37,7 @@ export class Library {
       });
     on("export-all", () => this.#saveAll());
     on("retry-all", () => songs.retry(state.songs));
-    on("remove-all", () => songs.remove(state.songs));
+    on("remove-all", () => songs.remove(this.#entries.map(({ song }) => song)));
   }
 
   async #saveAll() {
@@ -62,7 +63,11 @@ export class Library {
     el("export-all").disabled = !all.some(({ prediction }) => prediction.result);
     el("retry-all").disabled = !all.some(({ work }) => work.status === "failed");
     const entries = all.filter((entry) => this.#matches(entry)).sort(this.#order());
+    this.#entries = entries;
     el("none-found").hidden = entries.length > 0;
+    el("remove-all").disabled = !entries.length;
+    const some = entries.length < songs.length ? `the ${entries.length} shown` : "all";
+    write(el("remove-all"), `Remove ${some}`);
     this.#drawList(entries);
     this.#drawMap(entries);
   }
