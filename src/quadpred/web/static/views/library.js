@@ -44,8 +44,10 @@ export class Library {
     /** @param {string} text */
     const tell = (text) => this.songs.tell(text, false);
     try {
-      await saveAll(this.state, (done, all) => tell(`Preparing the download: ${done} of ${all}.`));
-      tell("Downloaded quadpred.zip.");
+      const progress = (/** @type {number} */ done, /** @type {number} */ all) =>
+        tell(`Preparing the download: ${done} of ${all}.`);
+      const warning = await saveAll(this.state, progress);
+      this.songs.tell(`Downloaded quadpred.zip. ${warning}`.trim(), Boolean(warning));
     } catch (error) {
       this.songs.tell(`The download failed: ${error instanceof Error ? error.message : error}`);
     }

@@ -36,7 +36,10 @@ export class SongView {
       el("attach-file").value = "";
       if (file && state.shown) songs.attach(state.shown, file);
     });
-    el("export-labels").addEventListener("click", () => saveLabels(state.songs));
+    el("export-labels").addEventListener("click", async () => {
+      const warning = await saveLabels(state.songs);
+      if (warning) songs.tell(warning);
+    });
     const choices = QUADRANTS.map((_, c) => {
       const made = button(quadrantName(c), `choice q${c + 1}`, () => this.#correct(c));
       made.prepend(make("span", { className: `swatch q${c + 1}` }));
