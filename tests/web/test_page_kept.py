@@ -33,6 +33,13 @@ PEAKS = """() => new Promise((answer) => {
         asked.onsuccess = () => answer(asked.result.map(({pairs}) => pairs.length));
     };
 })"""
+# A tab whose writes fail while `full` is true, as where the disk is full.
+FULL = """
+const { put } = IDBObjectStore.prototype;
+IDBObjectStore.prototype.put = function (...record) {
+    return full ? this.transaction.abort() : put.apply(this, record);
+};
+globalThis.full = true;"""
 # A tab that does not learn what others save, as one that the browser has put to sleep.
 DEAF = 'Object.defineProperty(BroadcastChannel.prototype, "onmessage", {set() {}});'
 
@@ -408,7 +415,7 @@ def test_a_browser_that_keeps_nothing_says_so(open_page: Any, song: Path) -> Non
         Object.defineProperty(window, "indexedDB", {get() { throw new Error("denied"); }});
     """)
     StubServer(page, {"song.wav": prediction(SAD)})
-    expect(page.locator("#message-text")).to_contain_text("does not let the page save data")
+    expect(page.locator("#not-kept")).to_contain_text("does not let the page save data")
     page.set_input_files("#files", song)
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
     asked = []
@@ -653,3 +660,41 @@ def test_a_song_removed_while_another_tab_saves_stays_removed(page: Page, song: 
     expect(other.locator("#desk")).to_be_hidden()
     page.wait_for_timeout(300)  # for the second read
     expect(page.locator("#desk")).to_be_hidden()
+
+
+def test_what_could_not_be_saved_is_kept_and_saved_later(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    other = page.context.new_page()
+    visit(other)
+    page.evaluate(FULL)
+    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    page.get_by_role("button", name="Mark this moment").click()
+    expect(page.locator("#not-kept")).to_be_visible()
+    other.get_by_role("slider", name="Position in the song").press("PageUp")
+    other.get_by_role("button", name="Mark this moment").click()
+    expect(page.get_by_role("button", name="⚑ 0:06")).to_be_visible()
+    expect(page.get_by_role("button", name="⚑ 0:00")).to_be_visible()
+    expect(page.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+    page.evaluate("full = false")
+    expect(page.locator("#not-kept")).to_be_hidden()
+    reload(page)
+    for each in page, other:
+        expect(each.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+        expect(each.get_by_role("button", name="⚑ 0:00")).to_be_visible()
+        expect(each.get_by_role("button", name="⚑ 0:06")).to_be_visible()
+
+
+def test_a_song_that_could_not_be_saved_is_saved_later_with_its_result(
+    page: Page, song: Path
+) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.evaluate(FULL)
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    expect(page.locator("#not-kept")).to_be_visible()
+    page.evaluate("full = false")
+    expect(page.locator("#not-kept")).to_be_hidden()
+    reload(page)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)

@@ -147,6 +147,33 @@ def test_labels_are_what_adapt_reads(
     assert archive.read("parts.csv") == b"file,start,end,quadrant\nsong.wav,0,1,Q3\n"
 
 
+def test_tables_that_name_a_path_twice_say_so(page: Page, song: Path, sound_file: Any) -> None:
+    StubServer(page, {"song.wav": ANSWER})
+    (song.parent / "other").mkdir()
+    marks = page.locator("#map [role=button]")
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("probable", use_inner_text=True)
+    page.set_input_files("#files", sound_file("other/song.wav", music(2, 8000), 8000))
+    expect(marks).to_have_count(2)
+    message = page.locator("#message-text")
+    warning = (
+        "Several songs have the same path: song.wav. Before you use the tables, add the folders of "
+        "these songs to their paths. quadpred adapt refuses a path that is listed twice."
+    )
+    for mark in marks.all():
+        expect(message).to_be_hidden()
+        mark.click()
+        page.locator("#correct-choices").get_by_role("button", name="Q1 happy").click()
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Download labels").click()
+    expect(message).to_have_text(warning)
+    assert Path(saved.value.path()).read_text().count("song.wav,Q1") == 2
+    page.locator("#all summary").click()
+    with page.expect_download():
+        page.get_by_role("button", name="Download all (zip)").click()
+    expect(message).to_have_text(f"Downloaded quadpred.zip. {warning}")
+
+
 def test_no_two_files_of_an_archive_have_the_same_name(page: Page, sound_file: Any) -> None:
     names = ["summary.wav", "labels.wav", "parts.wav", "song.wav", "Song.wav"]
     StubServer(page, dict.fromkeys(names, ANSWER))

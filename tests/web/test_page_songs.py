@@ -211,6 +211,21 @@ def test_an_empty_file_is_refused(page: Page, tmp_path: Path) -> None:
     assert stub.uploads == 0
 
 
+@pytest.mark.parametrize(
+    ("count", "names"), [(3, "0.wav, 1.wav and 2.wav"), (5, "0.wav, 1.wav and 3 more")]
+)
+def test_all_unreadable_files_are_told(page: Page, tmp_path: Path, count: int, names: str) -> None:
+    StubServer(page)
+    files = [tmp_path / f"{number}.wav" for number in range(count)]
+    for file in files:
+        file.touch()
+    page.set_input_files("#files", files)
+    expect(page.locator("#message-text")).to_have_text(
+        f"{names} cannot be read: they are empty, or were changed, moved or deleted after you "
+        "chose them."
+    )
+
+
 def test_marks_that_are_moved_apart_stay_in_their_quadrant(page: Page, sound_file: Any) -> None:
     names = [f"{number}.wav" for number in range(9)]
     answer = prediction([[0.05, 0.49, 0.44, 0.02]])
@@ -232,10 +247,44 @@ def test_what_was_removed_comes_back(page: Page, moods: Any) -> None:
     page.locator("#all summary").click()
     page.get_by_role("button", name="Remove all").click()
     expect(page.locator("#desk")).to_be_hidden()
-    expect(page.locator("#message-text")).to_have_text("Removed 3 songs.")
+    expect(page.locator("#removed-text")).to_have_text("Removed 3 songs.")
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("#songs li")).to_have_count(3)
     expect(page.locator(".verdict")).to_contain_text(READY, use_inner_text=True)
+    expect(page.locator("#removed-text")).to_have_text("Removed sad.wav.")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#songs li")).to_have_count(4)
+    expect(page.locator("#removed")).to_be_hidden()
+
+
+def test_songs_that_are_not_shown_are_not_removed_with_the_others(page: Page, moods: Any) -> None:
+    moods(page)
+    page.get_by_label("Find songs by name").fill("merr")
+    page.locator("#all summary").click()
+    page.get_by_role("button", name="Remove the 2 shown").click()
+    expect(page.locator("#removed-text")).to_have_text("Removed 2 songs.")
+    page.get_by_label("Find songs by name").fill("")
+    expect(page.locator("#songs .name")).to_have_text(["sad.wav", "gentle.wav"])
+
+
+def test_no_message_takes_the_undo_of_a_removal_away(
+    page: Page, moods: Any, tmp_path: Path
+) -> None:
+    moods(page)
+    page.get_by_role("button", name="Remove", exact=True).click()
+    (tmp_path / "empty.wav").touch()
+    page.set_input_files("#files", tmp_path / "empty.wav")
+    expect(page.locator("#message-text")).to_contain_text("empty.wav")
+    page.locator("#all summary").click()
+    with page.expect_download():
+        page.get_by_role("button", name="Download all (zip)").click()
+    expect(page.locator("#message-text")).to_have_text("Downloaded quadpred.zip.")
+    page.get_by_role("button", name="Close this message").click()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#song-name")).to_have_text("sad.wav")
+    page.get_by_role("button", name="Remove", exact=True).click()
+    page.get_by_role("button", name="Close this note").click()
+    expect(page.locator("#removed")).to_be_hidden()
 
 
 def test_failed_songs_are_tried_again_together(page: Page, tmp_path: Path) -> None:

@@ -167,3 +167,16 @@ def test_the_position_is_kept_when_songs_change(page: Page, moods: Any) -> None:
     expect(page.locator("#clock")).to_have_text("0:00")
     page.locator("#songs").get_by_role("button", name="sad.wav").click()
     expect(page.locator("#clock")).to_have_text("0:01")
+
+
+def test_a_rest_without_a_row_cannot_be_selected(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction([[0.0, 0.1, 0.7, 0.2]] * 6, duration=6.3)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    seek(page).press("End")
+    page.get_by_role("button", name="Select from here").click()
+    expect(page.locator("#selection-text")).to_have_text("Selected 0:05 to 0:06")
+    page.get_by_role("button", name="Clear selection").click()
+    seek(page).press("Home")
+    seek(page).press("Shift+End")
+    expect(page.locator("#selection-text")).to_have_text("Selected 0:00 to 0:06")

@@ -12,7 +12,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Page, expect
 
-from helpers.page import StubServer, prediction, reload, visit
+from helpers.page import StubServer, download, prediction, reload, visit
 from helpers.sounds import music
 from quadpred.labels import QUADRANT
 
@@ -227,6 +227,56 @@ def test_a_result_of_an_older_model_says_so(page: Page, files: Any) -> None:
     stub.sha256 = 64 * "1"
     reload(page)
     expect(page.locator("#notes")).to_contain_text("made with an earlier version of the model")
+
+
+def test_an_earlier_result_stays_until_the_new_model_has_one(page: Page, files: Any) -> None:
+    earlier = prediction(HAPPY)
+    stub = StubServer(page, {"song.wav": earlier, "other.wav": prediction(CALM)})
+    song, other = files("song.wav", "other.wav")
+    page.set_input_files("#files", [song, other])
+    expect(page.locator("#songs .state")).to_have_text(["Q1 happy · 90 %", "Q4 calm · 90 %"])
+    stub.sha256 = 64 * "1"
+    stub.answers = {}
+    reload(page)
+    item = page.locator("#songs .state").first
+    expect(item).to_have_text("Q1 happy · 90 % · earlier model")
+
+    def shows_the_earlier() -> None:
+        expect(verdict(page)).to_contain_text("Q1 happy", use_inner_text=True)
+        expect(page.locator("#notes")).to_contain_text("made with an earlier version of the model")
+        assert download(page, "JSON") == earlier
+
+    # While the new one is made.
+    stub.forget()
+    page.set_input_files("#files", song)
+    new = prediction(SAD)
+    new["model"]["sha256"] = stub.sha256
+    stub.job("song.wav").rows(new, 0, 4)
+    expect(page.locator("#work-text")).to_contain_text("Predicting 0:04")
+    expect(item).to_contain_text("Q1 happy · 90 % · earlier model · Predicting 0:04")
+    shows_the_earlier()
+    # After it has failed.
+    stub.job("song.wav").fail(422, "damaged")
+    expect(page.locator("#work-text")).to_have_text("damaged")
+    expect(item).to_have_text("Q1 happy · 90 % · earlier model · damaged")
+    shows_the_earlier()
+    reload(page)
+    expect(page.locator("#work-text")).to_have_text("damaged")
+    shows_the_earlier()
+    # After a server that ended with it.
+    stub.forget()
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    reload(page)
+    stub.forget()
+    expect(page.locator("#notes")).to_contain_text("The server no longer has this prediction")
+    shows_the_earlier()
+    # After it was made.
+    stub.answers = {"song.wav": new}
+    page.set_input_files("#files", song)
+    expect(verdict(page)).to_contain_text("Q3 sad", use_inner_text=True)
+    expect(page.locator("#notes")).to_be_hidden()
+    assert download(page, "JSON") == new
 
 
 def test_a_model_that_changed_on_the_way_is_noticed(page: Page, files: Any) -> None:

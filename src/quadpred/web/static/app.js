@@ -121,7 +121,7 @@ function listenForTheRest(state, storage, songs, queue) {
         ({ status }) => status === "waiting" || status === "sending" || status === "live",
       ),
     );
-    const unsaved = songs.unsaved || storage.pending || (!storage.complete && state.songs.length);
+    const unsaved = songs.unsaved || storage.pending || (!state.kept && state.songs.length);
     if (lost || unsaved) event.preventDefault();
   });
   addEventListener("click", (event) => {

@@ -43,6 +43,16 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${end}` : `${minutes}:${end}`;
 }
 
+/**
+ * Names in one line; a long list is cut.
+ * @param {string[]} names at least one
+ */
+export function listed(names) {
+  const first = names.slice(0, names.length > 3 ? 2 : -1);
+  const last = names.length > 3 ? `${names.length - first.length} more` : names.at(-1);
+  return first.length ? `${first.join(", ")} and ${last}` : `${last}`;
+}
+
 export const ADJUSTED = "adjusted by your corrections";
 
 /** @param {number} share 0 to 1 */

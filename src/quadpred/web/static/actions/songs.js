@@ -1,20 +1,23 @@
 // What the user does with songs.
 
-/** @import { Correction, Song } from "../state/song.js" */
-/** @import { Message, Settings, State } from "../state/state.js" */
+/** @import { Correction, Edit, Song } from "../state/song.js" */
+/** @import { Settings, State } from "../state/state.js" */
 /** @import { Database } from "../state/database.js" */
 /** @import { Found } from "./files.js" */
 /** @import { Player } from "./player.js" */
 /** @import { Queue } from "./queue.js" */
 /** @import { Storage } from "./storage.js" */
 
-import { Song as NewSong } from "../state/song.js";
+import { edited, Song as NewSong } from "../state/song.js";
+import { listed } from "../words.js";
 import { fingerprint, randomName } from "./files.js";
 import { record } from "./live.js";
 import { EMPTY, UNREADABLE, unchanged } from "./queue.js";
 
 const EXAMPLE = "static/example.ogg";
 const EXAMPLE_NAME = "Ode to Joy (example).ogg";
+const ALL_UNREADABLE =
+  "cannot be read: they are empty, or were changed, moved or deleted after you chose them.";
 
 export class Songs {
   /** What would be lost now: files that are still read, recordings that are not saved. */ unsaved = 0;
@@ -77,6 +80,7 @@ export class Songs {
   /** @param {Found[]} found */
   async #add(found) {
     const { state } = this;
+    /** @type {File[]} */ const unreadable = [];
     /** @type {Song|null} */
     let first = null;
     for (const { file, path } of found) {
@@ -84,7 +88,7 @@ export class Songs {
       try {
         print = await fingerprint(file);
       } catch {
-        this.tell(`${file.name}: ${file.size ? UNREADABLE : EMPTY}`);
+        unreadable.push(file);
         continue;
       }
       const known = state.songs.find(
@@ -100,6 +104,14 @@ export class Songs {
       first ??= song;
       state.changed();
     }
+    if (unreadable.length) this.#tellUnreadable(unreadable);
+  }
+
+  /** @param {File[]} files at least one */
+  #tellUnreadable(files) {
+    const names = listed(files.map(({ name }) => name));
+    if (files.length > 1) this.tell(`${names} ${ALL_UNREADABLE}`);
+    else this.tell(`${names}: ${files[0].size ? UNREADABLE : EMPTY}`);
   }
 
   /** Milliseconds, later than those of all songs, so that their order is kept. */
@@ -124,7 +136,7 @@ export class Songs {
    */
   async attach(song, file) {
     const print = await fingerprint(file).catch(() => "");
-    if (!print) return this.tell(`${file.name}: ${file.size ? UNREADABLE : EMPTY}`);
+    if (!print) return this.#tellUnreadable([file]);
     if (print !== song.fingerprint) {
       const predicted = [...song.predictions.values()].some(
         ({ status, job, result }) => status === "sending" || job || result,
@@ -195,10 +207,10 @@ export class Songs {
     this.storage.update(shown, ["position"]);
   }
 
-  /** Save the marks or labels of a song. @param {Song} song @param {"marks"|"corrections"} what */
-  #keep(song, what) {
+  /** @param {Song} song @param {Edit} edit */
+  #edit(song, edit) {
     this.#edits += 1;
-    this.storage.update(song, [what]);
+    this.storage.edit(song, edit);
     this.state.changed();
   }
 
@@ -213,7 +225,7 @@ export class Songs {
     state.changed();
   }
 
-  /** Remove songs; a message lets the user take that back. @param {Song[]} songs */
+  /** Remove songs, until the user takes that back. @param {Song[]} songs */
   remove(songs) {
     const { state } = this;
     const gone = songs.filter((song) => !song.live);
@@ -231,7 +243,8 @@ export class Songs {
       this.show(state.songs[Math.min(place, state.songs.length - 1)] ?? null);
     }
     const text = gone.length === 1 ? `Removed ${gone[0].name}.` : `Removed ${gone.length} songs.`;
-    this.tell(text, { error: false, label: "Undo", act: () => this.#restore(gone, before) });
+    state.removals.push({ text, undo: () => this.#restore(gone, before) });
+    state.changed();
   }
 
   /** @param {Song[]} gone @param {Song[]} before */
@@ -241,16 +254,16 @@ export class Songs {
     const added = state.songs.filter((song) => !before.includes(song));
     state.songs = [...before.filter((s) => gone.includes(s) || state.songs.includes(s)), ...added];
     for (const song of gone) {
-      this.storage.saveAll(song);
+      this.storage.save(song);
       this.predict(song);
     }
-    state.message = null;
     this.show(gone[0]);
     state.changed();
   }
 
   /**
-   * Take over what another tab has saved of a song, except where this tab works on it.
+   * Take over what another tab has saved of a song, except where this tab works on it, or could not
+   * save what it has.
    * @param {string} id
    * @param {Database} database
    * @returns {Promise<void>}
@@ -260,6 +273,7 @@ export class Songs {
     const edits = this.#edits;
     const saved = await database.find(id);
     if (edits !== this.#edits) return this.refresh(id, database); // what was read may be older
+    if (this.storage.owes(id)) return;
     let here = state.song(id);
     if (saved && !here) {
       here = this.#removed.get(id) ?? saved;
@@ -273,8 +287,7 @@ export class Songs {
       state.songs = state.songs.filter((song) => song !== here);
       if (state.shown === here) this.show(state.songs[0] ?? null);
     } else if (saved && here) {
-      here.marks = saved.marks;
-      here.corrections = saved.corrections;
+      Object.assign(here, edited(saved, here.edits));
       if (saved.peaks.seconds > here.peaks.seconds) here.peaks = saved.peaks;
       for (const [key, prediction] of saved.predictions) {
         const mine = here.predictions.get(key);
@@ -320,7 +333,7 @@ export class Songs {
     const { state, storage } = this;
     if (song === state.shown) this.player.load(song);
     if (song.file) song.fingerprint = await fingerprint(song.file);
-    await storage.saveAll(song);
+    await storage.save(song);
     this.predict(song); // with the models that did not listen
   }
 
@@ -332,29 +345,27 @@ export class Songs {
    */
   correct(song, range, quadrant) {
     const [from, to] = range ? [Math.floor(range.from), Math.ceil(range.to)] : [null, null];
-    const others = song.corrections.filter((each) => !(each.from === from && each.to === to));
     /** @type {Correction[]} */
     const made = quadrant === null ? [] : [{ from, to, quadrant }];
-    song.corrections = [...others, ...made];
-    this.#keep(song, "corrections");
+    this.#edit(song, ({ marks, corrections }) => {
+      const others = corrections.filter((each) => !(each.from === from && each.to === to));
+      return { marks, corrections: [...others, ...made] };
+    });
   }
 
   /** Mark a moment, or take the mark away. @param {Song} song @param {number} second */
   mark(song, second) {
     const at = Math.floor(second);
-    song.marks = song.marks.includes(at)
-      ? song.marks.filter((each) => each !== at)
-      : [...song.marks, at].sort((a, b) => a - b);
-    this.#keep(song, "marks");
+    const made = song.marks.includes(at) ? [] : [at];
+    this.#edit(song, ({ marks, corrections }) => {
+      const others = marks.filter((each) => each !== at);
+      return { marks: [...others, ...made].sort((a, b) => a - b), corrections };
+    });
   }
 
-  /**
-   * Show a message.
-   * @param {string} text
-   * @param {Partial<Message>} more
-   */
-  tell(text, more = {}) {
-    this.state.message = { text, error: true, ...more };
+  /** Show a message. @param {string} text */
+  tell(text, error = true) {
+    this.state.message = { text, error };
     this.state.changed();
   }
 }

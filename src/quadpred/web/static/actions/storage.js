@@ -1,17 +1,22 @@
-// Saves to the browser's database, and warns the user where that fails.
+// Saves to the browser's database. What that refuses is tried again until it is saved.
 
-/** @import { Prediction, Song } from "../state/song.js" */
+/** @import { Edit, Prediction, Song } from "../state/song.js" */
 /** @import { Settings, State } from "../state/state.js" */
 /** @import { Database, SongRecord } from "../state/database.js" */
 
-const NOT_KEPT =
-  "This browser does not let the page save data. Export your results before you close the page.";
+import { edited, modelKey } from "../state/song.js";
+
+const PAUSE = 5000; // milliseconds before what was refused is tried again
+
+/** A write; false if another tab did the same. */
+/** @typedef {(database: Database) => Promise<boolean|void>} Write */
 
 export class Storage {
-  /** Whether everything was saved that is not being saved. */
-  complete = true;
   /** What is being saved. */
   pending = 0;
+  /** What the database has refused, by what it is of. @type {Map<string, Write>} */
+  #refused = new Map();
+  #timer = 0;
 
   /**
    * @param {State} state
@@ -20,14 +25,26 @@ export class Storage {
   constructor(state, database) {
     this.state = state;
     this.database = database;
-    if (!database) this.#warn();
+    state.kept = database !== null;
   }
 
-  /** A new song. @param {Song} song */
-  save = (song) => this.#try((database) => database.save(song));
+  /** A song that is not there, with its predictions. @param {Song} song */
+  save = (song) => this.#try(song.id, (database) => database.save(song));
 
   /** What has changed of a song. @param {Song} song @param {(keyof SongRecord)[]} what */
-  update = (song, what) => this.#try((database) => database.update(song, what));
+  update = (song, what) =>
+    this.#try(`${song.id} ${what}`, (database) => database.update(song, what));
+
+  /** Change marks or labels of a song, here and in the database. @param {Song} song @param {Edit} edit */
+  edit(song, edit) {
+    Object.assign(song, edited(song, [edit]));
+    song.edits = [...song.edits, edit];
+    return this.#try(`${song.id} edits`, async (database) => {
+      const { edits } = song;
+      await database.edit(song, edits);
+      song.edits = song.edits.filter((each) => !edits.includes(each));
+    });
+  }
 
   /**
    * @param {Song} song
@@ -35,41 +52,55 @@ export class Storage {
    * @param {string|null} job of the server that it is the result of
    */
   savePrediction = (song, prediction, job = prediction.job) =>
-    this.#try((database) => database.savePrediction(song, prediction, job));
-
-  /** A song with all of its predictions. @param {Song} song */
-  async saveAll(song) {
-    await this.save(song);
-    for (const prediction of song.predictions.values()) await this.savePrediction(song, prediction);
-  }
+    this.#try(`${song.id} ${modelKey(prediction.model)}`, (database) =>
+      database.savePrediction(song, prediction, job),
+    );
 
   /** @param {Song} song */
-  remove = (song) => this.#try((database) => database.remove(song.id));
+  remove = (song) => this.#try(song.id, (database) => database.remove(song.id));
 
   /** Those that have changed. @param {Partial<Settings>} settings */
-  saveSettings = (settings) => this.#try((database) => database.merge("settings", settings));
+  saveSettings = (settings) =>
+    this.#try(`settings ${Object.keys(settings)}`, (database) =>
+      database.merge("settings", settings),
+    );
+
+  /** Whether this tab has still to save or to remove a whole song. @param {string} id */
+  owes = (id) => this.#refused.has(id);
 
   /**
-   * @param {(database: Database) => Promise<boolean|void>} act false if another tab did the same
+   * @param {string} what
+   * @param {Write} write
    * @returns {Promise<boolean>} whether it was saved, and by this tab
    */
-  async #try(act) {
+  async #try(what, write) {
     if (!this.database) return false;
     this.pending += 1;
     try {
-      return (await act(this.database)) !== false;
+      const first = await write(this.database);
+      this.#refused.delete(what);
+      return first !== false;
     } catch (error) {
       console.warn("not saved:", error);
-      this.#warn();
+      this.#refused.set(what, write);
       return false;
     } finally {
       this.pending -= 1;
+      this.#check();
     }
   }
 
-  #warn() {
-    this.complete = false;
-    this.state.message = { text: NOT_KEPT, error: true };
+  #check() {
+    const kept = !this.#refused.size;
+    if (!kept) this.#timer ||= setTimeout(() => this.#tryAgain(), PAUSE);
+    if (this.state.kept === kept) return;
+    this.state.kept = kept;
     this.state.changed();
+  }
+
+  async #tryAgain() {
+    for (const [what, write] of this.#refused) await this.#try(what, write);
+    this.#timer = 0;
+    this.#check();
   }
 }

@@ -6,7 +6,7 @@
 import { make } from "../dom.js";
 import { audacity, jams } from "./annotations.js";
 import { picture } from "./picture.js";
-import { labelsTable, partsTable, rowsTable, summaryTable } from "./tables.js";
+import { labelsTable, partsTable, repeated, rowsTable, summaryTable } from "./tables.js";
 import { zip } from "./zip.js";
 
 /** @typedef {import("../actions/api.js").Result} Result */
@@ -58,6 +58,7 @@ export async function saveOne(song, prediction, { ending, write }, compared) {
  * labels of the user.
  * @param {State} state
  * @param {(done: number, all: number) => void} progress is called before each prediction
+ * @returns {Promise<string>} a warning, or nothing
  */
 export async function saveAll(state, progress) {
   const models = [state.model, ...(state.other ? [state.other] : [])];
@@ -79,17 +80,20 @@ export async function saveAll(state, progress) {
   }
   files.push({ name: "summary.csv", content: text(summaryTable(summary), "text/csv") });
   save("quadpred.zip", await zip([...files, ...labels(state.songs)]));
+  return repeated(state.songs);
 }
 
 /**
  * Save the labels of the user: of songs as labels.csv, and those of parts, if there are any, beside
  * it in a zip file.
  * @param {Song[]} songs
+ * @returns {Promise<string>} a warning, or nothing
  */
 export async function saveLabels(songs) {
   const files = labels(songs);
   if (files.length === 1) save(files[0].name, files[0].content);
   else if (files.length) save("labels.zip", await zip(files));
+  return repeated(songs.filter((song) => song.corrections.length));
 }
 
 /** @param {Song[]} songs */

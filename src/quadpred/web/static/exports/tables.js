@@ -3,6 +3,8 @@
 /** @import { Result } from "../actions/api.js" */
 /** @import { Song } from "../state/song.js" */
 
+import { listed } from "../words.js";
+
 const QUADRANTS = ["Q1", "Q2", "Q3", "Q4"];
 // What spreadsheets would run as a formula; summaries have an apostrophe before it.
 const FORMULA = /^'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]/;
@@ -81,6 +83,20 @@ export function partsTable(songs) {
       .map(({ from, to, quadrant }) => [song.path, from, to, label(quadrant)]),
   );
   return table([["file", "start", "end", "quadrant"], ...rows]);
+}
+
+/**
+ * A warning of songs that these tables do not tell apart; empty where there are none.
+ * @param {Song[]} songs
+ */
+export function repeated(songs) {
+  const paths = songs.map(({ path }) => path);
+  const twice = new Set(paths.filter((path, i) => paths.indexOf(path) !== i));
+  if (!twice.size) return "";
+  return (
+    `Several songs have the same path: ${listed([...twice])}. Before you use the tables, add the ` +
+    "folders of these songs to their paths. quadpred adapt refuses a path that is listed twice."
+  );
 }
 
 /** @param {number|null} quadrant */

@@ -2,11 +2,11 @@
 // closed tab, and a server that has ended.
 
 /** @import { Model, Moment, Result } from "../actions/api.js" */
-/** @import { Correction, Status } from "./song.js" */
+/** @import { Correction, Edit, Status } from "./song.js" */
 
 import { Embeddings } from "./embeddings.js";
 import { Peaks } from "./peaks.js";
-import { modelKey, Prediction, Song } from "./song.js";
+import { edited, modelKey, Prediction, Song } from "./song.js";
 
 const NAME = "quadpred";
 const VERSION = 1;
@@ -69,9 +69,14 @@ export class Database {
     this.#channel.onmessage = ({ data }) => act(data);
   }
 
-  /** Save all of a new song. @param {Song} song */
+  /** Save a song that is not there, with its predictions. @param {Song} song */
   async save(song) {
-    await this.#write(["songs"], (store) => store("songs").put(recordOf(song)));
+    await this.#write(["songs", "predictions"], (store) => {
+      store("songs").put(recordOf(song));
+      for (const prediction of song.predictions.values()) {
+        store("predictions").put(predictionRecord(song, prediction, prediction.job));
+      }
+    });
     this.#channel.postMessage(song.id);
   }
 
@@ -80,12 +85,22 @@ export class Database {
    * @param {Song} song
    * @param {(keyof SongRecord)[]} what
    */
-  async update(song, what) {
+  update(song, what) {
     const now = recordOf(song);
     const changes = Object.fromEntries(what.map((name) => [name, now[name]]));
+    return this.#change(song, () => changes);
+  }
+
+  /** Edit what is saved, which another tab may have edited too. @param {Song} song @param {Edit[]} edits */
+  edit(song, edits) {
+    return this.#change(song, (before) => edited(before, edits));
+  }
+
+  /** @param {Song} song @param {(before: SongRecord) => Partial<SongRecord>} changes */
+  async #change(song, changes) {
     await this.#write(["songs"], (store) =>
       read(store("songs").get(song.id), (before) => {
-        if (before) store("songs").put({ ...before, ...changes });
+        if (before) store("songs").put({ ...before, ...changes(before) });
       }),
     );
     this.#channel.postMessage(song.id);
@@ -100,20 +115,7 @@ export class Database {
    */
   async savePrediction(song, prediction, job) {
     let first = false;
-    /** @type {PredictionRecord} */
-    const record = {
-      song: song.id,
-      key: modelKey(prediction.model),
-      model: prediction.model,
-      status: prediction.status,
-      job,
-      result: prediction.result,
-      moments: prediction.moments,
-      damage: prediction.damage,
-      error: prediction.error,
-      width: prediction.embeddings.width,
-      embeddings: prediction.embeddings.bytes,
-    };
+    const record = predictionRecord(song, prediction, job);
     await this.#write(["songs", "predictions"], (store) =>
       read(store("songs").count(song.id), (kept) => {
         if (!kept) return;
@@ -234,6 +236,26 @@ function recordOf(song) {
     sound: song.recorded ? song.file : null,
   };
 }
+
+/**
+ * @param {Song} song
+ * @param {Prediction} prediction
+ * @param {string|null} job
+ * @returns {PredictionRecord}
+ */
+const predictionRecord = (song, prediction, job) => ({
+  song: song.id,
+  key: modelKey(prediction.model),
+  model: prediction.model,
+  status: prediction.status,
+  job,
+  result: prediction.result,
+  moments: prediction.moments,
+  damage: prediction.damage,
+  error: prediction.error,
+  width: prediction.embeddings.width,
+  embeddings: prediction.embeddings.bytes,
+});
 
 /**
  * Go on in the same transaction with what was read.

@@ -18,6 +18,13 @@ import { Rows, rowsOf, summaryOfResult } from "./rows.js";
  * @typedef {{from: number|null, to: number|null, quadrant: number}} Correction
  */
 
+/** What the user edits of a song. @typedef {{marks: number[], corrections: Correction[]}} Edited */
+
+/**
+ * A change of these by the user. It can be repeated: on what another tab has saved, and twice.
+ * @typedef {(now: Edited) => Edited} Edit
+ */
+
 /** What one model predicts for one song. */
 export class Prediction {
   /** @type {Status} */ status = "missing";
@@ -113,6 +120,7 @@ export class Song {
   position = 0; // seconds
   /** Times in seconds that the user marked. @type {number[]} */ marks = [];
   /** @type {Correction[]} */ corrections = [];
+  /** Changes that are not saved yet. @type {Edit[]} */ edits = [];
   #address = "";
 
   /**
@@ -200,12 +208,27 @@ export class Song {
     return this.length ?? all.find(({ duration }) => duration !== null)?.duration ?? null;
   }
 
+  /** Whole seconds that can be selected: those with a row, once it is known which have one. */
+  get seconds() {
+    const done = [...this.predictions.values()].find(({ result }) => result);
+    return done?.rows.length ?? Math.ceil(this.extent);
+  }
+
   /** Seconds to draw: the duration, or else as far as anything is known. */
   get extent() {
     const rows = [...this.predictions.values()].map((each) => each.rows.length);
     return this.duration ?? Math.max(1, this.peaks.seconds, ...rows);
   }
 }
+
+/**
+ * Marks and labels after some changes.
+ * @param {Edited} before
+ * @param {Edit[]} edits
+ * @returns {Edited}
+ */
+export const edited = ({ marks, corrections }, edits) =>
+  edits.reduce((now, edit) => edit(now), { marks, corrections });
 
 /**
  * What distinguishes one model file from another, and from an older one of the same name.

@@ -33,8 +33,9 @@ const DEFAULTS = {
   shown: "",
 };
 
-/** A message for the user; `act` is what a button of it does. */
-/** @typedef {{text: string, error: boolean, label?: string, act?: () => void}} Message */
+/** @typedef {{text: string, error: boolean}} Message */
+
+/** Songs that the user removed; `undo` brings them back. @typedef {{text: string, undo: () => void}} Removal */
 
 /** @typedef {{from: number, to: number}} Range */
 
@@ -50,7 +51,10 @@ export class State extends EventTarget {
   settings = { ...DEFAULTS };
   /** Whether the server answers, or asks for its token. @type {"ok"|"lost"|"sign-in"} */
   connection = "ok";
+  /** Whether the browser has kept all that it was given. */ kept = true;
   /** @type {Message|null} */ message = null;
+  /** What can be undone. It is no message, which the next one would replace. @type {Removal[]} */
+  removals = [];
   viewport = new Viewport();
   /** @type {Range|null} */ selection = null;
   loop = false;
@@ -97,8 +101,8 @@ export class State extends EventTarget {
   }
 
   /**
-   * What a model predicts for a song. Without a prediction of the present model file, that of an
-   * older file of the same name; without any, an empty one. The user's labels may have changed it.
+   * What a model predicts for a song. Until the present model file has a result, that of an older
+   * file of the same name; without any, what is there of it. The user's labels may have changed it.
    * @param {Song} song
    * @param {Model} model
    */
@@ -107,7 +111,21 @@ export class State extends EventTarget {
     const older = [...song.predictions.values()].find(
       (each) => each.model.name === model.name && each.result,
     );
-    return this.#adjust(exact ?? older ?? new Prediction(model));
+    const known = exact?.result ? exact : (older ?? exact);
+    return this.#adjust(known ?? new Prediction(model));
+  }
+
+  /**
+   * The prediction whose work or failure the page tells. It is another one than that which is shown
+   * while the result of an older model file stands in for it.
+   * @param {Song} song
+   * @param {Prediction} shown
+   */
+  work(song, shown) {
+    const present = this.#named(shown.model.name);
+    const exact = present && song.predictions.get(modelKey(present));
+    const tells = exact && !exact.result && (exact.status !== "missing" || exact.note);
+    return tells ? exact : shown;
   }
 
   /** Whether the user has labelled anything. */

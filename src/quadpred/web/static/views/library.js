@@ -10,11 +10,13 @@ import { quadrantName } from "../words.js";
 import { Chart } from "./plane.js";
 import { share, statusText } from "./status.js";
 
-/** @typedef {{song: Song, prediction: Prediction}} Entry */
+/** A song, what is shown of it, and the prediction that is made. */
+/** @typedef {{song: Song, prediction: Prediction, work: Prediction}} Entry */
 /** @typedef {ReturnType<Library["_make"]>} Item */
 
 export class Library {
   /** @type {Map<Song, Item>} */ #items = new Map();
+  /** Those that match. @type {Entry[]} */ #entries = [];
   #chart;
 
   /** @param {State} state @param {Songs} songs */
@@ -35,15 +37,17 @@ export class Library {
       });
     on("export-all", () => this.#saveAll());
     on("retry-all", () => songs.retry(state.songs));
-    on("remove-all", () => songs.remove(state.songs));
+    on("remove-all", () => songs.remove(this.#entries.map(({ song }) => song)));
   }
 
   async #saveAll() {
     /** @param {string} text */
-    const tell = (text) => this.songs.tell(text, { error: false });
+    const tell = (text) => this.songs.tell(text, false);
     try {
-      await saveAll(this.state, (done, all) => tell(`Preparing the download: ${done} of ${all}.`));
-      tell("Downloaded quadpred.zip.");
+      const progress = (/** @type {number} */ done, /** @type {number} */ all) =>
+        tell(`Preparing the download: ${done} of ${all}.`);
+      const warning = await saveAll(this.state, progress);
+      this.songs.tell(`Downloaded quadpred.zip. ${warning}`.trim(), Boolean(warning));
     } catch (error) {
       this.songs.tell(`The download failed: ${error instanceof Error ? error.message : error}`);
     }
@@ -53,26 +57,33 @@ export class Library {
     const { songs } = this.state;
     el("library").hidden = songs.length < 2;
     if (songs.length < 2) return;
-    const all = songs.map((song) => ({ song, prediction: this.state.first(song) }));
+    const all = songs.map((song) => {
+      const prediction = this.state.first(song);
+      return { song, prediction, work: this.state.work(song, prediction) };
+    });
     write(el("songs-title"), `Songs (${songs.length})`);
     el("export-all").disabled = !all.some(({ prediction }) => prediction.result);
-    el("retry-all").disabled = !all.some(({ prediction }) => prediction.status === "failed");
+    el("retry-all").disabled = !all.some(({ work }) => work.status === "failed");
     const entries = all.filter((entry) => this.#matches(entry)).sort(this.#order());
+    this.#entries = entries;
     el("none-found").hidden = entries.length > 0;
+    el("remove-all").disabled = !entries.length;
+    const some = entries.length < songs.length ? `the ${entries.length} shown` : "all";
+    write(el("remove-all"), `Remove ${some}`);
     this.#drawList(entries);
     this.#drawMap(entries);
   }
 
   /** @param {Entry} entry */
-  #matches({ song, prediction }) {
+  #matches({ song, prediction, work }) {
     const { search, filter } = this.state.settings;
     if (!song.path.toLowerCase().includes(search.trim().toLowerCase())) return false;
     const summary = prediction.result ? prediction.summary : null;
     if (filter === "all") return true;
     if (filter === "uncertain") return summary?.uncertain ?? false;
     if (filter === "corrected") return song.corrections.length > 0;
-    if (filter === "failed") return prediction.status === "failed";
-    if (filter === "open") return prediction.status !== "done" && prediction.status !== "failed";
+    if (filter === "failed") return work.status === "failed";
+    if (filter === "open") return work.status !== "done" && work.status !== "failed";
     return (song.corrected ?? summary?.winner) === Number(filter);
   }
 
@@ -139,7 +150,7 @@ export class Library {
   }
 
   /** @param {Item} item @param {Entry} entry @param {number} number */
-  #drawItem(item, { song, prediction }, number) {
+  #drawItem(item, { song, prediction, work }, number) {
     const summary = prediction.result ? prediction.summary : null;
     const { corrected } = song;
     write(item.number, String(number));
@@ -149,10 +160,12 @@ export class Library {
     const doubt = corrected === null && summary?.uncertain ? " uncertain" : "";
     item.swatch.className = `swatch${quadrant === null ? "" : ` q${quadrant + 1}`}${doubt}`;
     const label = corrected === null ? "" : `${quadrantName(corrected)}, corrected by you`;
-    const older = this.state.outdated(prediction) ? " · earlier model" : "";
-    write(item.state, label || statusText(prediction) + older);
-    item.state.classList.toggle("error", prediction.status === "failed");
-    const done = prediction.open ? share(prediction) : null;
+    const texts = [statusText(prediction)];
+    if (this.state.outdated(prediction)) texts.push("earlier model");
+    if (work !== prediction) texts.push(statusText(work));
+    write(item.state, label || texts.join(" · "));
+    item.state.classList.toggle("error", work.status === "failed");
+    const done = work.open ? share(work) : null;
     item.bar.hidden = done === null;
     item.bar.style.setProperty("--share", String(done ?? 0));
     item.button.setAttribute("aria-current", String(song === this.state.shown));

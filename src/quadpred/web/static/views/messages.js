@@ -20,19 +20,25 @@ export class Messages {
       state.message = null;
       state.changed();
     });
-    el("message-act").addEventListener("click", () => state.message?.act?.());
+    el("undo").addEventListener("click", () => state.removals.pop()?.undo());
+    el("removed-close").addEventListener("click", () => {
+      state.removals.pop();
+      state.changed();
+    });
   }
 
   draw() {
-    const { connection, message } = this.state;
+    const { connection, kept, message, removals } = this.state;
+    el("not-kept").hidden = kept;
     el("connection").hidden = connection === "ok";
     write(el("connection-text"), CONNECTIONS[connection]);
     el("sign-in").hidden = connection !== "sign-in";
     el("message").hidden = !message;
     el("message").classList.toggle("error", message?.error ?? false);
     write(el("message-text"), message?.text ?? "");
-    el("message-act").hidden = !message?.label;
-    write(el("message-act"), message?.label ?? "");
+    const removal = removals.at(-1);
+    el("removed").hidden = !removal;
+    write(el("removed-text"), removal?.text ?? "");
     write(el("spoken"), this.#spoken());
   }
 
@@ -40,7 +46,8 @@ export class Messages {
   #spoken() {
     const { shown, predictions } = this.state;
     if (!shown) return "";
-    const texts = predictions.map((each) => {
+    const works = predictions.map((each) => this.state.work(shown, each));
+    const texts = works.map((each) => {
       const { status, note, error } = each;
       if (status === "done") return summaryText(each).replaceAll(" · ", ", ");
       if (status === "live") return "Listening";

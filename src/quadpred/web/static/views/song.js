@@ -36,7 +36,10 @@ export class SongView {
       el("attach-file").value = "";
       if (file && state.shown) songs.attach(state.shown, file);
     });
-    el("export-labels").addEventListener("click", () => saveLabels(state.songs));
+    el("export-labels").addEventListener("click", async () => {
+      const warning = await saveLabels(state.songs);
+      if (warning) songs.tell(warning);
+    });
     const choices = QUADRANTS.map((_, c) => {
       const made = button(quadrantName(c), `choice q${c + 1}`, () => this.#correct(c));
       made.prepend(make("span", { className: `swatch q${c + 1}` }));
@@ -73,8 +76,9 @@ export class SongView {
     const about = predictions.length > 1 ? [length] : [length, modelTitle(predictions[0].model)];
     write(el("song-about"), about.filter(Boolean).join(" · "));
     el("remove").hidden = song.live;
-    this.#drawWork(song, predictions);
-    this.#drawNotes(song, predictions);
+    const works = predictions.map((each) => this.state.work(song, each));
+    this.#drawWork(song, works);
+    this.#drawNotes(song, predictions, works);
     this.#drawDownloads(song, predictions);
     this.#build(predictions);
     for (const [i, prediction] of predictions.entries()) {
@@ -90,10 +94,10 @@ export class SongView {
     });
   }
 
-  /** @param {Song} song @param {Prediction[]} predictions */
-  #drawWork(song, predictions) {
-    const open = predictions.find((each) => each.open && each.status !== "live");
-    const failed = predictions.find(({ status }) => status === "failed");
+  /** @param {Song} song @param {Prediction[]} works */
+  #drawWork(song, works) {
+    const open = works.find((each) => each.open && each.status !== "live");
+    const failed = works.find(({ status }) => status === "failed");
     const work = open ?? failed;
     el("work").hidden = !work;
     el("work").classList.toggle("failed", work === failed);
@@ -104,18 +108,21 @@ export class SongView {
     if (done === null) el("work-bar").removeAttribute("value");
     else el("work-bar").value = done;
     const text = statusText(work);
-    const which = predictions.length > 1 ? `${modelTitle(work.model)}: ` : "";
+    const which = works.length > 1 ? `${modelTitle(work.model)}: ` : "";
     write(el("work-text"), which + text);
   }
 
-  /** @param {Song} song @param {Prediction[]} predictions */
-  #drawNotes(song, predictions) {
+  /** @param {Song} song @param {Prediction[]} predictions @param {Prediction[]} works */
+  #drawNotes(song, predictions, works) {
     const notes = predictions.flatMap((each) => [
       each.damage && `The file is damaged: ${each.damage}.`,
       this.state.outdated(each) && OUTDATED,
-      each.status === "missing" && `${modelTitle(each.model)}: ${statusText(each)}.`,
-      each.status === "missing" && !each.note && soundMissing(song) && CHOOSE_AGAIN,
     ]);
+    const missing = works.filter(({ status }) => status === "missing");
+    for (const each of missing) {
+      notes.push(`${modelTitle(each.model)}: ${statusText(each)}.`);
+      if (!each.note && soundMissing(song)) notes.push(CHOOSE_AGAIN);
+    }
     notes.push(mismatch(this.songs.player.length, song.length));
     const text = [...new Set(notes.filter(Boolean))].join(" ").replaceAll("..", ".");
     write(el("notes"), text);

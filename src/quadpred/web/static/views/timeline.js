@@ -178,9 +178,9 @@ export class Timeline {
   /** Select whole seconds between two times. @param {number} one @param {number} other */
   #select(one, other) {
     const { state } = this;
-    const extent = state.shown?.extent ?? 0;
-    const from = Math.max(0, Math.floor(Math.min(one, other)));
-    const to = Math.min(Math.ceil(extent), Math.max(from + 1, Math.ceil(Math.max(one, other))));
+    const seconds = state.shown?.seconds ?? 0;
+    const from = Math.max(0, Math.min(Math.floor(Math.min(one, other)), seconds - 1));
+    const to = Math.min(seconds, Math.max(from + 1, Math.ceil(Math.max(one, other))));
     state.selection = from < to ? { from, to } : null;
     state.changed();
   }
