@@ -14,7 +14,7 @@ from quadpred.web.limits import Limits
 from quadpred.web.run import listen_at, make_server
 from quadpred.web.security import AccessPolicy
 
-SONG = Path(__file__).parent.parent / "examples" / "q1_ode_to_joy.ogg"
+SONG = Path(__file__).parent.parent / "examples" / "q2_mountain_king.ogg"
 SIZE = {"width": 1240, "height": 1000}
 SECOND = 12  # where the playhead is
 PATIENCE = 600_000  # milliseconds
