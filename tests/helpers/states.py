@@ -132,7 +132,7 @@ class States:
         """A song that was removed while it was predicted."""
         self._waiting()
         self.page.get_by_role("button", name="Remove", exact=True).click()
-        expect(self.page.locator("#message-text")).to_have_text("Removed song.wav.")
+        expect(self.page.locator("#removed-text")).to_have_text("Removed song.wav.")
 
     def lost(self) -> None:
         """A prediction that ended with its server, after a reload."""
@@ -266,7 +266,7 @@ class States:
             "Object.defineProperty(window, 'indexedDB', {get() { throw new Error('denied'); }});"
         )
         self.done()
-        expect(self.page.locator("#message-text")).to_contain_text("does not let the page save")
+        expect(self.page.locator("#not-kept")).to_contain_text("does not let the page save")
 
 
 STATES = [name for name in vars(States) if not name.startswith("_")]
