@@ -89,6 +89,15 @@ def test_the_page_takes_the_extensions_of_a_library_run(page: Page) -> None:
     assert set(taken) == ENDINGS
 
 
+def drop(page: Page, path: Path) -> None:
+    """Drop a file or folder, as from the desktop."""
+    protocol = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in "dragEnter", "dragOver", "drop":
+        event = {"type": kind, "x": 300, "y": 200, "data": data}
+        protocol.send("Input.dispatchDragEvent", event)
+
+
 def test_a_dropped_folder_is_searched_for_audio(page: Page, tmp_path: Path, song: Path) -> None:
     folder = tmp_path / "album"
     (folder / "disc 2").mkdir(parents=True)
@@ -97,19 +106,45 @@ def test_a_dropped_folder_is_searched_for_audio(page: Page, tmp_path: Path, song
     (folder / "cover.jpg").write_bytes(b"no audio")
     (tmp_path / "empty").mkdir()
     StubServer(page)
-    protocol = page.context.new_cdp_session(page)
-
-    def drop(path: Path) -> None:
-        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
-        for kind in "dragEnter", "dragOver", "drop":
-            event = {"type": kind, "x": 300, "y": 200, "data": data}
-            protocol.send("Input.dispatchDragEvent", event)
-
-    drop(tmp_path / "empty")
+    drop(page, tmp_path / "empty")
     expect(page.locator("#message-text")).to_have_text("There is no audio file in what you chose.")
-    drop(folder)
+    drop(page, folder)
     expect(page.locator("#songs .name")).to_have_text(["two.wav", "one.wav"])
     expect(page.locator("#songs button").first).to_have_attribute("title", "album/disc 2/two.wav")
+
+
+def test_what_the_browser_cannot_read_of_a_dropped_folder_is_named(
+    page: Page, tmp_path: Path, song: Path
+) -> None:
+    folder = tmp_path / "album"
+    (folder / "disc 2").mkdir(parents=True)
+    for name in "one.wav", "broken.wav", "disc 2/two.wav":
+        shutil.copy(song, folder / name)
+    StubServer(page)
+    page.evaluate("""() => {
+        const real = DataTransferItem.prototype.webkitGetAsEntry;
+        const fails = ["broken.wav", "disc 2"];
+        const wrap = (entry) => {
+            const {name, isFile, isDirectory} = entry;
+            const ask = (get) => (resolve, reject) =>
+                fails.includes(name) ? reject(new Error("NotReadable")) : get(resolve, reject);
+            return {
+                name, isFile, isDirectory,
+                file: ask((resolve, reject) => entry.file(resolve, reject)),
+                createReader: () => {
+                    const reader = entry.createReader();
+                    return {readEntries: ask((resolve, reject) =>
+                        reader.readEntries((some) => resolve(some.map(wrap)), reject))};
+                },
+            };
+        };
+        DataTransferItem.prototype.webkitGetAsEntry = function () {
+            return wrap(real.call(this));
+        };
+    }""")
+    drop(page, folder)
+    expect(page.locator("#song-name")).to_have_text("one.wav")
+    expect(page.locator("#message-text")).to_contain_text("broken.wav and disc 2/ cannot be read")
 
 
 def test_a_long_song_is_shown_as_it_is_predicted(
@@ -205,7 +240,7 @@ def test_an_empty_file_is_refused(page: Page, tmp_path: Path) -> None:
     (tmp_path / "empty.wav").touch()
     page.set_input_files("#files", tmp_path / "empty.wav")
     expect(page.locator("#message-text")).to_have_text(
-        "empty.wav: The file is empty, or was moved or deleted after you chose it."
+        "empty.wav: It is empty, cannot be read, or was moved or deleted after you chose it."
     )
     expect(page.locator("#desk")).to_be_hidden()
     assert stub.uploads == 0

@@ -32,13 +32,15 @@ export function chosen(files) {
  */
 export async function dropped(data) {
   // The list is empty after the first await.
-  const entries = [...data.items].map((item) => item.webkitGetAsEntry?.() ?? null);
-  if (!entries.some((entry) => entry?.isDirectory)) return chosen(data.files);
-  const found = await Promise.all(entries.map((entry) => (entry ? walk(entry, "", true) : [])));
+  const items = [...data.items].map((item) => item.webkitGetAsEntry?.() ?? null);
+  if (!items.some((entry) => entry?.isDirectory)) return chosen(data.files);
+  const found = await Promise.all(items.map((entry) => (entry ? walk(entry, "", true) : [])));
   return found.flat();
 }
 
 /**
+ * The audio below an entry. What the browser cannot read is an empty file, which whoever reads it
+ * will name.
  * @param {FileSystemEntry} entry
  * @param {string} folder
  * @param {boolean} named by the user
@@ -50,23 +52,29 @@ async function walk(entry, folder, named) {
     /** @type {File} */
     const file = await new Promise((resolve, reject) =>
       /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject),
-    );
+    ).catch(() => new File([], entry.name));
     return named || isAudio(file) ? [{ file, path }] : [];
   }
-  const reader = /** @type {FileSystemDirectoryEntry} */ (entry).createReader();
-  const all = [];
-  for (;;) {
-    /** @type {FileSystemEntry[]} */
-    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!some.length) break; // a browser gives a hundred at a time
-    all.push(...some);
-  }
+  const all = await entries(/** @type {FileSystemDirectoryEntry} */ (entry)).catch(() => null);
+  if (!all) return [{ file: new File([], `${entry.name}/`), path }];
   all.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
   const found = [];
   for (const each of all) {
     if (!each.name.startsWith(".")) found.push(...(await walk(each, `${path}/`, false)));
   }
   return found;
+}
+
+/** @param {FileSystemDirectoryEntry} folder */
+async function entries(folder) {
+  const reader = folder.createReader();
+  const all = [];
+  for (;;) {
+    /** @type {FileSystemEntry[]} */
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return all; // a browser gives a hundred at a time
+    all.push(...some);
+  }
 }
 
 /** @param {File} file */

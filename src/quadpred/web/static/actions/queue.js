@@ -19,7 +19,7 @@ const LATER = [0, 401, 429, 502, 503, 504]; // answers after which an upload may
 
 export const UNREADABLE =
   "The file cannot be read: it was changed, moved or deleted after you chose it. Choose it again.";
-export const EMPTY = "The file is empty, or was moved or deleted after you chose it.";
+export const EMPTY = "It is empty, cannot be read, or was moved or deleted after you chose it.";
 const LOST =
   "The server no longer has this prediction: it ended, or the page was closed for too long. Choose the file again to repeat it.";
 
