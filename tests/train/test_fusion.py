@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from quadpred.features import FeatureConfig, log_mel
 from quadpred.predictor import Predictor
-from quadpred.train.corpora import Clip, DataSheet, Manifest
+from quadpred.train.corpora import Clip, DataSheet, Manifest, from_folder
 from quadpred.train.export import export
 from quadpred.train.fusion import HeldOut, fuse, held_out
 from quadpred.train.inference import load_classifier
 from quadpred.train.network import Classifier, Tonality, marginals, shifted
+from quadpred.train.pretrain import pretrain
 from quadpred.train.recipe import Recipe
 from quadpred.train.run import Run
+from quadpred.train.transfer import transfer
 
 RATE = 16_000
 MAJOR = ((0, 4, 7), (5, 9, 12), (7, 11, 14), (0, 4, 7))  # semitones: I, IV, V, I
@@ -128,6 +130,21 @@ def test_a_fused_run_is_exported_and_streamed(
     np.testing.assert_allclose(streamed.quadrant, prediction.quadrant, atol=1e-5)
     live = list(predictor.listen(iter(np.array_split(samples, 40)), RATE))
     assert sum(map(len, live)) == 12
+
+
+@pytest.mark.slow
+def test_a_recipe_with_chroma_trains_the_layer_too(
+    recipes: dict[str, Path], corpora: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe.load(recipes["base"])
+    music = from_folder(corpora / "music", DataSheet("generated"), labels=corpora / "labels.csv")
+    brief = replace(recipe.transfer, stages=recipe.transfer.stages[:1])
+    chroma = replace(recipe, features=replace(recipe.features, chroma=True), transfer=brief)
+    pretrain(chroma, [music], tmp_path / "speech", cache=tmp_path / "cache")
+    start = tmp_path / "speech"
+    transfer(chroma, [music], tmp_path / "run", start=start, cache=tmp_path / "cache")
+    network, _ = load_classifier(tmp_path / "run")
+    assert network.fusion.weight.abs().max() > 1e-3
 
 
 @pytest.mark.slow
