@@ -207,7 +207,8 @@ class _Chroma:
         missing = groups * self._size - len(samples)  # at the end
         windows = (np.pad(samples, (0, missing)) if missing else samples).reshape(groups, -1)
         np.multiply(windows, self._hann, out=self._padded[:groups, : self._size])
-        np.fft.rfft(self._padded[:groups], out=self._spectrum[:groups])
+        # The type stubs of numpy know no single precision.
+        np.fft.rfft(self._padded[:groups], out=self._spectrum[:groups])  # type: ignore[arg-type]
         spectrum = self._spectrum[:groups, self._bins]
         energies = (spectrum.real**2 + spectrum.imag**2) @ self._filters
         energies = np.repeat(energies, self._frames, axis=0)[:count]
