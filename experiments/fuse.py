@@ -2,7 +2,7 @@
 
     python -m experiments.fuse DATA RUNS --speech english
 
-reads RUNS/english/fold-K-seed-S and all-seed-0, and writes RUNS/english-key/ with the same names.
+reads RUNS/english/fold-K-seed-S and all-seed-S, and writes RUNS/english-key/ with the same names.
 """
 
 import argparse
@@ -19,15 +19,19 @@ from quadpred.train.run import Run
 def fuse_runs(data: Path, runs: Path, speech: str) -> Path:
     """Fuse every finished run of a speech encoder; return the folder of the new runs."""
     output = runs / f"{speech}-key"
-    folds = sorted(path.parent for path in (runs / speech).glob("fold-*-seed-0/model.pt"))
-    found = held_out(folds, [with_quadrants(each) for each in calibration_sets(data, CACHE)])
-    for base in [*folds, runs / speech / "all-seed-0"]:
-        if not (base / "model.pt").is_file():
-            continue
-        folder = output / base.name
-        test = Run.describe(base, "test")["test"]
-        fuse(base, (found.without(test[0]) if test else found).fit(), folder)
-        export(folder, folder / "model.onnx", name=base.name, speech=speech, music="english")
+    music = [with_quadrants(each) for each in calibration_sets(data, CACHE)]
+    finished = [path.parent for path in sorted((runs / speech).glob("*-seed-*/model.pt"))]
+    by_seed: dict[str, list[Path]] = {}
+    for run in finished:
+        by_seed.setdefault(run.name.split("-seed-")[1], []).append(run)
+    for members in by_seed.values():
+        left_out = {run: Run.describe(run, "test")["test"] for run in members}
+        found = held_out([run for run in members if left_out[run]], music)
+        for run in members:
+            clips = found.without(left_out[run][0]) if left_out[run] else found
+            folder = output / run.name
+            fuse(run, clips.fit(), folder)
+            export(folder, folder / "model.onnx", name=run.name, speech=speech, music="english")
     return output
 
 
