@@ -97,6 +97,7 @@ class Job:
     name: str
     model: str
     content: bytes = b""
+    client: str = ""
     status: str = "queued"
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -188,10 +189,10 @@ class StubServer:
         found = re.search(rb'filename="(.*?)"', body)
         assert found
         name = found[1].decode()
-        query = dict(re.findall(r"(speech|music)=(\w+)", route.request.url))
+        query = dict(re.findall(r"(speech|music|client)=(\w+)", route.request.url))
         model = f"{query['speech']}-to-{query['music']}"
         self.uploads += 1
-        job = Job(f"job{self.uploads}", name, model, body)
+        job = Job(f"job{self.uploads}", name, model, body, query["client"])
         self.jobs[name, model] = job
         if name in self.answers:
             answer = self.answers[name]

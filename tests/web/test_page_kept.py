@@ -698,3 +698,62 @@ def test_a_song_that_could_not_be_saved_is_saved_later_with_its_result(
     expect(page.locator("#not-kept")).to_be_hidden()
     reload(page)
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+
+
+def test_what_is_not_saved_of_a_song_survives_its_removal_and_return_in_another_tab(
+    page: Page, song: Path
+) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    other = page.context.new_page()
+    visit(other)
+    page.evaluate(FULL)
+    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    expect(page.locator("#not-kept")).to_be_visible()
+    other.locator("#remove").click()
+    expect(page.locator("#desk")).to_be_hidden()
+    page.wait_for_timeout(6000)  # the page tries to save it in vain
+    page.evaluate("full = false")
+    other.locator("#undo").click()
+    for each in page, other:
+        expect(each.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+    reload(page)
+    expect(page.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+
+
+def test_a_song_that_two_tabs_remove_and_bring_back_is_listed_once(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    saved(page)
+    other = page.context.new_page()
+    other.add_init_script(DEAF)  # so that both remove it
+    visit(other)
+    for each in page, other:
+        each.locator("#remove").click()
+        expect(each.locator("#desk")).to_be_hidden()
+    other.locator("#undo").click()
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    page.locator("#undo").click()
+    expect(page.locator("#removed")).to_be_hidden()
+    expect(page.locator("#library")).to_be_hidden()
+
+
+def test_work_is_found_again_though_the_storage_was_full_at_the_first_visit(
+    page: Page, song: Path
+) -> None:
+    page.add_init_script(f"if (!localStorage.freed) {{ {FULL} }}")
+    stub = StubServer(page)
+    expect(page.locator("#not-kept")).to_be_visible()
+    page.evaluate("full = false; localStorage.freed = true")
+    expect(page.locator("#not-kept")).to_be_hidden()
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    first = stub.job("song.wav").client
+    reload(page)
+    stub.job("song.wav").done(prediction(SAD))
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    page.get_by_label("Compare with").select_option("mixed-to-english")
+    page.set_input_files("#attach-file", song)
+    assert stub.job("song.wav", "mixed-to-english").client == first

@@ -229,6 +229,30 @@ def test_a_result_of_an_older_model_says_so(page: Page, files: Any) -> None:
     expect(page.locator("#notes")).to_contain_text("made with an earlier version of the model")
 
 
+def test_of_several_earlier_results_the_last_is_shown(page: Page, files: Any) -> None:
+    # The checksums are not in the order of time.
+    stub = StubServer(page, {"song.wav": prediction(HAPPY)})
+    for checksum, rows, quadrant in (("2", HAPPY, "Q1 happy"), ("1", SAD, "Q3 sad")):
+        stub.sha256 = 64 * checksum
+        stub.answers["song.wav"] = prediction(rows)
+        stub.answers["song.wav"]["model"]["sha256"] = stub.sha256
+        reload(page)
+        page.set_input_files("#files", files("song.wav"))
+        expect(verdict(page)).to_contain_text(quadrant, use_inner_text=True)
+    stub.sha256 = 64 * "3"
+    stub.answers = {}
+    for _ in "reload", "again":
+        reload(page)
+        expect(page.locator("#notes")).to_contain_text("made with an earlier version of the model")
+        expect(verdict(page)).to_contain_text("Q3 sad", use_inner_text=True)
+    stub.answers["song.wav"] = prediction(CALM)
+    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    page.set_input_files("#files", [*files("other.wav")])
+    expect(page.locator("#songs .state").filter(has_text="corrected by you")).to_contain_text(
+        "earlier model"
+    )
+
+
 def test_an_earlier_result_stays_until_the_new_model_has_one(page: Page, files: Any) -> None:
     earlier = prediction(HAPPY)
     stub = StubServer(page, {"song.wav": earlier, "other.wav": prediction(CALM)})

@@ -38,7 +38,7 @@ async function begin() {
   state.take(await offer(state, database));
   drawGuide(state);
 
-  const client = await clientName(database);
+  const client = await clientName(database, storage);
   state.songs = (await database?.load()) ?? [];
   const player = new Player(state);
   const queue = new Queue(state, storage, client);
@@ -95,12 +95,12 @@ async function offer(state, database) {
   }
 }
 
-/** The name by which this browser follows its jobs. @param {Database|null} database */
-async function clientName(database) {
+/** The name by which this browser follows its jobs. @param {Database|null} database @param {Storage} storage */
+async function clientName(database, storage) {
   const known = await database?.setting("client");
   if (known) return known;
   const name = randomName();
-  await database?.set("client", name).catch(() => {});
+  await storage.saveClient(name);
   return name;
 }
 

@@ -252,6 +252,12 @@ export class Queue {
     const offer = await api.offer().catch(() => null);
     if (!offer) return;
     this.state.take(offer);
+    for (const model of [this.state.model, this.state.other]) {
+      if (!model) continue;
+      for (const song of this.state.songs) {
+        if (!this.state.prediction(song, model).result) this.predict(song, model);
+      }
+    }
     this.state.changed();
   }
 
@@ -307,6 +313,7 @@ export class Queue {
     }
     // The file may have been chosen again under another name, and uploads change quotation marks.
     prediction.finish({ ...data.result, source: song.name }, data.moments ?? []);
+    prediction.made = Date.now();
     prediction.damage = data.damage ?? "";
     prediction.job = null;
     const kept = [

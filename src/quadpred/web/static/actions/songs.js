@@ -251,7 +251,8 @@ export class Songs {
   #restore(gone, before) {
     const { state } = this;
     this.#edits += 1;
-    const added = state.songs.filter((song) => !before.includes(song));
+    const ids = gone.map(({ id }) => id); // one that another tab has brought back is there already
+    const added = state.songs.filter((song) => !before.includes(song) && !ids.includes(song.id));
     state.songs = [...before.filter((s) => gone.includes(s) || state.songs.includes(s)), ...added];
     for (const song of gone) {
       this.storage.save(song);
@@ -279,6 +280,7 @@ export class Songs {
       here = this.#removed.get(id) ?? saved;
       this.#removed.delete(id);
       state.songs.push(here);
+      this.storage.resume(here);
       if (!state.shown) this.show(here);
     }
     if (!saved && here && !here.live) {

@@ -4,6 +4,7 @@
 /** @import { Settings, State } from "../state/state.js" */
 /** @import { Database, SongRecord } from "../state/database.js" */
 
+import { Removed } from "../state/database.js";
 import { edited, modelKey } from "../state/song.js";
 
 const PAUSE = 5000; // milliseconds before what was refused is tried again
@@ -16,6 +17,8 @@ export class Storage {
   pending = 0;
   /** What the database has refused, by what it is of. @type {Map<string, Write>} */
   #refused = new Map();
+  /** What is of songs that another tab has removed, and may bring back. @type {Map<string, Write>} */
+  #removed = new Map();
   #timer = 0;
 
   /**
@@ -29,7 +32,20 @@ export class Storage {
   }
 
   /** A song that is not there, with its predictions. @param {Song} song */
-  save = (song) => this.#try(song.id, (database) => database.save(song));
+  async save(song) {
+    const saved = await this.#try(song.id, (database) => database.save(song));
+    if (saved) this.resume(song);
+    return saved;
+  }
+
+  /** Save what there was to save of a song when it was removed. @param {Song} song */
+  resume(song) {
+    for (const [what, write] of this.#removed) {
+      if (!what.startsWith(`${song.id} `)) continue;
+      this.#removed.delete(what);
+      this.#try(what, write);
+    }
+  }
 
   /** What has changed of a song. @param {Song} song @param {(keyof SongRecord)[]} what */
   update = (song, what) =>
@@ -65,6 +81,9 @@ export class Storage {
       database.merge("settings", settings),
     );
 
+  /** The name by which this browser follows its jobs. @param {string} name */
+  saveClient = (name) => this.#try("client", (database) => database.set("client", name));
+
   /** Whether this tab has still to save or to remove a whole song. @param {string} id */
   owes = (id) => this.#refused.has(id);
 
@@ -81,8 +100,13 @@ export class Storage {
       this.#refused.delete(what);
       return first !== false;
     } catch (error) {
-      console.warn("not saved:", error);
-      this.#refused.set(what, write);
+      if (error instanceof Removed) {
+        this.#refused.delete(what);
+        this.#removed.set(what, write);
+      } else {
+        console.warn("not saved:", error);
+        this.#refused.set(what, write);
+      }
       return false;
     } finally {
       this.pending -= 1;

@@ -37,9 +37,13 @@ const VERSION = 1;
  * @property {Moment[]} [moments] not in records of earlier versions
  * @property {string} damage
  * @property {string} error
+ * @property {number} [made] when it was finished; not in records of earlier versions
  * @property {number} [width] of the embeddings; not in records of earlier versions
  * @property {Int8Array<ArrayBuffer>} [embeddings]
  */
+
+/** The song was removed, perhaps by another tab, which may bring it back. */
+export class Removed extends Error {}
 
 export class Database {
   /** @type {IDBDatabase} */ #base;
@@ -81,7 +85,7 @@ export class Database {
   }
 
   /**
-   * Save what has changed of a song. Another tab may have changed the rest, or removed the song.
+   * Save what has changed of a song. Another tab may have changed the rest.
    * @param {Song} song
    * @param {(keyof SongRecord)[]} what
    */
@@ -98,26 +102,30 @@ export class Database {
 
   /** @param {Song} song @param {(before: SongRecord) => Partial<SongRecord>} changes */
   async #change(song, changes) {
+    let kept = false;
     await this.#write(["songs"], (store) =>
       read(store("songs").get(song.id), (before) => {
+        kept = Boolean(before);
         if (before) store("songs").put({ ...before, ...changes(before) });
       }),
     );
+    if (!kept) throw new Removed();
     this.#channel.postMessage(song.id);
   }
 
   /**
-   * Save a prediction, unless the song was removed, or another tab has saved the result.
+   * Save a prediction, unless another tab has saved the result.
    * @param {Song} song
    * @param {Prediction} prediction
    * @param {string|null} job of the server
-   * @returns {Promise<boolean>} false if the song was removed or another tab has saved this job
+   * @returns {Promise<boolean>} false if another tab has saved this job
    */
   async savePrediction(song, prediction, job) {
-    let first = false;
+    let [kept, first] = [0, false];
     const record = predictionRecord(song, prediction, job);
     await this.#write(["songs", "predictions"], (store) =>
-      read(store("songs").count(song.id), (kept) => {
+      read(store("songs").count(song.id), (count) => {
+        kept = count;
         if (!kept) return;
         read(store("predictions").get([record.song, record.key]), (before) => {
           first = !before?.result || before.job !== job;
@@ -125,6 +133,7 @@ export class Database {
         });
       }),
     );
+    if (!kept) throw new Removed();
     this.#channel.postMessage(song.id);
     return first;
   }
@@ -253,6 +262,7 @@ const predictionRecord = (song, prediction, job) => ({
   moments: prediction.moments,
   damage: prediction.damage,
   error: prediction.error,
+  made: prediction.made,
   width: prediction.embeddings.width,
   embeddings: prediction.embeddings.bytes,
 });
@@ -295,6 +305,7 @@ function revive(record, predictions) {
     const { key, model, status, job, result, moments, damage, error, width, embeddings } = record;
     const prediction = new Prediction(model);
     prediction.damage = damage;
+    prediction.made = record.made ?? 0;
     if (status === "done" && result) {
       prediction.embeddings = new Embeddings(width, embeddings);
       prediction.finish(result, moments);

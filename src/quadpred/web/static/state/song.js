@@ -37,6 +37,7 @@ export class Prediction {
   /** What of the file could not be decoded. @type {string} */ damage = "";
   /** @type {Result|null} */ result = null;
   /** Segments and highlights; none of live audio. @type {Moment[]} */ moments = [];
+  made = 0; // when it was finished, in milliseconds
   /** The job of the server. @type {string|null} */ job = null;
   answered = 0; // when the server took the upload, in milliseconds of this page
   /** Ends the upload. @type {(() => void)|null} */ cancel = null;

@@ -101,16 +101,17 @@ export class State extends EventTarget {
   }
 
   /**
-   * What a model predicts for a song. Until the present model file has a result, that of an older
+   * What a model predicts for a song. Until the present model file has a result, the last of an older
    * file of the same name; without any, what is there of it. The user's labels may have changed it.
    * @param {Song} song
    * @param {Model} model
    */
   prediction(song, model) {
     const exact = song.predictions.get(modelKey(model));
-    const older = [...song.predictions.values()].find(
-      (each) => each.model.name === model.name && each.result,
-    );
+    const older = [...song.predictions.values()]
+      .filter((each) => each.model.name === model.name && each.result)
+      .sort((a, b) => a.made - b.made)
+      .at(-1);
     const known = exact?.result ? exact : (older ?? exact);
     return this.#adjust(known ?? new Prediction(model));
   }

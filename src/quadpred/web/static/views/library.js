@@ -160,10 +160,10 @@ export class Library {
     const doubt = corrected === null && summary?.uncertain ? " uncertain" : "";
     item.swatch.className = `swatch${quadrant === null ? "" : ` q${quadrant + 1}`}${doubt}`;
     const label = corrected === null ? "" : `${quadrantName(corrected)}, corrected by you`;
-    const texts = [statusText(prediction)];
+    const texts = [label || statusText(prediction)];
     if (this.state.outdated(prediction)) texts.push("earlier model");
-    if (work !== prediction) texts.push(statusText(work));
-    write(item.state, label || texts.join(" · "));
+    if (work !== prediction || (label && work.status === "failed")) texts.push(statusText(work));
+    write(item.state, texts.join(" · "));
     item.state.classList.toggle("error", work.status === "failed");
     const done = work.open ? share(work) : null;
     item.bar.hidden = done === null;
