@@ -252,10 +252,13 @@ export class Queue {
     const offer = await api.offer().catch(() => null);
     if (!offer) return;
     this.state.take(offer);
-    for (const model of [this.state.model, this.state.other]) {
-      if (!model) continue;
-      for (const song of this.state.songs) {
-        if (!this.state.prediction(song, model).result) this.predict(song, model);
+    for (const song of this.state.songs) {
+      for (const model of [this.state.model, this.state.other]) {
+        if (!model || this.state.prediction(song, model).result) continue;
+        const all = [...song.predictions.values()];
+        if (!all.some((each) => each.open && each.model.name === model.name)) {
+          this.predict(song, model);
+        }
       }
     }
     this.state.changed();
