@@ -12,7 +12,7 @@ pytest.importorskip("playwright.sync_api")
 
 from playwright.sync_api import Page, expect
 
-from helpers.page import StubServer, download, prediction
+from helpers.page import StubServer, download, prediction, reload
 from helpers.sounds import music
 from quadpred.library.summary import COLUMNS
 
@@ -118,9 +118,22 @@ def test_all_songs_are_saved_in_one_archive(page: Page, moods: Any) -> None:
     assert [row["quadrant"] for row in summary] == ["Q3", "Q1", "Q4", "Q1"]
     assert summary[2]["uncertain"] == "true"
     assert summary[0]["corrected"] == "Q2"
-    assert tuple(summary[0]) == (*COLUMNS, "corrected", "adjusted")
+    assert tuple(summary[0]) == (*COLUMNS, "corrected", "adjusted", "earlier_model")
+    assert summary[0]["earlier_model"] == "false"
     assert summary[0]["sha256"] == ""  # that of the recording is unknown; the model has another
     assert archive.read("labels.csv") == b"file,quadrant\nsad.wav,Q2\n"
+
+
+def test_the_summary_marks_results_of_an_earlier_model(page: Page, moods: Any) -> None:
+    moods(page).sha256 = 64 * "1"
+    reload(page)
+    expect(page.locator("#songs .state").first).to_contain_text("earlier model")
+    page.locator("#all summary").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download all (zip)").click()
+    with zipfile.ZipFile(saved.value.path()).open("summary.csv") as table:
+        rows = list(csv.DictReader(io.TextIOWrapper(table, newline="")))
+    assert [row["earlier_model"] for row in rows] == 4 * ["true"]
 
 
 def test_labels_are_what_adapt_reads(

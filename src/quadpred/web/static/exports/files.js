@@ -66,7 +66,7 @@ export async function saveAll(state, progress) {
     models.map((model) => ({ song, prediction: state.prediction(song, model) })),
   );
   /** @type {{name: string, content: Blob}[]} */ const files = [];
-  /** @type {{song: Song, result: Result}[]} */ const summary = [];
+  /** @type {{song: Song, result: Result, outdated: boolean}[]} */ const summary = [];
   const taken = new Set(["summary", "labels", "parts"]); // tables of all songs
   for (const [done, { song, prediction }] of all.entries()) {
     progress(done, all.length);
@@ -76,7 +76,7 @@ export async function saveAll(state, progress) {
     for (const { ending, write } of FORMATS) {
       files.push({ name: base + ending, content: await write(song, prediction, result) });
     }
-    summary.push({ song, result });
+    summary.push({ song, result, outdated: state.outdated(prediction) });
   }
   files.push({ name: "summary.csv", content: text(summaryTable(summary), "text/csv") });
   save("quadpred.zip", await zip([...files, ...labels(state.songs)]));

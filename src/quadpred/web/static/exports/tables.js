@@ -32,14 +32,16 @@ export function rowsTable(result) {
 
 /**
  * One row per song, with the columns of the summary of `quadpred predict FOLDER`, and the label of
- * the user in `corrected`. `adjusted` says whether labels have changed the values. The browser
- * does not know the folder, nor the checksum of the coded audio: `file` and `sha256` are empty.
- * @param {{song: Song, result: Result}[]} songs
+ * the user in `corrected`. `adjusted` says whether labels have changed the values, and
+ * `earlier_model` whether the server now has another file of the model. The browser does not know
+ * the folder, nor the checksum of the coded audio: `file` and `sha256` are empty.
+ * @param {{song: Song, result: Result, outdated: boolean}[]} songs
  */
 export function summaryTable(songs) {
   const head = ["path", "duration", "quadrant", ...QUADRANTS, "arousal", "valence", "confidence"];
-  head.push("uncertain", "damage", "model", "version", "sha256", "file", "corrected", "adjusted");
-  const rows = songs.map(({ song, result }) => [
+  head.push("uncertain", "damage", "model", "version", "sha256", "file");
+  head.push("corrected", "adjusted", "earlier_model");
+  const rows = songs.map(({ song, result, outdated }) => [
     FORMULA.test(song.path) ? `'${song.path}` : song.path,
     result.duration,
     result.winner,
@@ -55,6 +57,7 @@ export function summaryTable(songs) {
     "",
     label(song.corrected),
     result.adjusted !== undefined,
+    outdated,
   ]);
   return table([head, ...rows]);
 }
