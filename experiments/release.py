@@ -51,7 +51,7 @@ LIMITS = (
     "Film ratings are from a few experts, Emotify's are of felt emotion, and piano is rendered with"
     " two soundfonts. Other orchestras and pianos may differ.",
     "The English and the Mandarin speech differ in more than language (many speakers and sentences"
-    " against two voices and words). A difference between models shows no effect of language.",
+    " against two voices and words). A difference between models is no evidence of an effect of language.",
 )
 
 
@@ -94,6 +94,8 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
     else:
         save_reliability_of(scores.calibration, output)
     music_of = PLAIN_NAMES["4Q" if english else "Mandarin"]
+    if len(folds) == 1:
+        music_of += ", one fold of five"
     summary = _summary(results) if results else [_scored(music_of, scores)]
     _register(
         name,

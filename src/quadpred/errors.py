@@ -26,7 +26,8 @@
     └── ExportError             train.export            a model file differs from its network
 
 `str(error)` is one line: the file or option, the reason and, if there is one, the remedy. The
-command line prints it and exits with code 2. Every other exception is a bug.
+command line prints it and exits with code 2. Wrong arguments raise `ValueError`, and a disk that is
+full or cannot be written `OSError`. Every other exception is a bug.
 """
 
 __all__ = ["QuadpredError"]

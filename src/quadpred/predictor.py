@@ -132,7 +132,7 @@ class Predictor:
                 raise ModelError(f"{path}: not a quadpred model: its {EMBEDDING} must have {limit}")
             self.embedding_width = width[0]
         if device == "cuda" and _CUDA not in self._session.get_providers():
-            raise ModelError("device cuda: ONNX Runtime finds no usable GPU; choose device cpu")
+            raise ModelError("device cuda: ONNX Runtime finds no usable GPU; use device cpu")
 
     @classmethod
     def load(

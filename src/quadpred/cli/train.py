@@ -82,8 +82,9 @@ def manifest(
     group: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN",
-            help="Column of the labels, or pattern in the path, that names the group.",
+            metavar="COLUMN|REGEX",
+            help="Column of the labels that names the group, or regular expression that finds it in "
+            "the path.",
         ),
     ] = None,
     tags: Annotated[

@@ -345,7 +345,7 @@ def _rating(value: str, path: Path, line: int) -> float | None:
     except ValueError:
         rating = math.nan
     if rating is not None and not math.isfinite(rating):
-        raise ManifestError(f"{path}: line {line}: {value!r} is not a rating")
+        raise ManifestError(f"{path}: line {line}: {value!r} is not a number")
     return rating
 
 

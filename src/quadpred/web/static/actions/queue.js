@@ -21,7 +21,7 @@ export const UNREADABLE =
   "The file cannot be read: it was changed, moved or deleted after you chose it. Choose it again.";
 export const EMPTY = "It is empty, cannot be read, or was moved or deleted after you chose it.";
 const LOST =
-  "The server no longer has this prediction: it ended, or the page was closed for too long. Choose the file again to repeat it.";
+  "The server no longer has this prediction: it was restarted, or the page was closed for too long. Choose the file again.";
 
 /** @typedef {{song: Song, prediction: Prediction}} Task */
 

@@ -50,7 +50,7 @@ export class Messages {
     const texts = works.map((each) => {
       const { status, note, error } = each;
       if (status === "done") return summaryText(each).replaceAll(" · ", ", ");
-      if (status === "live") return "Listening";
+      if (status === "live") return "Recording";
       if (status === "failed") return error;
       if (!each.open || note) return statusText(each);
       const quarter = Math.floor(4 * (share(each) ?? 0)) * 25;

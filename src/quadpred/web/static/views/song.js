@@ -299,7 +299,7 @@ class Side {
 function mismatch(played, decoded) {
   if (played === null || decoded === null || Math.abs(played - decoded) <= SLACK) return "";
   const [browser, sound] = [played, decoded].map((seconds) => `${seconds.toFixed(1)} s`);
-  return `The browser plays ${browser} of a sound of ${sound}: what you hear may not be what is shown.`;
+  return `The browser plays ${browser}, but quadpred decoded ${sound}. Sound and values may not match.`;
 }
 
 /** @param {Prediction} prediction @param {State} state */

@@ -89,8 +89,8 @@ function about({ experimental, scores = [] }) {
   if (!scores.length) return warning;
   const [{ music, clips, accuracy }] = scores;
   return (
-    `${warning}It finds the right quadrant for ${percent(accuracy)} of ${clips} clips that it was ` +
-    `not trained on: ${music}.`
+    `${warning}Networks that were trained like this model, but without the clips on which they are ` +
+    `tested, find the right quadrant for ${percent(accuracy)} of ${clips} clips: ${music}.`
   );
 }
 

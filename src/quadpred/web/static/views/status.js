@@ -15,7 +15,7 @@ export function statusText(prediction) {
   if (note) return note;
   if (status === "waiting") return "Waiting to be uploaded";
   if (status === "sending") return `Uploading ${percent(sent)}`;
-  if (status === "live") return `Listening ${clock(progress.seconds)}`;
+  if (status === "live") return `Recording ${clock(progress.seconds)}`;
   if (!rows.length) return "Waiting for the first second";
   return `Predicting ${clock(rows.length)}${duration ? ` of about ${clock(duration)}` : ""}`;
 }
