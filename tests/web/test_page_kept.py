@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api")
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from helpers.page import PER_SECOND, StubServer, download, prediction, reload, saved, visit
 from helpers.sounds import music
@@ -262,6 +262,19 @@ def test_a_file_that_changes_while_it_waits_is_asked_for_again(
     expect(page.locator("#sound-missing")).to_be_visible()
     expect(page.locator("#work-text")).to_contain_text("Choose it again")
     assert stub.uploads == 1
+
+
+def test_a_file_that_changes_while_it_is_sent_is_asked_for_again(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+
+    def changed(route: Route) -> None:
+        song.write_bytes(song.read_bytes()[::-1])
+        route.fallback()
+
+    page.context.route(re.compile(r"/v1/predictions\?"), changed)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_contain_text("Choose it again")
+    expect(page.locator("#sound-missing")).to_be_visible()
 
 
 def test_work_goes_on_after_a_reload(page: Page, song: Path) -> None:
@@ -698,6 +711,27 @@ def test_a_song_that_could_not_be_saved_is_saved_later_with_its_result(
     expect(page.locator("#not-kept")).to_be_hidden()
     reload(page)
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+
+
+def test_a_label_given_before_its_song_was_saved_yields_to_a_later_one(
+    page: Page, song: Path
+) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.evaluate(FULL)
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    page.locator("#correct-choices").get_by_role("button", name="Q1 happy").click()
+    expect(page.locator("#not-kept")).to_be_visible()
+    page.evaluate("full = false")
+    expect(page.locator("#not-kept")).to_be_hidden()
+    other = page.context.new_page()
+    visit(other)
+    other.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    expect(page.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+    page.get_by_role("button", name="Mark this moment").click()
+    expect(other.get_by_role("button", name="⚑ 0:00")).to_be_visible()
+    for each in page, other:
+        expect(each.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
 
 
 def test_what_is_not_saved_of_a_song_survives_its_removal_and_return_in_another_tab(

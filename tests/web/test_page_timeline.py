@@ -11,6 +11,7 @@ pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Locator, Page, expect
 
 from helpers.page import StubServer, prediction, reload
+from helpers.sounds import music
 
 pytestmark = pytest.mark.slow
 
@@ -180,3 +181,42 @@ def test_a_rest_without_a_row_cannot_be_selected(page: Page, song: Path) -> None
     seek(page).press("Home")
     seek(page).press("Shift+End")
     expect(page.locator("#selection-text")).to_have_text("Selected 0:00 to 0:06")
+
+
+def test_marks_and_labels_behind_the_end_are_taken_back_when_it_is_known(
+    page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "song.ape").write_bytes(b"a format that no browser plays")
+    stub = StubServer(page)
+    page.set_input_files("#files", tmp_path / "song.ape")
+    answer = prediction([[0.7, 0.1, 0.1, 0.1]] * 10)
+    stub.job("song.ape").rows(answer, 0, 3)
+    stub.job("song.ape").progress(3, 40)  # by its header
+    expect(page.locator("#length")).to_contain_text("about 0:40")
+    for key in "PageUp", "m", "Home", "PageUp", "PageUp", "m", "Shift+ArrowRight":
+        seek(page).press(key)
+    expect(page.get_by_role("button", name="⚑ 0:20")).to_be_visible()
+    page.locator("#correct-choices").get_by_role("button", name="Q2 tense").click()
+    seek(page).press("Home")
+    seek(page).press("m")
+    stub.job("song.ape").done(answer)
+    expect(page.locator("#message-text")).to_have_text(
+        "song.ape ends at 0:10. Marks and labels behind that were removed."
+    )
+    expect(page.get_by_role("button", name="⚑ 0:20")).to_have_count(0)
+    expect(page.get_by_role("button", name="⚑ 0:10")).to_have_count(0)
+    expect(page.get_by_role("button", name="⚑ 0:00")).to_be_visible()
+    expect(page.locator("#selection-text")).to_be_hidden()
+    expect(page.locator("#export-labels")).to_be_hidden()
+
+
+def test_inexact_jumps_are_noted(page: Page, encode: Any) -> None:
+    StubServer(page, dict.fromkeys(("constant.mp3", "variable.mp3"), HOUR))
+    vbr = {"flags": "+qscale", "global_quality": "236"}
+    for name, options, note in (("constant.mp3", {}, False), ("variable.mp3", vbr, True)):
+        song = encode(name, music(6, 44_100), 44_100, "libmp3lame", **options)
+        page.set_input_files("#files", song)
+        expect(page.locator("#song-name")).to_have_text(name)
+        expect(page.locator("#length")).to_have_text(" / 1:00:00")
+        notes = page.locator("#notes").inner_text()
+        assert ("after a jump" in notes) == note

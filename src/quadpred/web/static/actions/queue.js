@@ -6,7 +6,7 @@
 /** @import { Storage } from "./storage.js" */
 
 import { modelKey, Prediction as NewPrediction } from "../state/song.js";
-import { megabytes } from "../words.js";
+import { clock, megabytes } from "../words.js";
 import * as api from "./api.js";
 import { Events } from "./events.js";
 import { fingerprint } from "./files.js";
@@ -168,8 +168,13 @@ export class Queue {
     prediction.cancel = sending.cancel;
     try {
       const job = await sending.answer;
+      const sent = await unchanged(song);
       prediction.cancel = null;
       if (prediction.status !== "sending") return api.forget(job.id); // removed in the meantime
+      if (!sent) {
+        api.forget(job.id);
+        return this.#unreadable(task);
+      }
       prediction.job = job.id;
       prediction.answered = performance.now();
       prediction.status = "running";
@@ -319,11 +324,32 @@ export class Queue {
     prediction.made = Date.now();
     prediction.damage = data.damage ?? "";
     prediction.job = null;
+    this.#end(song);
     const kept = [
       this.storage.update(song, ["perSecond", "pairs"]),
       this.storage.savePrediction(song, prediction, data.job),
     ];
     if ((await Promise.all(kept)).every(Boolean)) api.forget(data.job);
+  }
+
+  /** Take back what the user marked behind the end, while only its estimate was known. @param {Song} song */
+  #end(song) {
+    const { state } = this;
+    const { seconds } = song;
+    if (song === state.shown && state.selection && state.selection.to > seconds) {
+      state.selection = null;
+      state.loop = false;
+    }
+    const behind = [...song.marks, ...song.corrections.map(({ to }) => (to ?? 0) - 1)];
+    if (!behind.some((second) => second >= seconds)) return;
+    this.storage.edit(song, ({ marks, corrections }) => ({
+      marks: marks.filter((second) => second < seconds),
+      corrections: corrections
+        .filter(({ from }) => from === null || from < seconds)
+        .map((each) => (each.to === null ? each : { ...each, to: Math.min(each.to, seconds) })),
+    }));
+    const text = `${song.name} ends at ${clock(seconds)}. Marks and labels behind that were removed.`;
+    state.message = { text, error: false };
   }
 
   /** @param {Task} task @param {string} reason */
@@ -338,7 +364,8 @@ export class Queue {
 
 /**
  * Whether the browser can still read a song's file, and it is the one that was chosen. Firefox also
- * reads a file that was changed in the meantime, and waits for ever to send one that became shorter.
+ * reads and sends a file that was changed in the meantime, and waits for ever to send one that became
+ * shorter.
  * @param {Song} song
  */
 export async function unchanged({ file, fingerprint: chosen }) {

@@ -10,7 +10,7 @@
 
 import { edited, Song as NewSong } from "../state/song.js";
 import { listed } from "../words.js";
-import { fingerprint, randomName } from "./files.js";
+import { fingerprint, isVariable, randomName } from "./files.js";
 import { record } from "./live.js";
 import { EMPTY, UNREADABLE, unchanged } from "./queue.js";
 
@@ -171,6 +171,7 @@ export class Songs {
     if (!song.file || !(await unchanged(song))) {
       song.release();
       song.file = file;
+      song.variable = await isVariable(file).catch(() => false);
       if (song === this.state.shown) this.player.load(song);
     }
     this.predict(song);

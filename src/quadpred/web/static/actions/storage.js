@@ -32,11 +32,13 @@ export class Storage {
   }
 
   /** A song that is not there, with its predictions. @param {Song} song */
-  async save(song) {
-    const saved = await this.#try(song.id, (database) => database.save(song));
-    if (saved) this.resume(song);
-    return saved;
-  }
+  save = (song) =>
+    this.#try(song.id, async (database) => {
+      const { edits } = song; // which are in its marks and labels already
+      await database.save(song);
+      song.edits = song.edits.filter((each) => !edits.includes(each));
+      this.resume(song);
+    });
 
   /** Save what there was to save of a song when it was removed. @param {Song} song */
   resume(song) {

@@ -117,6 +117,7 @@ export class Song {
   peaks = new Peaks();
   /** The sound, while the page has it. @type {File|null} */ file = null;
   /** Bytes of the microphone, which are nowhere else. @type {boolean} */ recorded = false;
+  /** Whether the file is an mp3 in which seconds differ in size. @type {boolean} */ variable = false;
   /** Ends the microphone. @type {(() => void)|null} */ stop = null;
   position = 0; // seconds
   /** Times in seconds that the user marked. @type {number[]} */ marks = [];

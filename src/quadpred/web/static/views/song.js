@@ -123,7 +123,7 @@ export class SongView {
       notes.push(`${modelTitle(each.model)}: ${statusText(each)}.`);
       if (!each.note && soundMissing(song)) notes.push(CHOOSE_AGAIN);
     }
-    notes.push(mismatch(this.songs.player.length, song.length));
+    notes.push(mismatch(this.songs.player.length, song.length), jumps(song));
     const text = [...new Set(notes.filter(Boolean))].join(" ").replaceAll("..", ".");
     write(el("notes"), text);
     el("notes").hidden = !text;
@@ -300,6 +300,17 @@ function mismatch(played, decoded) {
   if (played === null || decoded === null || Math.abs(played - decoded) <= SLACK) return "";
   const [browser, sound] = [played, decoded].map((seconds) => `${seconds.toFixed(1)} s`);
   return `The browser plays ${browser}, but quadpred decoded ${sound}. Sound and values may not match.`;
+}
+
+/**
+ * A note where the browser jumps to a second of an mp3 by a table of 100 entries, rounded to 1/256 of
+ * the file, as Chromium does.
+ * @param {Song} song
+ */
+function jumps(song) {
+  const coarse = navigator.userAgent.includes("Chrome/") && (song.length ?? 0) > 256;
+  if (!song.variable || !coarse) return "";
+  return "This browser may play an mp3 of variable bit rate some seconds too early or late after a jump.";
 }
 
 /** @param {Prediction} prediction @param {State} state */
