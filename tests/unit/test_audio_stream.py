@@ -19,6 +19,7 @@ from quadpred.audio import (
     AudioReader,
     AudioWarning,
     decode,
+    interrupts,
     live_blocks,
     sample_blocks,
     source,
@@ -177,7 +178,7 @@ def test_an_interrupt_while_the_decoder_reads_ends_it(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "song.flac", music(60, RATE), RATE)
     monkeypatch.setattr(decode, "open_regular", lambda path: Interrupting(path))
     before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, lambda _, frame: source.interrupt(KeyboardInterrupt(), frame))
+    signal.signal(signal.SIGINT, lambda _, frame: interrupts.interrupt(KeyboardInterrupt(), frame))
     try:
         with pytest.raises(KeyboardInterrupt):
             read(tmp_path / "song.flac")

@@ -20,7 +20,8 @@ from av.stream import Discard, Disposition
 
 from quadpred.audio.containers import ogg_links, promised_fraction, skip_tags, xing_frames
 from quadpred.audio.errors import AudioError
-from quadpred.audio.source import FilePart, open_regular, raise_deferred
+from quadpred.audio.interrupts import raise_deferred
+from quadpred.audio.source import FilePart, open_regular
 
 __all__ = ["FileDecoder", "announced_seconds", "codec_name", "open_container"]
 
