@@ -396,7 +396,7 @@ def test_unknown_job(client: httpx.Client) -> None:
 
 def test_models_and_health(client: httpx.Client) -> None:
     content = client.get("/v1/models").json()
-    assert content["limits"] == {"bytes": BYTES, "seconds": SECONDS, "files": Limits().queue}
+    assert content["limits"] == {"bytes": BYTES, "seconds": SECONDS}
     assert [head["name"] for head in content["heads"]] == [head.name for head in HEADS]
     model = registry.models()[0]
     assert content["models"][0] == {
