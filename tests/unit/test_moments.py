@@ -287,6 +287,8 @@ def test_the_command(tmp_path, monkeypatch):
     (tmp_path / "odd.csv").write_text("start,end\n5,3\n")
     refused = run("--intervals", "odd.csv", code=2).stderr
     assert refused == "quadpred: odd.csv: interval 5 to 3 s: its end must be after its start\n"
+    refused = run("--intervals", "parts.csv", "--window", "30", "--shortest", "10", code=2).stderr
+    assert refused == "quadpred: --shortest, --window cannot be used with --intervals\n"
     run("-o", "moments.txt")
     assert Path("moments.txt").read_text().startswith("0.000000\t")
     assert "x.xml: choose .json, .csv or .txt" in run("-o", "x.xml", code=2).stderr
