@@ -61,10 +61,19 @@ def playlist(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="WORD", help="Start at this mood; needs --to."),
+        typer.Option(
+            "--from",
+            metavar="WORD",
+            help="Start in this quadrant: happy, tense, sad or calm; needs --to.",
+        ),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="WORD", help="End at this mood; needs --from.")
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="WORD",
+            help="End in this quadrant: happy, tense, sad or calm; needs --from.",
+        ),
     ] = None,
     scene: Annotated[
         Literal["sleep", "focus", "workout", "party", "wind-down"] | None,
