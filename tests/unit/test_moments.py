@@ -178,6 +178,8 @@ SHORT += '1.5\n3\n"First line"\n5\n60\n"B"\n'
         ("a.srt", SRT.encode("utf-8-sig")),
         ("a.vtt", VTT.encode()),
         ("a.csv", CSV.encode()),
+        ("semicolons.csv", b"\xef\xbb\xbfstart;end;label\r\n1,5;3;First line\r\n5;1:00;B\r\n"),
+        ("tabs.csv", b"start\tend\tlabel\n1,5\t3\tFirst line\n5\t60\tB\n"),
         ("a.TextGrid", LONG.encode()),
         ("b.TextGrid", SHORT.encode("utf-16")),
     ],
