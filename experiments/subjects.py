@@ -232,11 +232,8 @@ def _metadata(path: Path) -> dict[str, list[str]]:
 
 def _log_rows(prediction: Prediction) -> NDArray[np.float64]:
     """Log-probabilities of the quadrants in the seconds that count for the clip."""
-    counted = ~prediction.silent if not prediction.silent.all() else np.ones(len(prediction), bool)
-    rows: NDArray[np.float64] = np.log(
-        np.maximum(prediction.quadrant[counted].astype(np.float64), SMALLEST)
-    )
-    return rows
+    rows = prediction.quadrant[prediction.counted_seconds].astype(np.float64)
+    return np.log(np.maximum(rows, SMALLEST))
 
 
 def _margin(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:

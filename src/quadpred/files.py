@@ -1,5 +1,6 @@
-"""Files that appear complete or not at all, and checksums and names of files."""
+"""Files that appear complete or not at all, CSV, and checksums and names of files."""
 
+import csv
 import errno
 import hashlib
 import json
@@ -10,12 +11,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 __all__ = [
     "add_filename_to_errors",
     "atomic_write",
     "check_target",
+    "csv_rows",
     "digest_of",
     "escape_name",
     "printable",
@@ -84,6 +86,16 @@ def digest_of(value: object, digits: int) -> str:
     True
     """
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:digits]
+
+
+def csv_rows(file: TextIO) -> "csv.DictReader[str]":
+    """Return the rows of a CSV with a header; its cells are separated by commas, or else.
+
+    Spreadsheets whose decimal sign is a comma separate cells by semicolons or tabs.
+    """
+    separator = max(",;\t", key=file.readline().count)
+    file.seek(0)
+    return csv.DictReader(file, delimiter=separator)
 
 
 @contextmanager

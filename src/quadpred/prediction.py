@@ -136,13 +136,14 @@ class Prediction:
             head.name
         ]
 
-    def mean(self, head: Head) -> Array:
-        """Return a head's mean over the seconds that are not silent, shape (classes,).
+    @property
+    def counted_seconds(self) -> NDArray[np.bool_]:
+        """Seconds that count for means: those not silent, or all if every one is, shape (rows,)."""
+        return ~self.silent | self.silent.all()
 
-        If every second is silent, it is the mean over all of them.
-        """
-        counted = ~self.silent if not self.silent.all() else np.ones(len(self), bool)
-        rows = self.head(head)[counted]
+    def mean(self, head: Head) -> Array:
+        """Return a head's mean over `counted_seconds`, shape (classes,)."""
+        rows = self.head(head)[self.counted_seconds]
         return np.asarray(rows.mean(axis=0, dtype=np.float64), np.float32)
 
     @cached_property
@@ -183,17 +184,15 @@ class Prediction:
         )
 
     def pooled_embedding(self) -> Array:
-        """Return the mean embedding over the seconds that are not silent, shape (width,).
-
-        If every second is silent, it is the mean over all of them.
+        """Return the mean embedding over `counted_seconds`, shape (width,).
 
         Raises:
             ValueError: the prediction has no embeddings.
         """
         if self.embedding is None:
             raise ValueError("the prediction has no embeddings")
-        counted = ~self.silent if not self.silent.all() else np.ones(len(self), bool)
-        return np.asarray(self.embedding[counted].mean(axis=0, dtype=np.float64), np.float32)
+        rows = self.embedding[self.counted_seconds]
+        return np.asarray(rows.mean(axis=0, dtype=np.float64), np.float32)
 
     def to_frame(self) -> "DataFrame":
         """Return a pandas frame with one row per second.

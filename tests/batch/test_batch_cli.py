@@ -98,7 +98,10 @@ def test_a_terminal_shows_how_far_it_is(music):
 def test_one_broken_file_is_exit_code_1(music):
     (music / "broken.mp3").write_text("words" * 100)
     result = run("music", "-o", "out", "--jobs", 1, code=1)
-    reason = "not audio that quadpred can read, or damaged at its start"
+    reason = (
+        "not audio that quadpred can read, or damaged at its start; "
+        "convert it to wav or flac, or copy it again"
+    )
     assert result.stderr == f"quadpred: {music}/broken.mp3: {reason}\n"
     assert "3 predicted (0.00 hours), 0 unchanged, 1 failed" in result.stdout
     (row,) = table(music.parent / "out/errors.csv")

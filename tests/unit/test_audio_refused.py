@@ -13,7 +13,10 @@ from helpers.decoded import RATE, id3, read, refusal
 from helpers.sounds import music, tone
 from quadpred.audio import AudioError, probe, read_blocks
 
-UNREADABLE = "not audio that quadpred can read, or damaged at its start"
+UNREADABLE = (
+    "not audio that quadpred can read, or damaged at its start; "
+    "convert it to wav or flac, or copy it again"
+)
 
 
 def test_no_such_file(tmp_path):

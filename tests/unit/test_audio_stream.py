@@ -19,10 +19,13 @@ from quadpred.audio import (
     AudioReader,
     AudioWarning,
     decode,
+    interrupts,
     live_blocks,
     sample_blocks,
     source,
 )
+from quadpred.library import fingerprint
+from quadpred.library.fingerprint import audio_sha256
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, 96_000])
@@ -162,26 +165,31 @@ def test_channels_that_cancel():
 
 
 class Interrupting(io.FileIO):
-    """A file that gets an interrupt while the decoder reads from it."""
+    """A file that gets an interrupt while FFmpeg reads the middle of it."""
 
     due = True
 
     def read(self, size=-1):
-        if self.due and sys._getframe(1).f_code is source.FilePart.read.__code__ and self.tell():
+        middle = self.tell() > os.fstat(self.fileno()).st_size // 2
+        if self.due and middle and sys._getframe(1).f_code is source.FilePart.read.__code__:
             self.due = False
             os.kill(os.getpid(), signal.SIGINT)
         return super().read(size)
 
 
-def test_an_interrupt_while_the_decoder_reads_ends_it(tmp_path, monkeypatch):
-    soundfile.write(tmp_path / "song.flac", music(60, RATE), RATE)
-    monkeypatch.setattr(decode, "open_regular", lambda path: Interrupting(path))
+@pytest.mark.parametrize("work", [read, audio_sha256])
+def test_an_interrupt_while_ffmpeg_reads_ends_it(work, tmp_path, monkeypatch):
+    path = tmp_path / "song.flac"
+    soundfile.write(path, music(60, RATE), RATE)
+    expected = work(path)
+    monkeypatch.setattr(decode, "open_regular", Interrupting)
+    monkeypatch.setattr(fingerprint, "open", Interrupting, raising=False)
     before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, lambda _, frame: source.interrupt(KeyboardInterrupt(), frame))
+    signal.signal(signal.SIGINT, lambda _, frame: interrupts.interrupt(KeyboardInterrupt(), frame))
     try:
         with pytest.raises(KeyboardInterrupt):
-            read(tmp_path / "song.flac")
+            work(path)
     finally:
         signal.signal(signal.SIGINT, before)
     monkeypatch.undo()
-    assert len(read(tmp_path / "song.flac")) == 60 * RATE  # nothing is left of the interrupt
+    np.testing.assert_array_equal(work(path), expected)  # nothing is left of the interrupt

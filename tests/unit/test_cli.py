@@ -221,19 +221,26 @@ def test_a_model_file_of_ones_own(clip):
 
 
 @pytest.mark.parametrize(
-    ("silent", "line"), [(0, ""), (1, "1 of 3 seconds is silent"), (3, "3 of 3 seconds are silent")]
+    ("silent", "min_margin", "line"),
+    [
+        (1, 0.0, "1 of 3 seconds is uncertain (silent)"),
+        (3, 0.0, "3 of 3 seconds are uncertain (silent)"),
+        (1, 1.0, "3 of 3 seconds are uncertain, 1 of them silent"),
+        (0, 1.0, "3 of 3 seconds are uncertain"),
+    ],
 )
-def test_silence_is_mentioned(silent, line):
-    stdout = run(record("a.wav", silent=silent)).stdout
-    assert ("silent" in stdout) == bool(line)
-    assert line in stdout
+def test_uncertain_seconds_are_counted_as_in_json(silent, min_margin, line):
+    write_model(pathlib.Path("tiny.onnx"), min_margin=min_margin)
+    result = run(record("a.wav", silent=silent), "--model", "tiny.onnx", "-o", "out")
+    assert line in result.stdout.splitlines()
+    document = json.loads(pathlib.Path("out/a.json").read_text())
+    assert sum(document["uncertain_seconds"]) == int(line.split()[0])
 
 
 def test_uncertainty_is_mentioned(clip):
     assert "ncertain" not in run(clip).stdout
     write_model(pathlib.Path("doubting.onnx"), min_margin=1.0)
     stdout = run(clip, "--model", "doubting.onnx").stdout
-    assert "3 of 3 seconds are uncertain" in stdout
     assert "The quadrant of this recording is uncertain" in stdout
 
 

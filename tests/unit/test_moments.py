@@ -178,6 +178,8 @@ SHORT += '1.5\n3\n"First line"\n5\n60\n"B"\n'
         ("a.srt", SRT.encode("utf-8-sig")),
         ("a.vtt", VTT.encode()),
         ("a.csv", CSV.encode()),
+        ("semicolons.csv", b"\xef\xbb\xbfstart;end;label\r\n1,5;3;First line\r\n5;1:00;B\r\n"),
+        ("tabs.csv", b"start\tend\tlabel\n1,5\t3\tFirst line\n5\t60\tB\n"),
         ("a.TextGrid", LONG.encode()),
         ("b.TextGrid", SHORT.encode("utf-16")),
     ],
@@ -287,6 +289,8 @@ def test_the_command(tmp_path, monkeypatch):
     (tmp_path / "odd.csv").write_text("start,end\n5,3\n")
     refused = run("--intervals", "odd.csv", code=2).stderr
     assert refused == "quadpred: odd.csv: interval 5 to 3 s: its end must be after its start\n"
+    refused = run("--intervals", "parts.csv", "--window", "30", "--shortest", "10", code=2).stderr
+    assert refused == "quadpred: --shortest, --window cannot be used with --intervals\n"
     run("-o", "moments.txt")
     assert Path("moments.txt").read_text().startswith("0.000000\t")
     assert "x.xml: choose .json, .csv or .txt" in run("-o", "x.xml", code=2).stderr

@@ -24,8 +24,9 @@ def test_every_quadrant_has_a_word_of_its_own():
 def test_moods_are_found_by_word_and_by_quadrant():
     assert Vocabulary().quadrant("SAD") == "Q3"
     assert Vocabulary().quadrant("q2") == "Q2"
-    with pytest.raises(MoodError, match="blue: unknown mood; choose from happy, tense, sad, calm"):
-        Vocabulary().quadrant("blue")
+    expected = "excited: --from and --to take a quadrant: happy, tense, sad or calm"
+    with pytest.raises(MoodError, match=expected):
+        Vocabulary().quadrant("excited")
 
 
 def test_places_on_the_plane():

@@ -283,6 +283,12 @@ def test_what_is_no_recording_costs_one_line(folder):
 def test_files_that_are_not_tagged(folder):
     assert "name either files or folders" in complaint("tag")
     assert "name either files or folders" in complaint("tag", "a.flac", "--summary", "summary.csv")
+    languages = ("-s", "e", "-m", "e")
+    line = complaint("tag", "--summary", "summary.csv", *languages, "--jobs", "2", "-o", "out")
+    assert line == "--output, --jobs, --speech, --music cannot be used with --summary"
+    line = complaint("tag", "--undo", "a.flac", "--model", "m.onnx", "--scale", "1", "--replace")
+    assert line == "--scale, --replace, --model cannot be used with --undo"
+    assert complaint("tag", "a.flac", "--jobs", "2") == "--jobs cannot be used with single files"
     os.mkdir("album")
     assert complaint("tag", "album") == "album: no audio files found"
     song = record("song.flac")
@@ -374,7 +380,11 @@ def test_playlists_are_refreshed(summary, folder):
     Path("foreign.m3u8").write_text("#EXTM3U\na.mp3\n")
     line = complaint("playlist", "--refresh", "foreign.m3u8")
     assert line.startswith("foreign.m3u8: quadpred did not make this playlist")
-    assert "--refresh reads all" in complaint("playlist", summary, "--refresh", "sad.m3u8")
+    line = complaint("playlist", summary, "--refresh", "sad.m3u8")
+    assert line == "summary cannot be used with --refresh"
+    more = ("-o", "b.m3u8", "--max-minutes", "30", "--format", "m3u8")
+    line = complaint("playlist", "--refresh", "sad.m3u8", *more)
+    assert line == "--max-minutes, --format, --output cannot be used with --refresh"
 
 
 def test_a_playlist_overwrites_no_input(summary):

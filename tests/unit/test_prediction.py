@@ -47,6 +47,18 @@ def test_all_seconds_of_a_silent_clip_count():
     assert prediction.mean(QUADRANT) == pytest.approx(np.mean([LOUD, QUIET], axis=0))
 
 
+@pytest.mark.parametrize(
+    ("silent", "counted"),
+    [
+        ([False, False], [True, True]),
+        ([False, True], [True, False]),
+        ([True, True], [True, True]),
+    ],
+)
+def test_seconds_that_count(silent, counted):
+    assert predict([LOUD, QUIET], silent).counted_seconds.tolist() == counted
+
+
 def test_mean_of_many_rows_is_exact():
     row = [0.1, 0.2, 0.3, 0.4]
     assert predict([row] * 1_000_000).mean(QUADRANT) == pytest.approx(row, abs=1e-7)

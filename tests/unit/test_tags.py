@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 
@@ -620,6 +621,20 @@ def test_an_id3_tag_with_a_checksum_is_refused(made, tmp_path, version):
     assert path.read_bytes() == content
 
 
+def test_an_mp4_of_many_atoms_is_read_in_linear_time(made, tmp_path):
+    content = (made / "song.m4a").read_bytes()
+    at = content.index(b"moov") - 4
+    size = int.from_bytes(content[at : at + 4], "big")
+    many = 5_000 * b"\0\0\0\x08free" + (20_000_000).to_bytes(4, "big") + b"free"
+    many = many.ljust(5_000 * 8 + 20_000_000, b"\0")
+    moov = (size + len(many)).to_bytes(4, "big") + content[at + 4 : at + size] + many
+    path = tmp_path / "song.m4a"
+    path.write_bytes(content[:at] + moov + content[at + size :])
+    began = time.process_time()
+    read_tags(path)
+    assert time.process_time() - began < 3
+
+
 def test_encrypted_mp4_is_refused(made, tmp_path):
     key = "0123456789abcdef" * 2
     scheme = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", key]
@@ -822,6 +837,18 @@ def test_links_are_followed(flac, tmp_path):
     write_tags(link, HAPPY)
     assert link.is_symlink()
     assert read_tags(flac)[MOOD] == ["happy"]
+
+
+def test_the_name_of_the_file_counts_and_not_that_of_its_link(tmp_path):
+    short = tmp_path / "short.mp3"
+    soundfile.write(short, music(1, 44_100), 44_100)
+    content = short.read_bytes()
+    second = content.index(b"\xff\xfb", 4)
+    short.write_bytes(content[second : second + 1000])  # too little to be known by its content
+    link = tmp_path / "link"
+    link.symlink_to("short.mp3")
+    assert write_tags(link, HAPPY)
+    assert read_tags(link) == HAPPY
 
 
 # Where a copy cannot take the file's place

@@ -33,6 +33,7 @@ from quadpred.library.moments import HIGHLIGHTS, find_segments, highlights
 from quadpred.library.moods import Vocabulary
 from quadpred.prediction import Prediction
 from quadpred.predictor import Predictor
+from quadpred.web.jobs import Job
 from quadpred.web.limits import Limits
 from quadpred.web.problems import PROBLEMS
 
@@ -395,7 +396,7 @@ def test_unknown_job(client: httpx.Client) -> None:
 
 def test_models_and_health(client: httpx.Client) -> None:
     content = client.get("/v1/models").json()
-    assert content["limits"] == {"bytes": BYTES, "seconds": SECONDS, "files": Limits().queue}
+    assert content["limits"] == {"bytes": BYTES, "seconds": SECONDS}
     assert [head["name"] for head in content["heads"]] == [head.name for head in HEADS]
     model = registry.models()[0]
     assert content["models"][0] == {
@@ -481,6 +482,23 @@ def test_decoder_that_crashes(
     assert error["detail"] == "the decoder crashed on this recording"
     assert not uploads(temporary)
     assert "not audio" in failure(post(client, b"no music", headers=WAIT))
+
+
+def test_a_mistake_in_the_server_fails_one_prediction(
+    song: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("/secret/folder")
+
+    with serving() as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(Job, "receive", broken)
+            answer = post(client, song.read_bytes(), headers={"Prefer": "wait=20"})
+        assert failure(answer) == "internal error"
+        assert answer.json()["error"]["status"] == 500
+        assert "/secret/folder" in caplog.text
+        answer = post(client, b"no music", headers=WAIT)
+        assert "not audio" in failure(answer)
 
 
 def test_work_is_dropped_that_no_client_follows(

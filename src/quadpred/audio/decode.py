@@ -20,11 +20,15 @@ from av.stream import Discard, Disposition
 
 from quadpred.audio.containers import ogg_links, promised_fraction, skip_tags, xing_frames
 from quadpred.audio.errors import AudioError
-from quadpred.audio.source import FilePart, open_regular, raise_deferred
+from quadpred.audio.interrupts import raise_deferred
+from quadpred.audio.source import FilePart, open_regular
 
 __all__ = ["FileDecoder", "announced_seconds", "codec_name", "open_container"]
 
-_UNREADABLE = "not audio that quadpred can read, or damaged at its start"
+_UNREADABLE = (
+    "not audio that quadpred can read, or damaged at its start; "
+    "convert it to wav or flac, or copy it again"
+)
 
 # Containers that hold their audio. Not among them are lists of other files or addresses (hls, dash,
 # concat, sdp, imf), image sequences, scripts and devices.

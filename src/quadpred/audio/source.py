@@ -3,21 +3,11 @@
 import os
 import re
 import stat
-from types import FrameType
 from typing import BinaryIO
 
 from quadpred.audio.errors import AudioError
 
-__all__ = [
-    "ADDRESS",
-    "BROKEN_LINK",
-    "NOT_REGULAR",
-    "FilePart",
-    "interrupt",
-    "is_address",
-    "open_regular",
-    "raise_deferred",
-]
+__all__ = ["ADDRESS", "BROKEN_LINK", "NOT_REGULAR", "FilePart", "is_address", "open_regular"]
 
 ADDRESS = "is an address; download the file and give its path"
 NOT_REGULAR = "is a pipe, a socket or a device, not a file; save its audio as a file"
@@ -92,32 +82,3 @@ class FilePart:
     def tell(self) -> int:
         """Return the position."""
         return self._at - self.start
-
-
-_CALLBACKS = {method.__code__ for method in (FilePart.read, FilePart.seek, FilePart.tell)}
-_deferred: list[BaseException] = []
-
-
-def interrupt(error: BaseException, frame: FrameType | None) -> None:
-    """Raise an error from a signal handler; within PyAV, keep it for `raise_deferred`.
-
-    PyAV loses what is raised in its callbacks or while it raises an error of its own, and goes on.
-
-    Args:
-        error: what stops the program.
-        frame: where the signal came, as the handler gets it.
-    """
-    while frame is not None:
-        if frame.f_code in _CALLBACKS or frame.f_code.co_name.startswith("av."):
-            _deferred.append(error)
-            return
-        frame = frame.f_back
-    raise error
-
-
-def raise_deferred() -> None:
-    """Raise the error that `interrupt` kept, if there is one."""
-    if _deferred:
-        error = _deferred[0]
-        _deferred.clear()
-        raise error

@@ -91,10 +91,10 @@ def main() -> None:
 
 def _stop(error: BaseException, frame: FrameType | None) -> None:
     """Raise an error where a signal came, unless a decoder is to do so."""
-    source = sys.modules.get("quadpred.audio.source")  # loading it would slow every start
-    if source is None:
+    interrupts = sys.modules.get("quadpred.audio.interrupts")  # loading it would slow every start
+    if interrupts is None:
         raise error
-    source.interrupt(error, frame)
+    interrupts.interrupt(error, frame)
 
 
 def _show_version(requested: bool) -> None:

@@ -1,6 +1,7 @@
 """What all commands share: exit codes, and lines on standard output and standard error."""
 
 import sys
+from collections.abc import Container
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ __all__ = [
     "make_console",
     "print_line",
     "print_message",
+    "refuse_options",
 ]
 
 PARTLY, FAILED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
@@ -97,6 +99,28 @@ def check_overwriting(output: Path, *inputs: Path | None) -> None:
             raise UsageError(f"{output}: is an input and would be overwritten; choose another -o")
     if output.suffix[1:].lower() in ENDINGS:
         raise UsageError(f"{output}: is named like a recording; choose another extension")
+
+
+def refuse_options(context: typer.Context, reason: str, ignored: Container[str | None]) -> None:
+    """Check that the command line has nothing that would be ignored.
+
+    Args:
+        context: of the command.
+        reason: the option, or what else, with which they cannot be used.
+        ignored: names of the command's parameters.
+
+    Raises:
+        UsageError: it has some.
+    """
+    used = [
+        each.opts[-1]
+        for each in context.command.params
+        if each.name in ignored
+        and (source := context.get_parameter_source(str(each.name)))
+        and source.name == "COMMANDLINE"
+    ]
+    if used:
+        raise UsageError(f"{', '.join(used)} cannot be used with {reason}")
 
 
 def counted(number: float, noun: str) -> str:

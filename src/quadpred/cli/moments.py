@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from quadpred.cli.console import OutputFile, UsageError, check_overwriting, make_console
+from quadpred.cli.console import (
+    OutputFile,
+    UsageError,
+    check_overwriting,
+    make_console,
+    refuse_options,
+)
 from quadpred.cli.library import Words, load_vocabulary
 from quadpred.cli.models import ModelFile, Music, Speech, load_predictor, predict_file
 from quadpred.files import printable
@@ -26,6 +32,7 @@ _TABLE_WIDTH = 120  # characters, in a file or a pipe
 
 
 def moments(
+    context: typer.Context,
     song: Annotated[str, typer.Argument(metavar="SONG", help="An audio file.")],
     intervals: Annotated[
         Path | None,
@@ -65,6 +72,8 @@ def moments(
         interval_means,
     )
 
+    if intervals:
+        refuse_options(context, "--intervals", ("shortest", "window"))
     if form is None and output:
         form = _FORMS.get(output.suffix.lower())
     if output and form in (None, "table"):

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,6 +17,7 @@ from quadpred.cli.console import (
     counted,
     print_line,
     print_message,
+    refuse_options,
 )
 from quadpred.cli.library import Words, load_vocabulary
 
@@ -45,6 +46,7 @@ class _Options:
 
 
 def playlist(
+    context: typer.Context,
     summary: Annotated[
         Path | None,
         typer.Argument(
@@ -59,10 +61,19 @@ def playlist(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--from", metavar="WORD", help="Start at this mood; needs --to."),
+        typer.Option(
+            "--from",
+            metavar="WORD",
+            help="Start in this quadrant: happy, tense, sad or calm; needs --to.",
+        ),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--to", metavar="WORD", help="End at this mood; needs --from.")
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="WORD",
+            help="End in this quadrant: happy, tense, sad or calm; needs --from.",
+        ),
     ] = None,
     scene: Annotated[
         Literal["sleep", "focus", "workout", "party", "wind-down"] | None,
@@ -105,13 +116,13 @@ def playlist(
     ] = False,
 ) -> None:
     """Make a playlist of one mood, for a scene, or in small steps from one mood to another."""
-    choices = [mood is not None, scene is not None, start is not None or end is not None]
     if refresh:
-        if summary or any(choices):
-            raise UsageError("--refresh reads all other options from the playlist")
+        saved = [each.name for each in fields(_Options)]
+        refuse_options(context, "--refresh", [*saved, "form", "output"])
         for path in refresh:
             _refresh(path)
         return
+    choices = [mood is not None, scene is not None, start is not None or end is not None]
     if sum(choices) != 1 or (start is None) != (end is None):
         raise UsageError("give either --mood, or --scene, or both --from and --to")
     if summary is None:

@@ -324,11 +324,11 @@ def _report(console: Console, prediction: "Prediction", saved: Iterable[Path]) -
     """Print the means; the most probable class is bold, and a terminal shows bars."""
     lines = [Text(), Text(printable(prediction.source), "bold")]
     silent = int(prediction.silent.sum())
-    uncertain = int(prediction.uncertain_seconds.sum()) - silent
-    for count, what in (silent, "silent"), (uncertain, "uncertain"):
-        if count:
-            verb = "is" if count == 1 else "are"
-            lines.append(Text(f"{count} of {len(prediction)} seconds {verb} {what}"))
+    if uncertain := int(prediction.uncertain_seconds.sum()):
+        what = "is uncertain" if uncertain == 1 else "are uncertain"
+        if silent:
+            what += " (silent)" if silent == uncertain else f", {silent} of them silent"
+        lines.append(Text(f"{uncertain} of {len(prediction)} seconds {what}"))
     if prediction.uncertain:
         lines.append(Text("The quadrant of this recording is uncertain", "yellow"))
     for head in HEADS:

@@ -18,6 +18,7 @@ from quadpred.cli.console import (
     make_console,
     print_line,
     print_message,
+    refuse_options,
 )
 from quadpred.cli.library import Words, load_vocabulary
 from quadpred.cli.library_run import LibraryOptions, find_recordings, run_library
@@ -43,7 +44,14 @@ _FAILURE = "failed"
 _PLANNED = {_TAGGED: "would be tagged", _REMOVED: "would be untagged"}  # with --dry-run
 
 
+# Parameters that --undo ignores; --summary and single files ignore some of them, too.
+_LIBRARY = ("output", "jobs")
+_PREDICTING = (*_LIBRARY, "speech", "music", "model")
+_WRITING = ("words", "numbers", "scale", "comment", "percentiles", "uncertain", "replace")
+
+
 def tag(
+    context: typer.Context,
     paths: Annotated[
         list[str] | None,
         typer.Argument(
@@ -123,7 +131,13 @@ def tag(
 
     if bool(paths) == bool(summary):
         raise UsageError("name either files or folders, or a summary with --summary")
+    if undo:
+        refuse_options(context, "--undo", (*_PREDICTING, *_WRITING))
+    if summary:
+        refuse_options(context, "--summary", _PREDICTING)
     library = bool(summary) or any(map(is_collection, paths or ()))
+    if not library:
+        refuse_options(context, "single files", _LIBRARY)
     if percentiles and not library:
         raise UsageError("--percentiles needs a folder, or a summary with --summary")
     vocabulary = load_vocabulary(words)

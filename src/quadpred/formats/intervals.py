@@ -1,10 +1,12 @@
 """Read intervals of time from CSV, SRT and WebVTT subtitles, and TextGrids of Praat."""
 
 import csv
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from quadpred.files import csv_rows
 from quadpred.library.moments import Interval, IntervalError
 from quadpred.library.summary import unescape_cell
 
@@ -18,8 +20,9 @@ _INDEX = re.compile(r"\[\d*\]")
 def read_intervals(path: Path) -> list[Interval]:
     """Read the intervals of a file; its suffix decides the format.
 
-    - `.csv`: columns `start` and `end`, and `label` if there is one. Times are seconds, or
-      `[hours:]minutes:seconds`. Labels may be escaped as `quadpred moments` writes them.
+    - `.csv`: columns `start` and `end`, and `label` if there is one, separated by commas,
+      semicolons or tabs. Times are seconds, or `[hours:]minutes:seconds`. Labels may be escaped as
+      `quadpred moments` writes them.
     - `.srt` and `.vtt`: one interval per subtitle, with its text as label.
     - `.TextGrid`: the labelled intervals of the first interval tier.
 
@@ -45,7 +48,7 @@ def read_intervals(path: Path) -> list[Interval]:
 
 
 def _csv(text: str) -> Iterator[Interval]:
-    for row in csv.DictReader(text.splitlines()):
+    for row in csv_rows(io.StringIO(text, newline="")):
         label = unescape_cell(row.get("label") or "")
         yield Interval(_seconds(row["start"]), _seconds(row["end"]), label)
 

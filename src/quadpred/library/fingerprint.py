@@ -9,6 +9,7 @@ import av
 
 from quadpred.audio import NOT_REGULAR, AudioError, FilePart
 from quadpred.audio.decode import codec_name, open_container
+from quadpred.audio.interrupts import raise_deferred
 from quadpred.files import sha256_of
 
 __all__ = ["audio_sha256"]
@@ -36,9 +37,11 @@ def audio_sha256(path: str | os.PathLike[str]) -> str:
             stream = container.streams.audio[0]
             digest.update(codec_name(stream).encode())
             for packet in container.demux(stream):
+                raise_deferred()
                 content = bytes(packet)
                 digest.update(content)
                 size += len(content)
     except (AudioError, av.FFmpegError, IndexError):
+        raise_deferred()
         return sha256_of(path)
     return digest.hexdigest() if size else sha256_of(path)

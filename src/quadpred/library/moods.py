@@ -91,7 +91,9 @@ class Vocabulary:
         for quadrant, word in self.words.items():
             if mood.casefold() in (word.casefold(), quadrant.casefold()):
                 return quadrant
-        raise MoodError(f"{mood}: unknown mood; choose from {', '.join(self.words.values())}")
+        *others, last = self.words.values()
+        choices = f"{', '.join(others)} or {last}"
+        raise MoodError(f"{mood}: --from and --to take a quadrant: {choices}")
 
     def has_word(self, mood: str, quadrant: str, *, arousal: float, valence: float) -> bool:
         """Return whether a word, or Q1..Q4, is the mood of a recording.

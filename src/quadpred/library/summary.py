@@ -13,7 +13,7 @@ from typing import Any
 
 from quadpred import __version__
 from quadpred.errors import QuadpredError
-from quadpred.files import unescape_name
+from quadpred.files import csv_rows, unescape_name
 from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 
@@ -149,20 +149,14 @@ def read_summary(path: Path) -> list[SummaryRow]:
 
 
 def _csv_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the rows of a CSV, also as a spreadsheet saves it.
-
-    Spreadsheets add a byte order mark. If their decimal sign is a comma, they separate cells by
-    semicolons or tabs.
-    """
+    """Yield the rows of a CSV, also as a spreadsheet saves it, with a byte order mark."""
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        separator = max(",;\t", key=file.readline().count)
-        file.seek(0)
         try:
-            rows = csv.DictReader(file, delimiter=separator)
+            rows = csv_rows(file)
             _check_columns(rows.fieldnames or ())
             for row in rows:
                 for name in _REQUIRED:
-                    if COLUMNS[name] is float and separator != ",":
+                    if COLUMNS[name] is float and rows.reader.dialect.delimiter != ",":
                         row[name] = (row[name] or "").replace(",", ".")
                 for name in "path", "file":
                     row[name] = unescape_cell(row[name] or "")

@@ -125,7 +125,7 @@ def read_tags(path: Path, names: Sequence[str] = (MOOD, AROUSAL, VALENCE)) -> di
         OSError: the file cannot be read.
     """
     with _open(path) as file, _errors_of(path):
-        tags = _Tags(path, open_tags(file, path.name))
+        tags = _Tags(path, file)
         return {name: list(tags.texts(name)) for name in names}
 
 
@@ -183,9 +183,9 @@ def _check_texts(texts: object) -> None:
 class _Tags:
     """A file's tags, with and without ours."""
 
-    def __init__(self, path: Path, container: Container):
+    def __init__(self, path: Path, file: BinaryIO | Patched):
         self._path = path
-        self._container = container
+        self._container: Container = open_tags(file, os.path.basename(os.path.realpath(path)))
         self._record = self._read_record()
 
     def texts(self, name: str) -> tuple[str, ...]:
@@ -306,7 +306,7 @@ def _change(
     real = Path(os.path.realpath(path))
     with _open(path) as file, _errors_of(path):
         status = os.fstat(file.fileno())
-        tags = _Tags(path, open_tags(file, real.name))
+        tags = _Tags(path, file)
         patches = change(tags)
         if not patches:
             return False
@@ -329,7 +329,7 @@ def _check_result(
     path: Path, result: Patched, fields: Mapping[str, Sequence[str]], before: Patched
 ) -> None:
     """Refuse a result whose fields cannot be read, or that could not be undone byte for byte."""
-    tags = _Tags(path, open_tags(result, path.name))
+    tags = _Tags(path, result)
     if tags.written(fields, replace=False):
         raise TagError(path, "its tags could not be read back")
     if not same(Patched(result, tags.removed()), before):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import math
 import secrets
 import time
@@ -19,6 +20,8 @@ from quadpred.web.problems import ProblemError, problem
 __all__ = ["Job", "Jobs"]
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 _RESTART_INTERVAL = 5.0  # seconds between two attempts to start a worker
 _RETRY_AFTER = 1, 60  # seconds, least and most, after which to try a full queue again
@@ -342,17 +345,21 @@ class Jobs:
                     job.receive(message, body)
             self._recent = time.monotonic() - started
         except TimeoutError:
-            failure = f"the prediction took longer than {self.limits.work:g} seconds"
+            late = f"the prediction took longer than {self.limits.work:g} seconds"
+            failure = "unreadable", late
         except WorkerLostError:
-            failure = "the decoder crashed on this recording"
+            failure = "unreadable", "the decoder crashed on this recording"
         except asyncio.CancelledError:
             await worker.kill()
             raise
+        except Exception:
+            _LOG.exception("a prediction failed")
+            failure = "internal-error", "internal error"
         finally:
             job.path.unlink(missing_ok=True)
         if failure:
             await worker.kill()
-            job.fail("unreadable", failure)
+            job.fail(*failure)
 
     async def _tidy(self) -> None:
         while True:

@@ -134,7 +134,7 @@ async def list_models(jobs: JobsOf) -> dict[str, Any]:
         "quadpred": __version__,
         "models": [_model(model) for model in registry.models()],
         "heads": [vars(head) for head in HEADS],
-        "limits": {"bytes": limits.bytes, "seconds": limits.seconds, "files": limits.queue},
+        "limits": {"bytes": limits.bytes, "seconds": limits.seconds},
     }
 
 

@@ -94,7 +94,7 @@ _MODELS: dict[str, Any] = {
             "colours": ["#b8b8b8", "#555555"],
         }
     ],
-    "limits": {"bytes": 200_000_000, "seconds": 3600, "files": 16},
+    "limits": {"bytes": 200_000_000, "seconds": 3600},
 }
 _DETAILS = {
     "bad-form": "the form is not complete",
@@ -185,7 +185,6 @@ class UploadLimits(BaseModel):
 
     bytes: int = Field(description="Largest upload.")
     seconds: float = Field(description="Longest recording.")
-    files: int = Field(description="Recordings that may wait.")
 
 
 class Models(BaseModel):

@@ -53,9 +53,8 @@ class AsfTags(Container):
         if self._place is None:
             self.missing = "object"
         else:
-            self.items, self._rest = _descriptors(
-                self._data[self._place[0] + _HEAD :][: self._place[1] - self._place[0] - _HEAD]
-            )
+            content = self._data[self._place[0] + _HEAD : self._place[1]]
+            self.items, self._rest = _descriptors(content)
         self.fixed = tuple(
             text
             for guid, at, end in objects

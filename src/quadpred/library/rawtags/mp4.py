@@ -50,16 +50,16 @@ class Mp4Tags(Container):
         self.missing = "" if ilst else "ilst" if meta else "meta" if udta else "udta"
         if meta:
             handler = self._child(meta, b"hdlr", skip=4)
-            if handler is None or self._bytes(handler)[8:12] != b"mdir":
+            if handler is None or self._content(handler)[8:12] != b"mdir":
                 raise ContainerError("its MP4 metadata is not in iTunes format")
         self.items = []
         self._rest = b""
         if ilst:
             at = ilst.inside
             for atom in self._children(ilst):
-                self.items.append(_item(self._raw(atom), self._bytes(atom)))
+                self.items.append(_item(self._between(atom.start, atom.end), self._content(atom)))
                 at = atom.end
-            self._rest = self._data[at - moov.start : ilst.end - moov.start]
+            self._rest = self._between(at, ilst.end)
 
     def make(self, name: str, texts: Sequence[str]) -> list[Item]:
         """Return items that hold these texts under a name."""
@@ -104,17 +104,15 @@ class Mp4Tags(Container):
         grown = len(new) - (end - start)
         patches = [Patch(start, end, new)]
         for atom in parents:
-            wide = atom.inside - atom.start >= 16 and self._data[
-                atom.start - self._moov.start :
-            ].startswith(b"\0\0\0\1")
+            wide = self._between(atom.start, atom.start + 4) == b"\0\0\0\1"
             at, width = (atom.start + 8, 8) if wide else (atom.start, 4)
-            if int.from_bytes(self._data[at - self._moov.start :][:width], "big"):
+            if int.from_bytes(self._between(at, at + width), "big"):
                 patches.append(_number(at, atom.end - atom.start + grown, width))
         if not grown:
             return patches
         for table in self._tables:
             width = 8 if table.name == b"co64" else 4
-            content = self._bytes(table)
+            content = self._content(table)
             offsets = content[8:]
             count = int.from_bytes(content[4:8], "big")
             if count * width > len(offsets):
@@ -142,7 +140,7 @@ class Mp4Tags(Container):
     def _children(self, parent: _Atom, skip: int = 0) -> Iterator[_Atom]:
         at = parent.inside + skip
         while at + 8 <= parent.end:
-            header = self._data[at - self._moov.start :][:16]
+            header = self._between(at, at + 16)
             size, inside = _size(header, parent.end - at)
             if size < inside or at + size > parent.end:
                 if not header[:4].strip(b"\0"):  # QuickTime's end of a list
@@ -151,11 +149,11 @@ class Mp4Tags(Container):
             yield _Atom(header[4:8], at, at + inside, at + size)
             at += size
 
-    def _raw(self, atom: _Atom) -> bytes:
-        return self._data[atom.start - self._moov.start : atom.end - self._moov.start]
+    def _content(self, atom: _Atom) -> bytes:
+        return self._between(atom.inside, atom.end)
 
-    def _bytes(self, atom: _Atom) -> bytes:
-        return self._data[atom.inside - self._moov.start : atom.end - self._moov.start]
+    def _between(self, start: int, end: int) -> bytes:
+        return self._data[start - self._moov.start : end - self._moov.start]
 
 
 def _atoms(file: BinaryIO | Patched, at: int, end: int) -> Iterator[_Atom]:

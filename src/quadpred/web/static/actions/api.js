@@ -27,7 +27,7 @@
  */
 
 /** @typedef {{name: string, classes: string[], titles: string[], colours: string[]}} Head */
-/** @typedef {{bytes: number, seconds: number, files: number}} Limits */
+/** @typedef {{bytes: number, seconds: number}} Limits */
 /** @typedef {{models: Model[], heads: Head[], limits: Limits, quadpred: string}} Offer */
 
 /**

@@ -153,14 +153,10 @@ export class Database {
     const songs = await this.#read("songs", (store) => store.getAll());
     /** @type {PredictionRecord[]} */
     const predictions = await this.#read("predictions", (store) => store.getAll());
+    const bySong = Map.groupBy(predictions, ({ song }) => song);
     return songs
       .sort((a, b) => a.added - b.added)
-      .map((record) =>
-        revive(
-          record,
-          predictions.filter(({ song }) => song === record.id),
-        ),
-      );
+      .map((record) => revive(record, bySong.get(record.id) ?? []));
   }
 
   /**

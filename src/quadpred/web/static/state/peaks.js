@@ -13,6 +13,8 @@ const FULL = 127; // full scale of a signed byte
 export class Peaks {
   #pairs = new Int8Array(0);
   #count = 0;
+  #loudest = 0;
+  #measured = 0; // bytes of `#pairs`, in `#loudest`
 
   /**
    * @param {number} perSecond
@@ -44,6 +46,7 @@ export class Peaks {
     }
     this.#pairs.set(new Int8Array(bytes.buffer), 2 * from);
     this.#count = Math.max(this.#count, end);
+    this.#measured = Math.min(this.#measured, 2 * from);
   }
 
   /**
@@ -66,6 +69,9 @@ export class Peaks {
 
   /** The largest distance from zero, 0 to 1. */
   get loudest() {
-    return this.pairs.reduce((most, peak) => Math.max(most, Math.abs(peak)), 0) / FULL;
+    for (; this.#measured < this.#count; this.#measured += 1) {
+      this.#loudest = Math.max(this.#loudest, Math.abs(this.#pairs[this.#measured]));
+    }
+    return this.#loudest / FULL;
   }
 }

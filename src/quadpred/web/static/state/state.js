@@ -47,7 +47,7 @@ export class State extends EventTarget {
   /** @type {Song|null} */ shown = null;
   /** @type {Model[]} */ models = [];
   /** @type {Head[]} */ heads = [];
-  /** @type {Limits} */ limits = { bytes: Infinity, seconds: Infinity, files: 0 };
+  /** @type {Limits} */ limits = { bytes: Infinity, seconds: Infinity };
   settings = { ...DEFAULTS };
   /** Whether the server answers, or asks for its token. @type {"ok"|"lost"|"sign-in"} */
   connection = "ok";

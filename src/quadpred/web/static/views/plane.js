@@ -134,6 +134,8 @@ export class Path {
 export class Chart {
   /** @type {Map<Song, SVGElement>} */ #marks = new Map();
   #layer = svg("g");
+  #key = "";
+  /** @type {Place[]} */ #places = [];
 
   /** @param {(song: Song) => void} chosen */
   constructor(chosen) {
@@ -151,9 +153,13 @@ export class Chart {
       mark.remove();
       this.#marks.delete(song);
     }
-    const places = apart(
-      entries.map(({ summary }) => /** @type {Place} */ ([x(summary.valence), y(summary.arousal)])),
+    const places = entries.map(
+      ({ summary }) => /** @type {Place} */ ([x(summary.valence), y(summary.arousal)]),
     );
+    if (places.join() !== this.#key) {
+      this.#key = places.join();
+      this.#places = apart(places);
+    }
     entries.forEach(({ song, number, label, shown, adjusted, summary }, i) => {
       const mark = this.#mark(song);
       const uncertain = summary.uncertain ? " uncertain" : "";
@@ -167,7 +173,7 @@ export class Chart {
       mark.setAttribute("data-about", about(song, summary, adjusted));
       mark.setAttribute("aria-pressed", String(shown));
       write(/** @type {Element} */ (mark.lastElementChild), String(number));
-      move(mark, places[i]);
+      move(mark, this.#places[i]);
     });
     this.#order(entries.map(({ song }) => this.#mark(song)));
   }
@@ -231,26 +237,48 @@ function move(element, place) {
 /** @param {Place[]} places */
 function apart(places) {
   const moved = places.map(([left, top]) => /** @type {Place} */ ([left, top]));
-  for (let round = 0; round < 60; round += 1) {
-    for (let i = 0; i < moved.length; i += 1) {
-      for (let j = 0; j < i; j += 1) {
-        const [dx, dy] = [moved[i][0] - moved[j][0], moved[i][1] - moved[j][1]];
-        const distance = Math.hypot(dx, dy);
-        if (distance >= APART) continue;
-        const push = (APART - distance) / 2;
-        const angle = distance ? Math.atan2(dy, dx) : i;
-        const [px, py] = [push * Math.cos(angle), push * Math.sin(angle)];
-        moved[i] = [moved[i][0] + px, moved[i][1] + py];
-        moved[j] = [moved[j][0] - px, moved[j][1] - py];
-      }
-    }
+  const across = places.map(([left]) => side(left, x(0) + 12, x(0.5), x(1) - 12));
+  const down = places.map(([, top]) => side(top, y(1) + 12, y(0.5), y(0) - 12));
+  const keep = () => {
     for (const [i, place] of moved.entries()) {
-      const [left, top] = places[i];
-      place[0] = between(place[0], ...side(left, x(0) + 12, x(0.5), x(1) - 12));
-      place[1] = between(place[1], ...side(top, y(1) + 12, y(0.5), y(0) - 12));
+      place[0] = between(place[0], ...across[i]);
+      place[1] = between(place[1], ...down[i]);
+    }
+  };
+  keep();
+  const sorted = [...moved];
+  for (let round = 0; round < 60 && push(sorted); round += 1) keep();
+  return moved;
+}
+
+/**
+ * Push each pair of marks apart that is too close.
+ * @param {Place[]} marks are sorted from left to right, so that only neighbours are compared
+ * @returns {boolean} whether there was such a pair
+ */
+function push(marks) {
+  marks.sort((one, other) => one[0] - other[0]);
+  let pushed = false;
+  for (let i = 0; i < marks.length; i += 1) {
+    const one = marks[i];
+    for (let j = i - 1; j >= 0 && one[0] - marks[j][0] < APART; j -= 1) {
+      const other = marks[j];
+      const dx = one[0] - other[0];
+      const dy = one[1] - other[1];
+      if (Math.abs(dy) >= APART) continue;
+      const distance = Math.hypot(dx, dy);
+      if (distance > APART - 0.01) continue; // what was pushed apart, rounded
+      const half = (APART - distance) / 2;
+      const px = half * (distance ? dx / distance : Math.cos(i));
+      const py = half * (distance ? dy / distance : Math.sin(i));
+      one[0] += px;
+      one[1] += py;
+      other[0] -= px;
+      other[1] -= py;
+      pushed = true;
     }
   }
-  return moved;
+  return pushed;
 }
 
 /** @param {number} value @param {number} least @param {number} most */

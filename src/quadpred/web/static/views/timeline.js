@@ -291,8 +291,9 @@ export class Timeline {
     if (empty) return;
     viewport.resize(Math.max(song.live ? LIVE_SPAN : 1, song.extent));
     this.#build(predictions);
-    this.#drawCanvases(song, predictions);
-    this.#drawOverview(song, predictions);
+    const colours = taggram.palette();
+    this.#drawCanvases(song, predictions, colours);
+    this.#drawOverview(song, predictions, colours);
     this.#drawTools(song);
     this.#drawMoments(song, predictions);
     this.drawTime();
@@ -337,10 +338,9 @@ export class Timeline {
     );
   }
 
-  /** @param {Song} song @param {Prediction[]} predictions */
-  #drawCanvases(song, predictions) {
+  /** @param {Song} song @param {Prediction[]} predictions @param {taggram.Palette} colours */
+  #drawCanvases(song, predictions, colours) {
     const { viewport } = this.state;
-    const colours = taggram.palette();
     /** @param {HTMLCanvasElement} on */
     const sheet = (on) => taggram.Sheet.on(on, viewport, colours);
     const none = !song.corrections.length;
@@ -372,14 +372,14 @@ export class Timeline {
     }
   }
 
-  /** @param {Song} song @param {Prediction[]} predictions */
-  #drawOverview(song, predictions) {
+  /** @param {Song} song @param {Prediction[]} predictions @param {taggram.Palette} colours */
+  #drawOverview(song, predictions, colours) {
     const { viewport } = this.state;
     el("overview").hidden = song.live || (viewport.whole && viewport.total < LONG);
     el("zoom-out").disabled = el("zoom-all").disabled = viewport.whole;
     if (el("overview").hidden) return;
     const range = { from: 0, to: viewport.total };
-    const sheet = taggram.Sheet.on(el("overview-canvas"), range, taggram.palette());
+    const sheet = taggram.Sheet.on(el("overview-canvas"), range, colours);
     taggram.drawOverview(sheet, song.peaks, predictions[0].rows);
     const frame = el("window");
     frame.style.setProperty("--from", String(viewport.from / viewport.total));
