@@ -83,8 +83,8 @@ def manifest(
         str | None,
         typer.Option(
             metavar="COLUMN|REGEX",
-            help="Column of the labels that names the group, or regular expression that finds it in "
-            "the path.",
+            help="Column of the labels that names the group, or regular expression that finds it "
+            "in the path.",
         ),
     ] = None,
     tags: Annotated[
