@@ -131,9 +131,23 @@ def test_the_summary_marks_results_of_an_earlier_model(page: Page, moods: Any) -
     page.locator("#all summary").click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Download all (zip)").click()
-    with zipfile.ZipFile(saved.value.path()).open("summary.csv") as table:
-        rows = list(csv.DictReader(io.TextIOWrapper(table, newline="")))
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("summary.csv").decode())))
     assert [row["earlier_model"] for row in rows] == 4 * ["true"]
+
+
+def test_an_archive_is_of_one_moment(page: Page, moods: Any) -> None:
+    moods(page)
+    page.locator("#all summary").click()
+    with page.expect_download() as saved:
+        page.evaluate("""() => {
+            document.querySelector("#export-all").click();
+            document.querySelector("#correct-choices button").click();
+        }""")
+    with zipfile.ZipFile(saved.value.path()) as archive:
+        assert "labels.csv" not in archive.namelist()
+        table = io.StringIO(archive.read("summary.csv").decode())
+    assert [row["corrected"] for row in csv.DictReader(table)] == 4 * [""]
 
 
 def test_labels_are_what_adapt_reads(

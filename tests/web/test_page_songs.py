@@ -391,6 +391,31 @@ def test_microphone(page: Page, address: str) -> None:
     expect(page.locator(".verdict").nth(1)).to_contain_text("probable", use_inner_text=True)
 
 
+def test_a_recording_names_the_model_file_that_predicted_it(page: Page, address: str) -> None:
+    StubServer(page)  # offers other files of the models than the server that listens
+    page.context.grant_permissions(["microphone"], origin=address)
+    page.get_by_role("button", name="Microphone").click()
+    expect(page.locator("#clock")).to_have_text(re.compile(r"^0:(0[3-9]|[1-5]\d)$"))
+    page.get_by_role("button", name="Stop").click()
+    for _ in "stopped", "reloaded":
+        expect(page.locator("#notes")).to_contain_text("an earlier version of the model")
+        reload(page)
+
+
+def test_a_browser_without_an_audio_device_says_so(page: Page, address: str) -> None:
+    page.add_init_script("""
+        AudioContext.prototype.resume = () => new Promise(() => {});
+        Object.defineProperty(AudioContext.prototype, "state", {get: () => "suspended"});
+        const {setTimeout} = window;
+        window.setTimeout = (act, pause) => setTimeout(act, pause / 100);
+    """)
+    visit(page)
+    page.context.grant_permissions(["microphone"], origin=address)
+    page.get_by_role("button", name="Microphone").click()
+    expect(page.locator("#message-text")).to_contain_text("Connect an audio device")
+    expect(page.get_by_role("button", name="Microphone")).to_be_enabled()
+
+
 def test_the_browser_asks_until_a_recording_is_saved(page: Page, address: str) -> None:
     page.add_init_script("""
         const {arrayBuffer} = Blob.prototype;

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api")
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from helpers.page import StubServer, download, prediction, reload, visit
 from helpers.sounds import music
@@ -225,6 +225,31 @@ def test_a_result_of_an_older_model_says_so(page: Page, files: Any) -> None:
     expect(verdict(page)).to_contain_text("Q1 happy", use_inner_text=True)
     expect(page.locator("#notes")).to_be_hidden()
     stub.sha256 = 64 * "1"
+    reload(page)
+    expect(page.locator("#notes")).to_contain_text("made with an earlier version of the model")
+
+
+def test_other_models_are_noticed_though_the_first_requests_fail(page: Page, files: Any) -> None:
+    stub = StubServer(page, {"song.wav": prediction(HAPPY)})
+    page.set_input_files("#files", files("song.wav"))
+    expect(verdict(page)).to_contain_text("Q1 happy", use_inner_text=True)
+    asked = 0
+
+    def models(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        stub.sha256 = 64 * "1" if asked > 1 else stub.sha256
+        if 1 < asked < 5:
+            route.abort()
+        else:
+            route.fallback()
+
+    once = 'retry: 3600000\n\nevent: jobs\ndata: {"jobs": []}\n\n'
+    page.context.route("**/v1/models", models)
+    page.context.route(
+        re.compile(r"/v1/events\?"),
+        lambda route: route.fulfill(content_type="text/event-stream", body=once),
+    )
     reload(page)
     expect(page.locator("#notes")).to_contain_text("made with an earlier version of the model")
 

@@ -9,7 +9,7 @@ import { NO_ANSWER, Problem } from "./api.js";
 
 const LOST =
   "The connection to the server was lost. What was recorded until then is kept: try again to predict it.";
-const PATIENCE = 10_000; // milliseconds for the last rows
+const PATIENCE = 10_000; // milliseconds for audio to start, and for the last rows
 
 /**
  * Record into a song, and have the chosen model predict it, until `song.stop` is called or the
@@ -40,7 +40,7 @@ export async function record(song, state, ended) {
   song.stop = stop;
   end
     .then(
-      (result) => prediction.finish({ ...result, source: song.name }),
+      (result) => song.finish(prediction, result),
       (error) => prediction.fail(error.message),
     )
     .then(() => {
@@ -69,6 +69,7 @@ async function listen(model, on) {
     if (context.state !== "closed") context.close();
   };
   try {
+    await running(context);
     await context.audioWorklet.addModule("static/actions/recorder.js");
     const socket = await connect(model, context.sampleRate);
     const recorder = new AudioWorkletNode(context, "recorder", { numberOfOutputs: 0 });
@@ -90,7 +91,6 @@ async function listen(model, on) {
     });
     end.catch(() => {}).finally(release);
     context.createMediaStreamSource(stream).connect(recorder);
-    await context.resume();
     const stop = () => {
       if (stopped) return;
       stopped = true;
@@ -103,6 +103,17 @@ async function listen(model, on) {
     release();
     throw error;
   }
+}
+
+/** Start the audio. Without a device to play it, Firefox waits for ever. @param {AudioContext} context */
+async function running(context) {
+  const late = new Promise((resolve) => setTimeout(resolve, PATIENCE));
+  await Promise.race([context.resume(), late]);
+  if (context.state === "running") return;
+  throw new Problem(
+    0,
+    "The browser cannot start its audio. Connect an audio device, then try again.",
+  );
 }
 
 async function microphone() {

@@ -32,6 +32,7 @@ export class Queue {
   #until = 0; // no upload before this time, in milliseconds
   #reason = ""; // of the pause
   #asking = 0; // timer
+  #refreshing = 0; // timer
   /**
    * Events that came before the answer to their upload, by job.
    * @type {Map<string, ((task: Task) => void)[]>}
@@ -254,8 +255,12 @@ export class Queue {
 
   /** Take what the server offers now: it may be another one, with other model files. */
   async #refresh() {
+    clearTimeout(this.#refreshing);
     const offer = await api.offer().catch(() => null);
-    if (!offer) return;
+    if (!offer) {
+      this.#refreshing = setTimeout(() => this.#refresh(), PAUSE);
+      return;
+    }
     this.state.take(offer);
     for (const song of this.state.songs) {
       for (const model of [this.state.model, this.state.other]) {
@@ -313,15 +318,7 @@ export class Queue {
    */
   async #done({ song, prediction }, data) {
     if (!data.result) return;
-    const { sha256 } = data.result.model;
-    if (sha256 !== prediction.model.sha256) {
-      song.predictions.delete(modelKey(prediction.model));
-      prediction.model = { ...prediction.model, sha256 };
-      song.predictions.set(modelKey(prediction.model), prediction);
-    }
-    // The file may have been chosen again under another name, and uploads change quotation marks.
-    prediction.finish({ ...data.result, source: song.name }, data.moments ?? []);
-    prediction.made = Date.now();
+    song.finish(prediction, data.result, data.moments ?? []);
     prediction.damage = data.damage ?? "";
     prediction.job = null;
     this.#end(song);

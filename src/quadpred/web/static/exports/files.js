@@ -65,22 +65,27 @@ export async function saveAll(state, progress) {
   const all = state.songs.flatMap((song) =>
     models.map((model) => ({ song, prediction: state.prediction(song, model) })),
   );
-  /** @type {{name: string, content: Blob}[]} */ const files = [];
-  /** @type {{song: Song, result: Result, outdated: boolean}[]} */ const summary = [];
-  const taken = new Set(["summary", "labels", "parts"]); // tables of all songs
-  for (const [done, { song, prediction }] of all.entries()) {
-    progress(done, all.length);
+  const finished = all.flatMap(({ song, prediction }) => {
     const { result } = prediction;
-    if (!result) continue;
+    return result ? [{ song, prediction, result, outdated: state.outdated(prediction) }] : [];
+  });
+  // All is of this moment, though the user may give labels before the last file is made.
+  const tables = [
+    { name: "summary.csv", content: text(summaryTable(finished), "text/csv") },
+    ...labels(state.songs),
+  ];
+  const warning = repeated(state.songs);
+  /** @type {{name: string, content: Blob}[]} */ const files = [];
+  const taken = new Set(["summary", "labels", "parts"]);
+  for (const [done, { song, prediction, result }] of finished.entries()) {
+    progress(done, finished.length);
     const base = free(stem(song.path) + which(prediction, models.length > 1), taken);
     for (const { ending, write } of FORMATS) {
       files.push({ name: base + ending, content: await write(song, prediction, result) });
     }
-    summary.push({ song, result, outdated: state.outdated(prediction) });
   }
-  files.push({ name: "summary.csv", content: text(summaryTable(summary), "text/csv") });
-  save("quadpred.zip", await zip([...files, ...labels(state.songs)]));
-  return repeated(state.songs);
+  save("quadpred.zip", await zip([...files, ...tables]));
+  return warning;
 }
 
 /**

@@ -144,6 +144,22 @@ export class Song {
     return this.stop !== null;
   }
 
+  /**
+   * Take the result of a prediction, which may be of another file of its model than the page knew.
+   * Its `source` is the song: the file may have another name now, and uploads change quotation marks.
+   * @param {Prediction} prediction @param {Result} result @param {Moment[]} moments
+   */
+  finish(prediction, result, moments = []) {
+    const { sha256 } = result.model;
+    if (sha256 !== prediction.model.sha256) {
+      this.predictions.delete(modelKey(prediction.model));
+      prediction.model = { ...prediction.model, sha256 };
+      this.predictions.set(modelKey(prediction.model), prediction);
+    }
+    prediction.finish({ ...result, source: this.name }, moments);
+    prediction.made = Date.now();
+  }
+
   /** An address at which the browser can play the sound, or empty. */
   get address() {
     if (!this.#address && this.file) this.#address = URL.createObjectURL(this.file);
