@@ -51,7 +51,8 @@ LIMITS = (
     "Film ratings are from a few experts, Emotify's are of felt emotion, and piano is rendered with"
     " two soundfonts. Other orchestras and pianos may differ.",
     "The English and the Mandarin speech differ in more than language (many speakers and sentences"
-    " against two voices and words). A difference between models is no evidence of an effect of language.",
+    " against two voices and words). A difference between models is no evidence of an effect of"
+    " language.",
 )
 
 

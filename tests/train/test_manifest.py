@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from quadpred.train.corpora import DataSheet, Manifest, ManifestError, check_splits, from_folder
+from helpers.command import quadpred
+from helpers.full_disk import large_files_refused
+from quadpred.train.corpora import (
+    Clip,
+    DataSheet,
+    Manifest,
+    ManifestError,
+    check_splits,
+    from_folder,
+)
 
 SHEET = DataSheet("generated")
 
@@ -150,3 +159,40 @@ def test_a_large_manifest_takes_little_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert len(loaded.clips) == count
     assert peak / count < 1000  # bytes; 200,000 rows stay below 200 MB
+
+
+def test_a_manifest_that_cannot_be_written_leaves_the_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    clips = tuple(Clip(tmp_path / f"{n}.wav", str(n), "0") for n in range(1000))
+    older = Manifest(clips[:1], DataSheet("older"))
+    older.save(path)
+    with large_files_refused(), pytest.raises(OSError, match=r"mine\.csv"):
+        Manifest(clips, DataSheet("newer")).save(path)
+    assert Manifest.load(path) == older
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine.csv", "mine.json"]
+
+
+class TestCommand:
+    def test_labels_are_not_replaced(self, twins: Path) -> None:
+        labels = twins.parent / "labels.csv"
+        labels.write_text("file,quadrant\nanna/001.wav,Q1\nbela/001.wav,Q3\n")
+        before = labels.read_bytes()
+        asked = ("train", "manifest", twins, "--labels", labels, "--folds", 2)
+        for output in labels, twins / "../labels.csv":
+            done = quadpred(*asked, "-o", output, code=2)
+            assert f"{output}: is an input and would be overwritten" in done.stderr
+        assert labels.read_bytes() == before
+
+    def test_data_sheet_replaces_no_input(self, twins: Path) -> None:
+        teacher = twins.parent / "mine.json"
+        teacher.write_text("not really an archive")
+        asked = ("train", "manifest", twins, "--teacher", teacher, "--folds", 2)
+        done = quadpred(*asked, "-o", twins.parent / "mine.csv", code=2)
+        assert "mine.json: is an input" in done.stderr
+        assert teacher.read_text() == "not really an archive"
+
+    def test_other_extensions_are_refused(self, twins: Path) -> None:
+        output = twins.parent / "mine.json"
+        done = quadpred("train", "manifest", twins, "--folds", 2, "-o", output, code=2)
+        assert done.stderr == f"quadpred: {output}: the name of a manifest must end in .csv\n"
+        assert not output.exists()

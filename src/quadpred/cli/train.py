@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quadpred.cli.console import UsageError, make_console, print_line, print_message
+from quadpred.cli.console import (
+    UsageError,
+    check_overwriting,
+    make_console,
+    print_line,
+    print_message,
+)
 
 if TYPE_CHECKING:
     from quadpred.predictor import Predictor
     from quadpred.train.corpora import Manifest
     from quadpred.train.recipe import Recipe
 
-__all__ = ["adapt", "app", "save_manifest"]
+__all__ = ["adapt", "app", "check_manifest", "save_manifest"]
 
 app = typer.Typer(no_args_is_help=True, help="Train speech encoders and models of music.")
 
@@ -83,8 +89,8 @@ def manifest(
         str | None,
         typer.Option(
             metavar="COLUMN|REGEX",
-            help="Column of the labels that names the group, or regular expression that finds it in "
-            "the path.",
+            help="Column of the labels that names the group, or regular expression that finds it"
+            " in the path.",
         ),
     ] = None,
     tags: Annotated[
@@ -115,6 +121,7 @@ def manifest(
     """
     from quadpred.train.corpora import DataSheet, from_folder
 
+    check_manifest(output, labels, teacher, dynamics)
     manifest = from_folder(
         folder,
         DataSheet(name or folder.name, language=language, licence=licence, note=note),
@@ -124,6 +131,18 @@ def manifest(
         folds=folds,
     )
     save_manifest(manifest, output, teacher=teacher, dynamics=dynamics)
+
+
+def check_manifest(output: Path, *inputs: Path | None) -> None:
+    """Check that a manifest and its data sheet would replace none of the inputs.
+
+    Raises:
+        UsageError: one would, or the name does not end in `.csv`.
+    """
+    if output.suffix != ".csv":
+        raise UsageError(f"{output}: the name of a manifest must end in .csv")
+    for path in output, output.with_suffix(".json"):
+        check_overwriting(path, *inputs)
 
 
 def save_manifest(
