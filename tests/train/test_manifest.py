@@ -18,6 +18,7 @@ from quadpred.train.corpora import (
     check_splits,
     from_folder,
 )
+from quadpred.train.corpora.labelled import read_labelled
 
 SHEET = DataSheet("generated")
 
@@ -35,6 +36,21 @@ def test_files_of_one_name_are_all_read(twins: Path) -> None:
     made = from_folder(twins, SHEET, group="^[a-z]+", folds=2)
     assert {clip.group for clip in made.clips} == {"anna", "bela"}
     assert len({clip.path for clip in made.clips}) == 2
+
+
+def test_folders_are_searched_as_library_runs_do(tmp_path: Path) -> None:
+    found = ["Q1/a.aiff", "Q1/band/b.M4B", "Q3/c.wv", "Q3/d.mp4", "Q3/linked.mp3"]
+    others = ["Q1/._a.aiff", "Q1/.git/e.mp3", "Q1/@eaDir/f.mp3", "Q3/g.mp3/h.txt", "Q3/cover.jpg"]
+    for name in found[:-1] + others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "Q3/linked.mp3").symlink_to("c.wv")
+    made = from_folder(tmp_path, SHEET, folds=2)
+    assert [str(clip.path.relative_to(tmp_path)) for clip in made.clips] == found
+    assert read_labelled(tmp_path).clips == tuple(
+        Clip(tmp_path / name, group, "", name[:2])
+        for name, group in zip(found, ["Q1/a.aiff", "band", *found[2:]], strict=True)
+    )
 
 
 def test_labels_name_files_by_their_path(twins: Path) -> None:

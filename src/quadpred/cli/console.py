@@ -93,7 +93,7 @@ def check_overwriting(output: Path, *inputs: Path | None) -> None:
     Raises:
         UsageError: it is.
     """
-    from quadpred.batch.discovery import ENDINGS
+    from quadpred.audio.folders import ENDINGS
 
     for path in inputs:
         if path and path.exists() and output.exists() and output.samefile(path):

@@ -19,12 +19,12 @@ from functools import lru_cache
 from io import TextIOWrapper
 from pathlib import Path
 
+from quadpred.audio.folders import recordings
 from quadpred.errors import QuadpredError
 from quadpred.files import add_filename_to_errors, atomic_write, digest_of, sha256_of
 from quadpred.labels import QUADRANT
 
 __all__ = [
-    "SUFFIXES",
     "Clip",
     "DataSheet",
     "Manifest",
@@ -37,8 +37,6 @@ __all__ = [
 ]
 
 COLUMNS = ("path", "group", "split", "quadrant", "arousal", "valence", "tags")
-SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"}
-"""File name suffixes that a search for recordings accepts."""
 
 
 class ManifestError(QuadpredError):
@@ -265,7 +263,7 @@ def from_folder(
         ManifestError: no audio files, or `labels` does not match the files.
 
     """
-    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES]
+    files = list(recordings(folder))
     if not files:
         raise ManifestError(f"{folder}: no audio files")
     if labels is None:
