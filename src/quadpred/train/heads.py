@@ -17,10 +17,11 @@ from sklearn.linear_model import LogisticRegression
 
 from quadpred.audio import AudioError
 from quadpred.files import atomic_write
-from quadpred.labels import HEADS, QUADRANT, signs_of
+from quadpred.labels import HEADS, QUADRANT, membership
 from quadpred.prediction import join, margin
 from quadpred.predictor import EMBEDDING, METADATA_KEY, Predictor
 from quadpred.train.adapt import FOLDS, check_labels, check_output, without_copies
+from quadpred.train.calibration import TARGET_COVERAGE
 from quadpred.train.card import remove_card
 from quadpred.train.corpora import Clip, in_folds
 from quadpred.train.corpora.labelled import read_labelled
@@ -32,7 +33,6 @@ __all__ = ["HeldOutScores", "adapt_heads"]
 Array = NDArray[np.float32]
 
 _STRENGTH = 0.1  # C of the regression: few songs, many values
-_SHARE = 0.3  # of held-out songs and seconds that count as uncertain
 _MAX_SECONDS = 60  # of a song, evenly spaced, to estimate the margin of seconds
 _FLOOR = 0.1  # smallest deviation of a value, as a share of the largest
 _ABSENT = -30.0  # logit of a quadrant without songs
@@ -142,8 +142,8 @@ def adapt_heads(
         "speech": predictor.info.speech,
         "music": "custom",
         "caveat": "no better than chance on groups that were left out" if scores.uncertain else "",
-        "min_margin_clip": float(np.quantile(margin(probabilities), _SHARE)),
-        "min_margin_second": float(np.quantile(margins, _SHARE)),
+        "min_margin_clip": float(np.quantile(margin(probabilities), 1 - TARGET_COVERAGE)),
+        "min_margin_second": float(np.quantile(margins, 1 - TARGET_COVERAGE)),
     }
     model = _with_head(onnx.load(predictor.path), _Head.fit(pooled, quadrants), info)
     with atomic_write(output) as (file,):
@@ -225,9 +225,8 @@ def _with_head(
         helper.make_node("Add", ["head_products", "head_bias"], ["head_logits"]),
         helper.make_node("Softmax", ["head_logits"], [QUADRANT.name], axis=-1),
     ]
-    for number, binary in enumerate(HEADS[1:]):
-        signs = np.array([signs_of(name)[number] for name in QUADRANT.classes], bool)
-        sums = np.stack([~signs, signs], axis=1).astype(np.float32)
+    for binary in HEADS[1:]:
+        sums = np.array(membership(binary), np.float32)
         constants.append(numpy_helper.from_array(sums, f"{binary.name}_sums"))
         added.append(
             helper.make_node("MatMul", [QUADRANT.name, f"{binary.name}_sums"], [binary.name])
