@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 __all__ = [
+    "SMALLEST",
     "Counts",
     "Score",
     "bar_means",

@@ -22,11 +22,9 @@ from quadpred import registry
 from quadpred.files import atomic_write, sha256_of
 from quadpred.labels import QUADRANT
 from quadpred.plots.evaluation import Curve, save_reliability
-from quadpred.train.card import card
+from quadpred.train.card import export_with_card
 from quadpred.train.evaluate import Evaluation, evaluate
-from quadpred.train.export import export
-from quadpred.train.report import save_reliability_of
-from quadpred.train.run import Run
+from quadpred.train.report import reliability_path
 
 PLAIN_NAMES = {
     "4Q": "pop songs (4Q-Emotion)",
@@ -72,28 +70,22 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
     results = {}
     if english and (path := storage.FOLDER / f"{speech}.json").is_file():
         results = storage.load(path)
-    run = folder / "all-seed-0"
     output = registry.WEIGHTS / f"{name}.onnx"
-    about = {"name": name, "speech": speech, "music": music, "caveat": "" if english else WEAK}
-    trained_on = (*TRAINED_ON, *([] if english else ["mandarin"]))
-    exported = export(run, output, **about, calibration=scores.calibration, trained_on=trained_on)
-    text = card(
-        Run.describe(run),
-        exported,
-        **about,
-        sha256=sha256_of(output),
+    export_with_card(
+        folder / "all-seed-0",
+        output,
+        speech=speech,
+        music=music,
+        caveat="" if english else WEAK,
+        calibration=scores.calibration,
+        trained_on=(*TRAINED_ON, *([] if english else ["mandarin"])),
         scores=[(title, scores)],
         tables=[("Scores on all sets", markdown_scores(results))] if results else [],
-        calibration=scores.calibration,
         notes=LIMITS,
     )
-    with atomic_write(output.with_suffix(".md")) as (file,):
-        file.write(text.encode())
     if results:
-        with atomic_write(output.with_name(f"{name}-reliability.png")) as (file,):
+        with atomic_write(reliability_path(output)) as (file,):
             save_reliability(_panels(results), file)
-    else:
-        save_reliability_of(scores.calibration, output)
     music_of = PLAIN_NAMES["4Q" if english else "Mandarin"]
     if len(folds) == 1:
         music_of += ", one fold of five"

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from quadpred.files import atomic_write
+
 __all__ = ["FOLDER", "load", "provenance", "save"]
 
 FOLDER = Path(__file__).parent / "results"
@@ -38,11 +40,9 @@ def provenance() -> dict[str, Any]:
 
 def save(results: dict[str, Any], path: Path) -> None:
     """Write results as JSON; dataclasses become objects."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_plain(results), indent=1, allow_nan=False)
-    part = path.with_suffix(".part")
-    part.write_text(text + "\n")
-    part.replace(path)
+    with atomic_write(path) as (file,):
+        file.write(f"{text}\n".encode())
 
 
 def load(path: Path) -> dict[str, Any]:

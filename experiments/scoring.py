@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from experiments.data import Bars
 from experiments.metrics import (
+    SMALLEST,
     Score,
     bar_means,
     bootstrap,
@@ -22,10 +23,15 @@ from experiments.metrics import (
     spearman,
     weighted_mean,
 )
-from experiments.subjects import TARGET_COVERAGE, Case
+from experiments.subjects import Case
 from experiments.test_sets import TestSet, class_truth, quadrants
 from quadpred.labels import AROUSAL, HEADS, QUADRANT, VALENCE
-from quadpred.train.calibration import calibration_error, reliability, risk_coverage
+from quadpred.train.calibration import (
+    TARGET_COVERAGE,
+    calibration_error,
+    reliability,
+    risk_coverage,
+)
 from quadpred.train.corpora import Clip
 
 __all__ = [
@@ -44,7 +50,6 @@ Labels = NDArray[np.int64]
 AXES = (AROUSAL.name, VALENCE.name)
 DELAYS = (0, 2, 4, 6)  # seconds from the music to the listeners' response
 FEWEST_BARS = 8
-SMALLEST = 1e-7
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,27 +6,30 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from experiments.metrics import SMALLEST
 from experiments.predictions import Change, PredictionStore, unchanged
 from experiments.test_sets import NO_QUADRANT, TestSet, quadrants
 from quadpred import Prediction, Predictor, registry
 from quadpred.errors import QuadpredError
-from quadpred.labels import QUADRANT, signs_of
+from quadpred.labels import AROUSAL, VALENCE, membership
 from quadpred.predictor import METADATA_KEY
-from quadpred.train.calibration import apply_temperature, fit_temperature, risk_coverage
+from quadpred.train.calibration import (
+    apply_temperature,
+    fit_temperature,
+    min_margin,
+    risk_coverage,
+)
 from quadpred.train.corpora import Clip
 
 __all__ = ["Case", "ModelSubject", "Runs", "SubjectError", "open_subject"]
 
 Samples = NDArray[np.float32]
 
-SMALLEST = 1e-7
-TARGET_COVERAGE = 0.7  # share of held-out clips and seconds that are called certain
 TRAINED_ON = ("4q", "emotify", "mandarin")
 """The sets that a model was trained on, if its file does not list them."""
 
@@ -41,22 +44,6 @@ class Case:
 
     clip: Clip
     prediction: Prediction
-
-
-class Subject(Protocol):
-    """Anything that predicts the clips of a set, once per seed."""
-
-    name: str
-    seeds: Sequence[int]
-    trained_on: Sequence[str]
-
-    def cases(self, test_set: TestSet, seed: int, change: Change = unchanged) -> Iterator[Case]:
-        """Predict the clips of a set."""
-        ...
-
-    def generated(self, seed: int, name: str, samples: Samples) -> Iterator[Prediction]:
-        """Predict generated samples at 16 kHz, with every model of a seed."""
-        ...
 
 
 class ModelSubject:
@@ -106,8 +93,8 @@ class _Calibration:
         clips = np.stack([part.mean(0) for part in calibrated])
         return cls(
             found,
-            _margin(np.concatenate(calibrated), np.repeat(truth[songs], lengths)),
-            _margin(clips, truth[songs]),
+            min_margin(risk_coverage(np.concatenate(calibrated), np.repeat(truth[songs], lengths))),
+            min_margin(risk_coverage(clips, truth[songs])),
         )
 
     def apply(self, prediction: Prediction) -> Prediction:
@@ -115,14 +102,11 @@ class _Calibration:
         quadrant = apply_temperature(
             np.log(np.maximum(prediction.quadrant, SMALLEST)), self.temperature
         )
-        signs = np.array([signs_of(name) for name in QUADRANT.classes], float)
-        positive = quadrant @ signs
-        pairs = np.stack([1 - positive, positive], -1).astype(np.float32)
         return replace(
             prediction,
             quadrant=quadrant.astype(np.float32),
-            arousal=pairs[:, 0],
-            valence=pairs[:, 1],
+            arousal=(quadrant @ np.array(membership(AROUSAL))).astype(np.float32),
+            valence=(quadrant @ np.array(membership(VALENCE))).astype(np.float32),
             model=replace(
                 prediction.model, min_margin_second=self.second, min_margin_clip=self.clip
             ),
@@ -234,9 +218,3 @@ def _log_rows(prediction: Prediction) -> NDArray[np.float64]:
     """Log-probabilities of the quadrants in the seconds that count for the clip."""
     rows = prediction.quadrant[prediction.counted_seconds].astype(np.float64)
     return np.log(np.maximum(rows, SMALLEST))
-
-
-def _margin(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
-    """Least margin among the most certain 70 %."""
-    points = risk_coverage(probabilities, truth)
-    return next(point.margin for point in points if point.coverage == TARGET_COVERAGE)

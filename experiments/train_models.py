@@ -175,7 +175,7 @@ def speech_clips(data: Path) -> list[Manifest]:
     ]
 
 
-def distill(data: Path, runs: Path, speech: str) -> Path:
+def distill(runs: Path, speech: str) -> Path:
     """Distil the teachers into an encoder that starts from speech; return the run's folder."""
     folder = runs / f"distill-{speech}"
     start = registry.encoder(speech).path
@@ -238,7 +238,7 @@ def main() -> None:
         _log_mels([*labelled(options.data, options.runs), *unlabelled(options.runs)])
         return
     if options.music == "english":
-        distill(options.data, options.runs, options.speech)
+        distill(options.runs, options.speech)
     if options.only:
         return
     recipe = Recipe.load(options.recipe)

@@ -85,9 +85,14 @@ class Grid:
 
     def run(self) -> None:
         """Do every cell that is not done."""
-        while pending := [cell for cell in self.cells() if cell not in self.finished()]:
+        while pending := self.pending():
             if not any(map(self.attempt, pending)):
                 time.sleep(PAUSE)
+
+    def pending(self) -> list[Cell]:
+        """Cells that are not in the log, in their order."""
+        finished = self.finished()
+        return [cell for cell in self.cells() if cell not in finished]
 
     def finished(self) -> set[Cell]:
         """Cells in the log."""

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from quadpred.train.corpora import Archive
 from quadpred.train.corpora import fetch as fetching
@@ -84,7 +85,7 @@ def archive(chance: random.Random) -> bytes:
             for name, content in files.items():
                 packed.writestr(name, content)
         return buffer.getvalue()
-    mode = chance.choice(["w", "w:gz", "w:bz2", "w:xz"])
+    mode: Literal["w", "w:gz", "w:bz2", "w:xz"] = chance.choice(["w", "w:gz", "w:bz2", "w:xz"])
     form = chance.choice([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
     with tarfile.open(fileobj=buffer, mode=mode, format=form) as packed:
         for name, content in files.items():

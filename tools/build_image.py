@@ -59,7 +59,7 @@ def libraries(prefix: Path) -> set[str]:
     binaries = [*prefix.glob("bin/python3.*[0-9]"), *prefix.glob("lib/python3.*/lib-dynload/*.so")]
     binaries = [path for path in binaries if "_tkinter" not in path.name]
     linked = subprocess.run(["ldd", *map(str, binaries)], stdout=subprocess.PIPE, text=True).stdout
-    packages = set()
+    packages: set[str] = set()
     for name in set(re.findall(r"=> (/\S+)", linked)):
         if not name.startswith(str(prefix)):
             candidates = {name, os.path.realpath(name), f"/usr{name}"}
@@ -95,8 +95,8 @@ def make_base(folder: Path, prefix: Path) -> None:
             ignore=shutil.ignore_patterns(*LEFT_OUT),
             dirs_exist_ok=True,
         )
-    (packages,) = (target / "usr/local/lib").glob("python3.*/site-packages")
-    for path in packages.iterdir():
+    (installed,) = (target / "usr/local/lib").glob("python3.*/site-packages")
+    for path in installed.iterdir():
         if not path.name.startswith("pip"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for script in (target / "usr/local/bin").iterdir():
@@ -108,8 +108,8 @@ def make_base(folder: Path, prefix: Path) -> None:
     subprocess.run(["chroot", str(target), "ldconfig"], check=True)
     container = output(*buildah(folder), "from", "scratch")
     subprocess.run([*buildah(folder), "copy", "--quiet", container, str(target), "/"], check=True)
-    path = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-    options = ["--env", path, "--env", "LANG=C.UTF-8", "--cmd", "python3"]
+    search = "PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+    options = ["--env", search, "--env", "LANG=C.UTF-8", "--cmd", "python3"]
     subprocess.run([*buildah(folder), "config", *options, container], check=True)
     subprocess.run([*buildah(folder), "commit", "--quiet", "--rm", container, BASE], check=True)
     shutil.rmtree(target)

@@ -59,13 +59,15 @@ def write_moods(folder: Path, summary: Path) -> list[Path]:
                 "valence": valence,
                 "confidence": 0.9,
                 "uncertain": False,
+                "damage": "",
                 "model": "none",
                 "version": "0",
                 "sha256": audio_sha256(path),
                 "file": escape_name(str(path)),
             }
         )
-    write_summary(rows, summary, WHOLE)
+    summary.mkdir()
+    write_summary(rows, summary, WHOLE, scratch=summary)
     return files
 
 

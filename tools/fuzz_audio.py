@@ -66,6 +66,7 @@ def recordings(folder: Path) -> dict[str, bytes]:
         path = folder / name
         with av.open(path, "w") as file:
             stream = file.add_stream(codec, RATE, layout="stereo", options={"b": "128k"})
+            assert isinstance(stream, av.AudioStream)
             frame = av.AudioFrame.from_ndarray(sound[None], format="flt", layout="stereo")
             frame.sample_rate, frame.pts = RATE, 0
             file.mux(stream.encode(frame) + stream.encode(None))
@@ -87,9 +88,9 @@ def damaged(content: bytes, others: list[bytes], chance: random.Random) -> bytes
                 if at < len(data):
                     data[at] ^= 1 << chance.randrange(8)
             case 2:
-                size, order = chance.choice([1, 2, 4]), chance.choice(["little", "big"])
+                size, step = chance.choice([1, 2, 4]), chance.choice([-1, 1])  # either byte order
                 value = chance.choice(INTERESTING) & ((1 << 8 * size) - 1)
-                data[at : at + size] = value.to_bytes(size, order)
+                data[at : at + size] = value.to_bytes(size)[::step]
             case 3:
                 del data[at : at + chance.choice([1, 2, 4, 16])]
             case 4:

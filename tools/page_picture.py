@@ -8,14 +8,14 @@ import sys
 import threading
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import ViewportSize, expect, sync_playwright
 
 from quadpred.web.limits import Limits
 from quadpred.web.run import listen_at, make_server
 from quadpred.web.security import AccessPolicy
 
 SONG = Path(__file__).parent.parent / "examples" / "q2_mountain_king.ogg"
-SIZE = {"width": 1240, "height": 1000}
+SIZE: ViewportSize = {"width": 1240, "height": 1000}
 SECOND = 12  # where the playhead is
 PATIENCE = 600_000  # milliseconds
 

@@ -7,7 +7,16 @@ right. Binary heads put the negative class first, so column 1 is the probability
 
 from dataclasses import dataclass
 
-__all__ = ["AROUSAL", "HEADS", "QUADRANT", "VALENCE", "Head", "quadrant_of", "signs_of"]
+__all__ = [
+    "AROUSAL",
+    "HEADS",
+    "QUADRANT",
+    "VALENCE",
+    "Head",
+    "membership",
+    "quadrant_of",
+    "signs_of",
+]
 
 
 @dataclass(frozen=True)
@@ -71,3 +80,17 @@ def signs_of(quadrant: str) -> tuple[bool, bool]:
         for (arousal, valence), name in _SIGNS.items()
         if name == quadrant
     )
+
+
+def membership(head: Head) -> list[list[float]]:
+    """Return a matrix (quadrants, classes) that sums the quadrants of each class of a head.
+
+    >>> membership(AROUSAL)
+    [[0.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]
+    """
+    axis = HEADS.index(head) - 1
+    members = [
+        name if head is QUADRANT else head.classes[signs_of(name)[axis]]
+        for name in QUADRANT.classes
+    ]
+    return [[float(name == member) for name in head.classes] for member in members]

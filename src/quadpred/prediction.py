@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quadpred.files import unescape_name
 from quadpred.labels import HEADS, QUADRANT, Head
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["ModelInfo", "Prediction", "join", "margin"]
+__all__ = ["SCHEMA", "ModelInfo", "Prediction", "join", "margin"]
 
 Array = NDArray[np.float32]
+
+SCHEMA = 1
+"""Version of a prediction's JSON; it increases when older readers would misread the document."""
 
 _MAX_TEXT = 500  # characters
 
@@ -100,9 +104,13 @@ class Prediction:
 
         Raises:
             KeyError: a field is missing.
-            ValueError: the rows are not numbers, or not as many for each field.
+            ValueError: the rows are not numbers, or not as many for each field; or the layout is of
+                another version.
         """
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']!r}: this quadpred reads only {SCHEMA}")
         model = dict(document["model"])
+        model["name"] = unescape_name(model["name"])
         del model["transfer_setting"]
         rows = {
             head.name: np.array(document[head.name]["rows"], np.float32).reshape(
@@ -118,7 +126,7 @@ class Prediction:
             silent=silent,
             duration=document["duration"],
             model=ModelInfo(**model),
-            source=document["source"],
+            source=unescape_name(document["source"]),
             damage=document["damage"],
         )
 

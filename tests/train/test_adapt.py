@@ -236,6 +236,14 @@ def test_command_refuses_in_one_line(table: Write, tmp_path: Path) -> None:
         assert line.startswith(f"quadpred: {message}")
 
 
+def test_interrupted_full_training_leaves_the_older_model(table: Write, tmp_path: Path) -> None:
+    songs = table([[f"{q}_{n}.flac", q, f"{q}{n}"] for q in ("Q1", "Q2") for n in range(6)])
+    older = tmp_path / "m.onnx"
+    older.write_text("older")
+    quadpred("adapt", songs, "--full", "--recipe", "missing", "-o", older, code=2)
+    assert older.read_text() == "older"
+
+
 class TestReadLabelled:
     def test_spreadsheet_with_semicolons_and_byte_order_mark(self, tmp_path: Path) -> None:
         path = tmp_path / "my.csv"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from quadpred import registry
 from quadpred.train.encoders import describe, pack, start_weights
@@ -49,6 +50,23 @@ def test_pickles_and_other_files_are_refused(pretrained: Path, tmp_path: Path) -
             start_weights(bad)
     with pytest.raises(RunError, match="No such file"):
         describe(tmp_path / "missing.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("description", "reason"),
+    [
+        ("{", "damaged"),
+        ('{"kind": "pretrain", "recipe": {"name": 5}, "corpora": []}', "damaged .*name"),
+        ('{"kind": "pretrain", "corpora": [{"title": "a"}]}', "damaged .*title"),
+        ("[]", "lacks 'kind'"),
+    ],
+)
+def test_damaged_description_is_one_line(description: str, reason: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.safetensors"
+    save_file({"weight": torch.ones(1)}, bad, {"quadpred": description})
+    with pytest.raises(RunError, match=rf"^{bad}: {reason}") as caught:
+        describe(bad)
+    assert "\n" not in str(caught.value)
 
 
 def test_music_runs_are_not_packed(tmp_path: Path) -> None:

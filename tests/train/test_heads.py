@@ -64,6 +64,19 @@ def test_new_heads_learn_the_labels(base, tmp_path):
 
 
 @pytest.mark.slow
+def test_card_of_an_older_model_is_removed(base, tmp_path):
+    stale = tmp_path / "mine.md", tmp_path / "mine-reliability.png"
+    stale[0].write_text("\n# mine\n")
+    stale[1].touch()
+    listed = songs(tmp_path)
+    adapt_heads(listed, tmp_path / "mine.onnx", base, save=False)
+    assert not (tmp_path / "mine.onnx").exists()
+    assert all(path.exists() for path in stale)
+    adapt_heads(listed, tmp_path / "mine.onnx", base)
+    assert not any(path.exists() for path in stale)
+
+
+@pytest.mark.slow
 def test_quadrants_without_songs_are_never_predicted(base, tmp_path):
     scores = adapt_heads(songs(tmp_path, ("Q1", "Q3", "Q4")), tmp_path / "mine.onnx", base)
     assert scores.chance == pytest.approx(1 / 3)

@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from quadpred.train.corpora import DataSheet, Manifest, ManifestError, from_fold
 from quadpred.train.encoders import describe
 from quadpred.train.evaluate import evaluate
 from quadpred.train.inference import load_classifier
-from quadpred.train.loop import Stage, Trainer
+from quadpred.train.loop import Stage, Trainer, progress_bar
 from quadpred.train.pretrain import pretrain
 from quadpred.train.recipe import Recipe, RecipeError
 from quadpred.train.run import Run, RunError
@@ -198,6 +199,16 @@ def test_damaged_files_give_one_line(name: str, content: bytes, tmp_path: Path) 
     with pytest.raises(RunError, match="damaged") as caught:
         read()
     assert "\n" not in str(caught.value)
+
+
+def test_progress_is_shown_on_standard_error_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar() as bar:
+        bar.add_task("reading", total=1, note="")
+    shown = capsys.readouterr()
+    assert (shown.out, "reading" in shown.err) == ("", True)
 
 
 @pytest.mark.parametrize("content", ["5", '"text"', '{"recipe": 5}', '{"corpora": 5}'])

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from quadpred.train.corpora import DataSheet, Manifest, ManifestError, check_splits, from_folder
+from helpers.command import quadpred
+from helpers.full_disk import large_files_refused
+from quadpred.train.corpora import (
+    Clip,
+    DataSheet,
+    Manifest,
+    ManifestError,
+    check_splits,
+    from_folder,
+)
+from quadpred.train.corpora.labelled import read_labelled
 
 SHEET = DataSheet("generated")
 
@@ -26,6 +36,21 @@ def test_files_of_one_name_are_all_read(twins: Path) -> None:
     made = from_folder(twins, SHEET, group="^[a-z]+", folds=2)
     assert {clip.group for clip in made.clips} == {"anna", "bela"}
     assert len({clip.path for clip in made.clips}) == 2
+
+
+def test_folders_are_searched_as_library_runs_do(tmp_path: Path) -> None:
+    found = ["Q1/a.aiff", "Q1/band/b.M4B", "Q3/c.wv", "Q3/d.mp4", "Q3/linked.mp3"]
+    others = ["Q1/._a.aiff", "Q1/.git/e.mp3", "Q1/@eaDir/f.mp3", "Q3/g.mp3/h.txt", "Q3/cover.jpg"]
+    for name in found[:-1] + others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "Q3/linked.mp3").symlink_to("c.wv")
+    made = from_folder(tmp_path, SHEET, folds=2)
+    assert [str(clip.path.relative_to(tmp_path)) for clip in made.clips] == found
+    assert read_labelled(tmp_path).clips == tuple(
+        Clip(tmp_path / name, group, "", name[:2])
+        for name, group in zip(found, ["Q1/a.aiff", "band", *found[2:]], strict=True)
+    )
 
 
 def test_labels_name_files_by_their_path(twins: Path) -> None:
@@ -150,3 +175,40 @@ def test_a_large_manifest_takes_little_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert len(loaded.clips) == count
     assert peak / count < 1000  # bytes; 200,000 rows stay below 200 MB
+
+
+def test_a_manifest_that_cannot_be_written_leaves_the_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    clips = tuple(Clip(tmp_path / f"{n}.wav", str(n), "0") for n in range(1000))
+    older = Manifest(clips[:1], DataSheet("older"))
+    older.save(path)
+    with large_files_refused(), pytest.raises(OSError, match=r"mine\.csv"):
+        Manifest(clips, DataSheet("newer")).save(path)
+    assert Manifest.load(path) == older
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["mine.csv", "mine.json"]
+
+
+class TestCommand:
+    def test_labels_are_not_replaced(self, twins: Path) -> None:
+        labels = twins.parent / "labels.csv"
+        labels.write_text("file,quadrant\nanna/001.wav,Q1\nbela/001.wav,Q3\n")
+        before = labels.read_bytes()
+        asked = ("train", "manifest", twins, "--labels", labels, "--folds", 2)
+        for output in labels, twins / "../labels.csv":
+            done = quadpred(*asked, "-o", output, code=2)
+            assert f"{output}: is an input and would be overwritten" in done.stderr
+        assert labels.read_bytes() == before
+
+    def test_data_sheet_replaces_no_input(self, twins: Path) -> None:
+        teacher = twins.parent / "mine.json"
+        teacher.write_text("not really an archive")
+        asked = ("train", "manifest", twins, "--teacher", teacher, "--folds", 2)
+        done = quadpred(*asked, "-o", twins.parent / "mine.csv", code=2)
+        assert "mine.json: is an input" in done.stderr
+        assert teacher.read_text() == "not really an archive"
+
+    def test_other_extensions_are_refused(self, twins: Path) -> None:
+        output = twins.parent / "mine.json"
+        done = quadpred("train", "manifest", twins, "--folds", 2, "-o", output, code=2)
+        assert done.stderr == f"quadpred: {output}: the name of a manifest must end in .csv\n"
+        assert not output.exists()

@@ -209,12 +209,15 @@ def test_the_command(checkout, tmp_path):
     model = Keras()
     model.save(checkout / "model")
     add_example(checkout, model, noise=0.03)
-    arguments = ["convert-paper-model", str(checkout), "-o", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, arguments)
+    arguments = ["convert-paper-model", str(checkout), "-o", str(tmp_path / "out"), "-s", "m"]
+    result = CliRunner().invoke(app, [*arguments, "-m", "E"])
     assert result.exit_code == 0, result.output
     assert "largest difference 0.03" in result.stdout
     assert "warning: " in result.stderr
-    assert (tmp_path / "out" / "model.onnx").exists()
+    info = Predictor(tmp_path / "out" / "model.onnx").info
+    assert (info.speech, info.music) == ("mandarin", "english")
+    result = CliRunner().invoke(app, [*arguments, "-m", "klingon"])
+    assert "unknown language 'klingon'" in result.stderr
 
 
 def test_what_cannot_be_converted(checkout, tmp_path):

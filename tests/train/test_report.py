@@ -11,9 +11,10 @@ from matplotlib.image import imread
 from rich.console import Console
 from rich.table import Table
 
+from quadpred.files import sha256_of
 from quadpred.labels import HEADS, QUADRANT
 from quadpred.train import calibration as calibrate
-from quadpred.train.card import card
+from quadpred.train.card import card, export_with_card
 from quadpred.train.corpora import Clip, DataSheet, Manifest
 from quadpred.train.evaluate import (
     Evaluation,
@@ -197,6 +198,21 @@ def test_card_names_each_corpus_once_per_use_with_its_recipes(result: Evaluation
     assert f"| 0 | 0 | {result.runs[0].clips} |" in text
     assert "- A further limit." in text
     assert "{{" not in text
+
+
+def test_no_diagram_of_an_older_model_remains(
+    runs: tuple[list[Path], Manifest], result: Evaluation, tmp_path: Path
+) -> None:
+    (folder, _), _ = runs
+    model, languages = tmp_path / "tiny.onnx", {"speech": "english", "music": "english"}
+    scores = [("generated songs", result)]
+    export_with_card(folder, model, **languages, calibration=result.calibration, scores=scores)
+    assert imread(tmp_path / "tiny-reliability.png").size
+    assert sha256_of(model) in (tmp_path / "tiny.md").read_text("utf-8")
+    export_with_card(folder, model, **languages, notes=["A caf\xe9."])
+    assert sha256_of(model) in (tmp_path / "tiny.md").read_text("utf-8")
+    assert "A caf\xe9." in (tmp_path / "tiny.md").read_text("utf-8")
+    assert not (tmp_path / "tiny-reliability.png").exists()
 
 
 def test_temperatures_are_fitted_on_the_other_fold(

@@ -65,6 +65,15 @@ def test_grid_resumes_and_does_each_cell_once(grid: Grid, monkeypatch: pytest.Mo
     assert Run.describe(grid.runs / "cells/none-full-english-0-0")["start"] is None
 
 
+def test_log_is_read_once_for_all_cells(grid: Grid, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid.log.parent.mkdir()
+    grid.log.touch()
+    reads = []
+    monkeypatch.setattr("experiments.transfer_grid.read", lambda log: reads.append(log) or {})
+    assert grid.pending() == list(grid.cells())
+    assert len(reads) == 1
+
+
 def test_cell_of_another_process_is_left_to_it(grid: Grid) -> None:
     blank, encoded, *_ = grid.cells()
     for folder, cell in ("cells/none-frozen-english-0-0", blank), ("speech-scae", encoded):

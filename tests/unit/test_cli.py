@@ -562,8 +562,17 @@ def test_train_is_there():
     assert line.startswith("no-such-folder: ")
 
 
-def test_training_without_its_extra():
-    result = cold("train", "pretrain", "a.csv", "-o", "run", before="sys.modules['torch'] = None")
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("torch", ("pretrain", "a.csv", "-o", "run")),
+        ("jinja2", ("export", "run", "-o", "a.onnx", "-s", "e", "-m", "e")),
+        ("pydantic", ("evaluate", "run", "--manifest", "a.csv")),
+        ("safetensors", ("transfer", "a.csv", "-o", "run")),
+    ],
+)
+def test_training_without_its_extra(package, command):
+    result = cold("train", *command, before=f"sys.modules[{package!r}] = None")
     assert result.returncode == 2
     assert said(result.stderr) == 'training needs the extra: pip install "quadpred[train]"'
 

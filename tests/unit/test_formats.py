@@ -85,6 +85,19 @@ def test_json_gives_the_prediction_back(prediction):
             Prediction.from_dict({**document, "arousal": {"rows": few}})
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9.mp3", rb"caf\xe9.mp3", "caf\xe9.mp3".encode()])
+def test_json_gives_names_back(prediction, name):
+    model = replace(prediction.model, name=r"caf\xe9")
+    named = replace(prediction, source=os.fsdecode(name), model=model)
+    again = Prediction.from_dict(json.loads(json_line(named)))
+    assert (again.source, again.model) == (named.source, model)
+
+
+def test_json_of_another_version_is_refused(prediction):
+    with pytest.raises(ValueError, match="schema 2: this quadpred reads only 1"):
+        Prediction.from_dict({**to_json(prediction), "schema": 2})
+
+
 def test_json_is_one_compact_line(prediction):
     line = json_line(prediction)
     assert line.count(b"\n") == 1

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from quadpred.labels import HEADS, QUADRANT, quadrant_of, signs_of
+from quadpred.labels import HEADS, QUADRANT, membership, quadrant_of, signs_of
 
 
 def test_quadrants_run_counter_clockwise_from_the_top_right():
@@ -29,6 +29,13 @@ def test_titles_say_the_signs(name):
 def test_column_one_of_a_binary_head_is_positive(head):
     assert head.classes == ("negative", "positive")
     assert head.titles == (f"Negative {head.name}", f"Positive {head.name}")
+
+
+def test_quadrants_add_up_to_each_head():
+    quadrants = np.array([0.1, 0.2, 0.3, 0.4])
+    sums = [(quadrants @ membership(head)).tolist() for head in HEADS]
+    expected = [[0.1, 0.2, 0.3, 0.4], [0.7, 0.3], [0.5, 0.5]]
+    assert all(one == pytest.approx(other) for one, other in zip(sums, expected, strict=True))
 
 
 # What colour-blind readers see, in linear RGB: Machado, Oliveira and Fernandes, "A physiologically-

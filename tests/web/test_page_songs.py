@@ -18,7 +18,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 
 from helpers.page import StubServer, download, prediction, reload, visit
 from helpers.sounds import music
-from quadpred.batch.discovery import ENDINGS
+from quadpred.audio.folders import ENDINGS
 
 pytestmark = pytest.mark.slow
 

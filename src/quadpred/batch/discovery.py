@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from quadpred.audio import BROKEN_LINK, NOT_REGULAR
+from quadpred.audio.folders import ENDINGS, SYSTEM_FOLDERS
 from quadpred.batch import BatchError
 from quadpred.batch.playlists import is_playlist, list_entries, playlist_entries, refusal
 from quadpred.files import escape_name
 
 __all__ = [
-    "ENDINGS",
     "DiscoveryResult",
     "Recording",
     "Shard",
@@ -24,28 +24,6 @@ __all__ = [
 
 LIST = "-"
 """Stands for a list of paths on standard input."""
-
-_ENDINGS = """
-3g2 3ga 3gp aa3 aac ac3 adts aif aifc aiff alac amr ape asf au awb bwf caf dsf dts dtshd eac3 flac
-gsm loas m4a m4b m4r mka mlp mp1 mp2 mp3 mp4 mpa mpc mpga oga ogg oma opus qoa ra rf64 shn snd spx
-tak thd tta voc vqf w64 wav wave weba webm wma wv
-xwma
-"""
-ENDINGS = frozenset(_ENDINGS.split())
-"""File name extensions of audio. In a folder, other files may be covers, booklets or films."""
-
-# Folders in which systems keep thumbnails and what was deleted.
-_SYSTEM = {
-    "#recycle",
-    "$recycle.bin",
-    "@eadir",
-    "@recycle",
-    "__macosx",
-    "lost+found",
-    "recycled",
-    "recycler",
-    "system volume information",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +252,7 @@ class _Search:
         folder = os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
         if entry.name.startswith("."):
             self.skipped["hidden"] += 1
-        elif folder and entry.name.lower() in _SYSTEM:
+        elif folder and entry.name.lower() in SYSTEM_FOLDERS:
             self.skipped["system folders"] += 1
         elif entry.is_symlink() and not os.path.exists(entry.path):
             return False  # perhaps a folder on a disk that is not mounted

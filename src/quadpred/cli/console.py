@@ -34,7 +34,10 @@ PARTLY, FAILED, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 
 _EXTRAS = {  # packages that may be missing: what needs them, and the extra that installs them
     **dict.fromkeys(
-        ("h5py", "onnx", "onnxscript", "optuna", "platformdirs", "sklearn", "torch"),
+        (
+            *("h5py", "jinja2", "onnx", "onnxscript", "optuna", "platformdirs", "pydantic"),
+            *("safetensors", "sklearn", "torch"),
+        ),
         ("training", "train"),
     ),
     **dict.fromkeys(("fastapi", "python_multipart", "starlette", "uvicorn"), ("serving", "web")),
@@ -92,7 +95,7 @@ def check_overwriting(output: Path, *inputs: Path | None) -> None:
     Raises:
         UsageError: it is.
     """
-    from quadpred.batch.discovery import ENDINGS
+    from quadpred.audio.folders import ENDINGS
 
     for path in inputs:
         if path and path.exists() and output.exists() and output.samefile(path):

@@ -26,9 +26,11 @@ def convert_paper_model(
     ] = "english",
 ) -> None:
     """Convert the Keras models of the paper's repository to ONNX, and check them on its example."""
+    from quadpred.registry import language
     from quadpred.train.paper_model import WARNING, convert_paper_models
 
-    for model in convert_paper_models(checkout, output, speech=speech, music=music):
+    languages = {"speech": language(speech), "music": language(music)}
+    for model in convert_paper_models(checkout, output, **languages):
         size = f"{model.parameters / 1e6:.2f} million weights"
         if model.difference is None:
             print_line(f"{model.path}: {size}; the example is of another model")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from quadpred.cli.console import UsageError, make_console, print_line, print_message
-from quadpred.cli.train import Dynamics, Teacher, save_manifest
+from quadpred.cli.train import Dynamics, Teacher, check_manifest, save_manifest
 
 if TYPE_CHECKING:
     from quadpred.train.corpora import Archive, Corpus
@@ -179,6 +179,7 @@ def manifest(
         with step_progress("Rendering", len(paths)) as progress:
             return run(paths, on_warning=warn, soundfont=soundfont, cache=cache, progress=progress)
 
+    check_manifest(output, teacher, dynamics)
     manifest = _corpus(name).manifest(
         folder,
         on_warning=warn,

@@ -4,20 +4,28 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quadpred.cli.console import UsageError, make_console, print_line, print_message
+from quadpred.cli.console import (
+    UsageError,
+    check_overwriting,
+    make_console,
+    print_line,
+    print_message,
+)
 
 if TYPE_CHECKING:
     from quadpred.predictor import Predictor
     from quadpred.train.corpora import Manifest
     from quadpred.train.recipe import Recipe
 
-__all__ = ["adapt", "app", "save_manifest"]
+__all__ = ["adapt", "app", "check_manifest", "save_manifest"]
 
 app = typer.Typer(no_args_is_help=True, help="Train speech encoders and models of music.")
+
+_TABLE_WIDTH = 100  # characters, in a file or a pipe
 
 RecipeName = Annotated[
     str,
@@ -115,6 +123,7 @@ def manifest(
     """
     from quadpred.train.corpora import DataSheet, from_folder
 
+    check_manifest(output, labels, teacher, dynamics)
     manifest = from_folder(
         folder,
         DataSheet(name or folder.name, language=language, licence=licence, note=note),
@@ -124,6 +133,18 @@ def manifest(
         folds=folds,
     )
     save_manifest(manifest, output, teacher=teacher, dynamics=dynamics)
+
+
+def check_manifest(output: Path, *inputs: Path | None) -> None:
+    """Check that a manifest and its data sheet would replace none of the inputs.
+
+    Raises:
+        UsageError: one would, or the name does not end in `.csv`.
+    """
+    if output.suffix != ".csv":
+        raise UsageError(f"{output}: the name of a manifest must end in .csv")
+    for path in output, output.with_suffix(".json"):
+        check_overwriting(path, *inputs)
 
 
 def save_manifest(
@@ -231,8 +252,8 @@ def evaluate(
     from quadpred.train.evaluate import evaluate as run
 
     scores = run(runs, Manifest.load(manifest), splits=split or (), cache=cache)
-    report.show(report.score_table(scores))
-    report.show(report.class_table(scores))
+    console = make_console(width=_TABLE_WIDTH)
+    console.print(report.score_table(scores), report.class_table(scores))
     print_line(f"{scores.clips} clips of {scores.groups} groups; 95 % confidence intervals")
     if output:
         scores.save(output)
@@ -310,34 +331,21 @@ def export(
     ] = None,
 ) -> None:
     """Write a model file (ONNX), and its card beside it."""
-    from quadpred.files import sha256_of
     from quadpred.registry import language
-    from quadpred.train.card import card
+    from quadpred.train.card import export_with_card
     from quadpred.train.evaluate import Evaluation
-    from quadpred.train.export import export as write
-    from quadpred.train.report import save_reliability_of
-    from quadpred.train.run import Run
 
-    description: dict[str, Any] = {
-        "name": output.stem,
-        "speech": language(speech),
-        "music": language(music),
-        "caveat": caveat,
-    }
     results = [Evaluation.load(path) for path in scores or ()]
-    if results:
-        description["calibration"] = results[0].calibration
-        save_reliability_of(description["calibration"], output)
-    exported = write(run, output, **description)
-    text = card(
-        Run.describe(run),
-        exported,
-        **description,
-        sha256=sha256_of(output),
+    exported = export_with_card(
+        run,
+        output,
+        speech=language(speech),
+        music=language(music),
+        caveat=caveat,
+        calibration=results[0].calibration if results else None,
         scores=[(result.corpus, result) for result in results],
         notes=note or (),
     )
-    output.with_suffix(".md").write_text(text)
     print_line(f"{output}: {output.stat().st_size / 1e6:.1f} MB; card: {output.with_suffix('.md')}")
     stored = f"{exported.stored:.1e} with 8-bit and 16-bit weights"
     print_line(f"Largest difference from PyTorch: {exported.float32:.1e}, {stored}")
@@ -383,7 +391,8 @@ def adapt(
     from quadpred.train import report
     from quadpred.train.adapt import adapt as run
 
-    _adapt_heads(songs, output, Predictor.load(speech=registry.encoder(speech).speech))
+    base = Predictor.load(speech=registry.encoder(speech).speech)
+    _adapt_heads(songs, output, base, save=not full)
     if not full:
         print_line(f"Use it: quadpred predict --model {output} SONG")
         return
@@ -401,7 +410,7 @@ def adapt(
     size = adapted.model.stat().st_size / 1e6
     scored = f"{scores.clips} clips of {scores.groups} groups"
     print_line(f"{scored}, each scored by a network not trained on its group; 95 % intervals:")
-    report.show(report.score_table(scores))
+    make_console(width=_TABLE_WIDTH).print(report.score_table(scores))
     verdict = "no better than chance" if adapted.uncertain else "better than chance"
     print_line(f"Quadrants are {verdict}, a macro F1 of {adapted.chance:.3f}.")
     print_line(f"{adapted.model}: {size:.1f} MB; card: {adapted.card}")
@@ -409,12 +418,12 @@ def adapt(
     print_line(f"Use it: quadpred predict --model {adapted.model} SONG")
 
 
-def _adapt_heads(songs: Path, output: Path, base: "Predictor") -> None:
+def _adapt_heads(songs: Path, output: Path, base: "Predictor", *, save: bool) -> None:
     """Fit new heads, and print their scores."""
     from quadpred.train.heads import adapt_heads
 
     scores = adapt_heads(
-        songs, output, base, on_warning=lambda text: print_message(f"warning: {text}")
+        songs, output, base, save=save, on_warning=lambda text: print_message(f"warning: {text}")
     )
     interval = f"95 % CI [{scores.low:.3f}, {scores.high:.3f}]"
     print_line(

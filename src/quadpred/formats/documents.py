@@ -11,12 +11,9 @@ from quadpred import __version__
 from quadpred.files import escape_name
 from quadpred.formats.rows import DIGITS, blocks, rounded
 from quadpred.labels import HEADS
-from quadpred.prediction import Prediction
+from quadpred.prediction import SCHEMA, Prediction
 
-__all__ = ["SCHEMA", "dump", "json_line", "to_json", "write_json"]
-
-SCHEMA = 1
-"""Version of the layout; it increases when older readers would misread the document."""
+__all__ = ["dump", "json_line", "to_json", "write_json"]
 
 _CONTROLS = re.compile(r"[\x7f-\x9f]")  # JSON itself escapes those below the space
 

@@ -10,23 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from quadpred import registry
 from quadpred.audio import AudioError
 from quadpred.errors import QuadpredError
-from quadpred.files import atomic_write, check_target, digest_of, sha256_of
+from quadpred.files import check_target, digest_of, sha256_of
 from quadpred.labels import QUADRANT
-from quadpred.train.card import card
+from quadpred.train.card import export_with_card
 from quadpred.train.corpora import Clip, Manifest, in_folds
 from quadpred.train.corpora.labelled import read_labelled
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.evaluate import Evaluation, evaluate
-from quadpred.train.export import export
 from quadpred.train.loop import progress_bar
 from quadpred.train.recipe import Recipe
-from quadpred.train.report import save_reliability_of
-from quadpred.train.run import Run
 from quadpred.train.transfer import transfer
 
 __all__ = [
@@ -211,9 +207,11 @@ def _readable(manifest: Manifest, log_mels: LogMels, on_warning: Message) -> Man
         def compute(clip: Clip) -> str:
             """Return the error message, or an empty string."""
             try:
-                log_mels.load([clip], lambda: bar.advance(task))
+                log_mels.load_one(clip)
             except AudioError as error:
                 return str(error)
+            finally:
+                bar.advance(task)
             return ""
 
         errors = list(pool.map(compute, manifest.clips))
@@ -269,21 +267,14 @@ def _export(
 ) -> None:
     """Write the model file and its card."""
     has_name = manifest.sheet.language in registry.LANGUAGES.values()
-    options: dict[str, Any] = {
-        "name": adapted.model.stem,
-        "speech": speech,
-        "music": manifest.sheet.language if has_name else "custom",
-        "caveat": _UNCERTAIN if adapted.uncertain else "",
-        "calibration": adapted.scores.calibration,
-    }
-    exported = export(run, adapted.model, **options)
-    save_reliability_of(options["calibration"], adapted.model)
     folds = len(adapted.scores.runs)
-    text = card(
-        Run.describe(run),
-        exported,
-        **options,
-        sha256=sha256_of(adapted.model),
+    export_with_card(
+        run,
+        adapted.model,
+        speech=speech,
+        music=manifest.sheet.language if has_name else "custom",
+        caveat=_UNCERTAIN if adapted.uncertain else "",
+        calibration=adapted.scores.calibration,
         scores=[
             (f"{folds} networks of the same recipe, each trained without one fold", adapted.scores)
         ],
@@ -293,5 +284,3 @@ def _export(
             *(f"{note[0].upper()}{note[1:]}." for note in notes),
         ],
     )
-    with atomic_write(adapted.card) as (file,):
-        file.write(text.encode(errors="backslashreplace"))

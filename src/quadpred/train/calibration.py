@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from quadpred.prediction import margin
 
 __all__ = [
+    "TARGET_COVERAGE",
     "Coverage",
     "Reliability",
     "apply_temperature",
     "calibration_error",
     "fit_temperature",
+    "min_margin",
     "reliability",
     "risk_coverage",
 ]
@@ -28,6 +30,8 @@ Array = NDArray[np.float64]
 TEMPERATURES = np.geomspace(0.25, 4, 97)
 BINS = 10
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+TARGET_COVERAGE = 0.7
+"""Share of clips, and of seconds, that a calibrated model does not flag as uncertain."""
 
 
 @dataclass(frozen=True)
@@ -116,3 +120,8 @@ def risk_coverage(probabilities: Array, truth: NDArray[np.integer[Any]]) -> list
         Coverage(share, float(margins[order[count - 1]]), float(right[order[:count]].mean()))
         for share, count in zip(COVERAGES, counts, strict=True)
     ]
+
+
+def min_margin(coverages: Sequence[Coverage]) -> float:
+    """Return the margin below which a prediction is uncertain, at `TARGET_COVERAGE`."""
+    return next(each.margin for each in coverages if each.coverage == TARGET_COVERAGE)

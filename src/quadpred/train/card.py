@@ -3,15 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from quadpred.files import atomic_write, sha256_of
 from quadpred.labels import HEADS
 from quadpred.train.evaluate import Calibration, Evaluation
-from quadpred.train.export import Exported
+from quadpred.train.export import Exported, export
+from quadpred.train.report import reliability_path, save_reliability_of
+from quadpred.train.run import Run
 
-__all__ = ["card", "encoder_card"]
+__all__ = ["card", "encoder_card", "export_with_card", "remove_card"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,59 @@ class _Use:
     stage: str
     recipes: list[str]
     corpus: Mapping[str, Any]
+
+
+def export_with_card(
+    run: Path,
+    output: Path,
+    *,
+    speech: str,
+    music: str,
+    caveat: str = "",
+    calibration: Calibration | None = None,
+    trained_on: Sequence[str] = (),
+    scores: Sequence[tuple[str, Evaluation]] = (),
+    notes: Sequence[str] = (),
+    tables: Sequence[tuple[str, str]] = (),
+) -> Exported:
+    """Export a run's network as `export` does, with its card and its reliability diagram beside it.
+
+    The model is called as its file. The other arguments are those of `export` and `card`.
+
+    Raises:
+        RunError: the folder holds no finished transfer.
+        ExportError: ONNX Runtime's result differs from PyTorch's.
+        OSError: a file cannot be written.
+    """
+    about: dict[str, Any] = {
+        "name": output.stem,
+        "speech": speech,
+        "music": music,
+        "caveat": caveat,
+        "calibration": calibration,
+    }
+    exported = export(run, output, **about, trained_on=trained_on)
+    remove_card(output)
+    text = card(
+        Run.describe(run),
+        exported,
+        **about,
+        sha256=sha256_of(output),
+        scores=scores,
+        notes=notes,
+        tables=tables,
+    )
+    if calibration:
+        save_reliability_of(calibration, output)
+    with atomic_write(output.with_suffix(".md")) as (file,):
+        file.write(text.encode(errors="backslashreplace"))
+    return exported
+
+
+def remove_card(model: Path) -> None:
+    """Remove the card and the reliability diagram of an older model of this name."""
+    for path in model.with_suffix(".md"), reliability_path(model):
+        path.unlink(missing_ok=True)
 
 
 def card(

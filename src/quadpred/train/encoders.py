@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from quadpred.files import atomic_write
-from quadpred.train.run import Run, RunError, completed
+from quadpred.train.run import Run, RunError, parse_description
 
 __all__ = ["describe", "pack", "start_weights"]
 
@@ -48,11 +48,11 @@ def describe(start: Path) -> dict[str, Any]:
         start: a run's folder, or a file of `pack`.
 
     Raises:
-        RunError: `start` is neither.
+        RunError: `start` is neither, or its description is damaged.
     """
     if start.suffix != SUFFIX:
         return Run.describe(start, "kind", "recipe")
-    return completed(json.loads(_read(start)[0]))
+    return parse_description(_read(start)[0], start, "kind", "recipe")
 
 
 def start_weights(start: Path) -> Mapping[str, Any]:

@@ -11,8 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from quadpred.errors import QuadpredError
 from quadpred.files import atomic_write
-from quadpred.labels import HEADS, QUADRANT, Head, signs_of
-from quadpred.train import calibration as calibrate
+from quadpred.labels import HEADS, QUADRANT, Head, membership
+from quadpred.train.calibration import (
+    Coverage,
+    Reliability,
+    apply_temperature,
+    calibration_error,
+    fit_temperature,
+    min_margin,
+    reliability,
+    risk_coverage,
+)
 from quadpred.train.corpora import Clip, Manifest, ManifestError, check_splits
 from quadpred.train.data.log_mels import LogMels
 from quadpred.train.data.targets import Targets
@@ -42,8 +51,6 @@ Counts = NDArray[np.int64]
 Rows = NDArray[np.float32]
 
 RESAMPLES = 1000
-TARGET_COVERAGE = 0.7
-"""Share of clips, and of seconds, that a calibrated model does not flag as uncertain."""
 
 
 class EvaluationError(QuadpredError):
@@ -93,8 +100,8 @@ class UnitCalibration:
 
     error_before: float
     error: float
-    reliability: list[calibrate.Reliability]
-    coverage: list[calibrate.Coverage]
+    reliability: list[Reliability]
+    coverage: list[Coverage]
 
 
 @dataclass(frozen=True)
@@ -283,7 +290,9 @@ def _calibration(
         temperature = _temperature([parts[QUADRANT], further[QUADRANT]])
         temperatures = {head: temperature for head in parts}
         by_others = _by_others(parts[QUADRANT], further[QUADRANT])
-        calibrated = {head: [rows @ _membership(head) for rows in by_others] for head in parts}
+        calibrated = {
+            head: [rows @ np.array(membership(head)) for rows in by_others] for head in parts
+        }
     else:
         temperatures = {head: _temperature([parts[head], further[head]]) for head in parts}
         calibrated = {head: _by_others(part, further[head]) for head, part in parts.items()}
@@ -298,10 +307,7 @@ def _calibration(
             _unit(np.concatenate(after), np.exp(np.concatenate(part.rows)), rows_truth),
         )
     quadrants = heads[QUADRANT.name]
-    second, clip = (
-        next(c.margin for c in unit.coverage if c.coverage == TARGET_COVERAGE)
-        for unit in (quadrants.second, quadrants.clip)
-    )
+    second, clip = (min_margin(unit.coverage) for unit in (quadrants.second, quadrants.clip))
     return Calibration(heads, second, clip)
 
 
@@ -309,20 +315,11 @@ def _unit(
     after: NDArray[np.float64], before: NDArray[np.floating[Any]], truth: NDArray[np.int64]
 ) -> UnitCalibration:
     return UnitCalibration(
-        calibrate.calibration_error(before.astype(np.float64), truth),
-        calibrate.calibration_error(after, truth),
-        calibrate.reliability(after, truth),
-        calibrate.risk_coverage(after, truth),
+        calibration_error(before.astype(np.float64), truth),
+        calibration_error(after, truth),
+        reliability(after, truth),
+        risk_coverage(after, truth),
     )
-
-
-def _membership(head: Head) -> NDArray[np.float64]:
-    """Matrix (quadrants, classes) that sums the quadrants of each class of a head."""
-    if head is QUADRANT:
-        return np.eye(len(QUADRANT.classes))
-    axis = HEADS.index(head) - 1
-    signs = [int(signs_of(name)[axis]) for name in QUADRANT.classes]
-    return np.eye(2)[signs]
 
 
 def _temperature(parts: Sequence[_Outputs], left_out: int = -1) -> float:
@@ -333,14 +330,14 @@ def _temperature(parts: Sequence[_Outputs], left_out: int = -1) -> float:
         for index in np.flatnonzero(others if others.any() else ~others):
             rows.append(part.rows[index])
             truth.append(part.truth[index])
-    return calibrate.fit_temperature(rows, np.array(truth))
+    return fit_temperature(rows, np.array(truth))
 
 
 def _by_others(part: _Outputs, further: _Outputs) -> list[NDArray[np.float64]]:
     """Probabilities of every clip's rows, at the temperature that fits all other folds best."""
     fitted = {fold: _temperature([part, further], fold) for fold in np.unique(part.folds)}
     return [
-        calibrate.apply_temperature(rows, fitted[fold])
+        apply_temperature(rows, fitted[fold])
         for rows, fold in zip(part.rows, part.folds, strict=True)
     ]
 

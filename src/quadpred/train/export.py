@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from quadpred import __version__
 from quadpred.errors import QuadpredError
+from quadpred.files import atomic_write
 from quadpred.labels import HEADS
 from quadpred.predictor import EMBEDDING, METADATA_KEY
 from quadpred.train.evaluate import Calibration
@@ -91,6 +92,7 @@ def export(
     Raises:
         RunError: the folder holds no finished transfer.
         ExportError: ONNX Runtime's result differs from PyTorch's by more than 1e-5.
+        OSError: the file cannot be written.
     """
     classifier, recipe = load_classifier(run)
     temperatures = [
@@ -128,10 +130,8 @@ def export(
             f"{output}: probabilities differ from PyTorch's by {full:.1e}, more than {TOLERANCE}"
         )
     _shrink_weights(model)
-    part = output.with_name(output.name + ".part")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part.write_bytes(model.SerializeToString())
-    part.replace(output)
+    with atomic_write(output) as (file,):
+        file.write(model.SerializeToString())
     return Exported(full, _difference(network, model, log_mel))
 
 

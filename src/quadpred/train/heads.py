@@ -17,20 +17,23 @@ from sklearn.linear_model import LogisticRegression
 
 from quadpred.audio import AudioError
 from quadpred.files import atomic_write
-from quadpred.labels import HEADS, QUADRANT, signs_of
+from quadpred.labels import HEADS, QUADRANT, membership
 from quadpred.prediction import join, margin
 from quadpred.predictor import EMBEDDING, METADATA_KEY, Predictor
 from quadpred.train.adapt import FOLDS, check_labels, check_output, without_copies
+from quadpred.train.calibration import TARGET_COVERAGE
+from quadpred.train.card import remove_card
 from quadpred.train.corpora import Clip, in_folds
 from quadpred.train.corpora.labelled import read_labelled
 from quadpred.train.evaluate import class_report
+from quadpred.train.loop import progress_bar
 
 __all__ = ["HeldOutScores", "adapt_heads"]
 
 Array = NDArray[np.float32]
 
 _STRENGTH = 0.1  # C of the regression: few songs, many values
-_SHARE = 0.3  # of held-out songs and seconds that count as uncertain
+_MAX_SECONDS = 60  # of a song, evenly spaced, to estimate the margin of seconds
 _FLOOR = 0.1  # smallest deviation of a value, as a share of the largest
 _ABSENT = -30.0  # logit of a quadrant without songs
 
@@ -100,14 +103,18 @@ def adapt_heads(
     output: Path,
     predictor: Predictor,
     *,
+    save: bool = True,
     on_warning: Callable[[str], None] = lambda text: None,
 ) -> HeldOutScores:
     """Fit new heads to labelled songs, score them, and write the model file.
+
+    It has no card; that of an older model of the same name is removed.
 
     Args:
         source: labelled songs, in any form that `read_labelled` reads.
         output: the ONNX file.
         predictor: the model whose embeddings are used.
+        save: write the file; otherwise, only score the heads.
         on_warning: is called with one line per song that is left out.
 
     Raises:
@@ -128,40 +135,46 @@ def adapt_heads(
     quadrants = [clip.quadrant for clip in clips]
     probabilities, margins = _held_out(clips, pooled, seconds)
     scores = _score(clips, probabilities)
+    if not save:
+        return scores
     info = {
         "name": output.stem,
         "speech": predictor.info.speech,
         "music": "custom",
         "caveat": "no better than chance on groups that were left out" if scores.uncertain else "",
-        "min_margin_clip": float(np.quantile(margin(probabilities), _SHARE)),
-        "min_margin_second": float(np.quantile(margins, _SHARE)),
+        "min_margin_clip": float(np.quantile(margin(probabilities), 1 - TARGET_COVERAGE)),
+        "min_margin_second": float(np.quantile(margins, 1 - TARGET_COVERAGE)),
     }
     model = _with_head(onnx.load(predictor.path), _Head.fit(pooled, quadrants), info)
     with atomic_write(output) as (file,):
         file.write(model.SerializeToString())
+    remove_card(output)
     return scores
 
 
 def _embed(
     clips: Sequence[Clip], predictor: Predictor, on_warning: Callable[[str], None]
 ) -> tuple[list[Clip], Array, list[Array]]:
-    """Return the readable clips, their pooled embeddings, and those of their audible seconds."""
+    """Return the readable clips, their pooled embeddings, and those of some audible seconds."""
     usable, pooled, seconds = [], [], []
-    for clip in without_copies(clips, on_warning):
-        try:
-            prediction = join(predictor.stream(clip.path, embeddings=True))
-        except AudioError as error:
-            on_warning(f"{error}; left out")
-            continue
-        if prediction.silent.all():
-            on_warning(f"{clip.path}: is silent; left out")
-            continue
-        if prediction.damage:
-            on_warning(f"{clip.path}: {prediction.damage}")
-        assert prediction.embedding is not None
-        usable.append(clip)
-        pooled.append(prediction.pooled_embedding())
-        seconds.append(prediction.embedding[~prediction.silent])
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=len(clips), note="")
+        for clip in without_copies(bar.track(clips, task_id=task), on_warning):
+            try:
+                prediction = join(predictor.stream(clip.path, embeddings=True))
+            except AudioError as error:
+                on_warning(f"{error}; left out")
+                continue
+            if prediction.silent.all():
+                on_warning(f"{clip.path}: is silent; left out")
+                continue
+            if prediction.damage:
+                on_warning(f"{clip.path}: {prediction.damage}")
+            assert prediction.embedding is not None
+            usable.append(clip)
+            pooled.append(prediction.pooled_embedding())
+            audible = prediction.embedding[~prediction.silent]
+            seconds.append(audible[:: -(-len(audible) // _MAX_SECONDS)].copy())
     return usable, np.stack(pooled) if pooled else np.empty((0, 0), np.float32), seconds
 
 
@@ -212,9 +225,8 @@ def _with_head(
         helper.make_node("Add", ["head_products", "head_bias"], ["head_logits"]),
         helper.make_node("Softmax", ["head_logits"], [QUADRANT.name], axis=-1),
     ]
-    for number, binary in enumerate(HEADS[1:]):
-        signs = np.array([signs_of(name)[number] for name in QUADRANT.classes], bool)
-        sums = np.stack([~signs, signs], axis=1).astype(np.float32)
+    for binary in HEADS[1:]:
+        sums = np.array(membership(binary), np.float32)
         constants.append(numpy_helper.from_array(sums, f"{binary.name}_sums"))
         added.append(
             helper.make_node("MatMul", [QUADRANT.name, f"{binary.name}_sums"], [binary.name])

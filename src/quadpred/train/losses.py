@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from quadpred.labels import QUADRANT, signs_of
+from quadpred.labels import HEADS, QUADRANT, membership, signs_of
 from quadpred.train.data.assembly import TrainingSet
 from quadpred.train.data.sampling import Batch
 from quadpred.train.loop import autocast
@@ -67,12 +67,11 @@ class MultiTaskLoss:
         Soft labels count as distributions; those of arousal and valence are their marginals.
         """
         targets = self.examples.quadrants_of(batch, outputs.logits[0].shape[1])
-        signs = torch.tensor([signs_of(name) for name in QUADRANT.classes]).float()
-        arousal, valence = (targets @ torch.stack([1 - sign, sign], 1) for sign in signs.T)
+        arousal, valence = (targets @ torch.tensor(membership(head)) for head in HEADS[1:])
         odds = log_odds(outputs.logits)
         corpora = self.examples.links[batch.clips].to(odds.device)
         linked = model.link(odds, corpora[:, None].expand(odds.shape[:2]))
-        logits = _shifted(outputs.logits, linked - odds)
+        logits = _with_added_odds(outputs.logits, linked - odds)
         losses = [
             _cross_entropy(rows, target.to(rows.device), weight)
             for rows, target, weight in zip(
@@ -121,7 +120,7 @@ def _part(outputs: Outputs, crops: slice) -> Outputs:
     return Outputs(tuple(rows[crops] for rows in outputs.logits), outputs.embedding[crops], student)
 
 
-def _shifted(logits: Sequence[Tensor], shift: Tensor) -> tuple[Tensor, ...]:
+def _with_added_odds(logits: Sequence[Tensor], shift: Tensor) -> tuple[Tensor, ...]:
     """Logits after log-odds of arousal and valence have changed by `shift` (batch, rows, 2)."""
     signs = shift.new_tensor([signs_of(name) for name in QUADRANT.classes]) - 0.5
     by_class = (shift @ signs.T, shift[..., :1] * shift.new_tensor([-0.5, 0.5]))

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quadpred.features import FeatureConfig, file_log_mel
 from quadpred.files import atomic_write
-from quadpred.labels import HEADS, QUADRANT, signs_of
+from quadpred.labels import HEADS, QUADRANT, membership
 from quadpred.predictor import METADATA_KEY
 from quadpred.train.keras import FRAMES, KerasNetwork, PaperModelError
 
@@ -212,11 +212,10 @@ class _Network(KerasNetwork):
         nodes, outputs = list(self.nodes), []
         axes = numpy_helper.from_array(np.array([1]), "rows_axis")
         constants = [*self.constants, axes]
-        for number, head in enumerate(HEADS):
+        for head in HEADS:
             source = heads.get(head.name)
             if source is None:  # of an older model: quadrants add up to arousal and valence
-                signs = np.array([signs_of(name)[number - 1] for name in QUADRANT.classes], bool)
-                sums = np.stack([~signs, signs], axis=1).astype(np.float32)
+                sums = np.array(membership(head), np.float32)
                 constants.append(numpy_helper.from_array(sums, f"{head.name}_sums"))
                 source = f"{head.name}_of_quadrants"
                 inputs = [heads[QUADRANT.name], f"{head.name}_sums"]
@@ -246,9 +245,8 @@ class _Network(KerasNetwork):
         """
         quadrants = _run(model, windows, QUADRANT.name)
         flipped = set()
-        for number, head in enumerate(HEADS[1:]):
-            signs = np.array([signs_of(name)[number] for name in QUADRANT.classes], bool)
-            positive = quadrants[:, signs].sum(axis=1)
+        for head in HEADS[1:]:
+            positive = quadrants @ np.array(membership(head))[:, 1]
             rows = _run(model, windows, head.name)
             if np.abs(rows[:, 0] - positive).mean() < np.abs(rows[:, 1] - positive).mean():
                 flipped.add(head.name)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from quadpred.files import atomic_write
@@ -19,22 +18,13 @@ from quadpred.train.evaluate import (
 
 __all__ = [
     "class_table",
+    "reliability_path",
     "save_confusion_matrices",
     "save_reliability_of",
     "score_table",
-    "show",
 ]
 
 UNITS = ("clip", "second")
-_WIDTH = 100  # of a table that goes to a file or a pipe
-
-
-def show(table: Table) -> None:
-    """Print a table, as wide as it is where no terminal sets a limit."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH
-    console.print(table)
 
 
 def score_table(scores: Evaluation) -> Table:
@@ -94,7 +84,7 @@ def save_reliability_of(calibration: Calibration, model: Path) -> Path:
     Raises:
         OSError: the file cannot be written.
     """
-    path = model.with_name(f"{model.stem}-reliability.png")
+    path = reliability_path(model)
     curves = {
         name: {
             unit: (part.error, [(b.confidence, b.accuracy, b.share) for b in part.reliability])
@@ -105,6 +95,11 @@ def save_reliability_of(calibration: Calibration, model: Path) -> Path:
     with atomic_write(path) as (file,):
         save_reliability(curves, file)
     return path
+
+
+def reliability_path(model: Path) -> Path:
+    """Return the path of a model's reliability diagram."""
+    return model.with_name(f"{model.stem}-reliability.png")
 
 
 def _report(scores: HeadScores, unit: str) -> ClassReport:

@@ -13,7 +13,7 @@ from quadpred.files import atomic_write
 from quadpred.train.corpora import DataSheet
 from quadpred.train.recipe import Recipe
 
-__all__ = ["Run", "RunError", "completed"]
+__all__ = ["Run", "RunError", "parse_description"]
 
 _DESCRIPTION, _LOG, _CHECKPOINT, _RESULT = "run.json", "log.jsonl", "checkpoint.pt", "model.pt"
 
@@ -54,21 +54,15 @@ class Run:
             required: keys that the description must have.
 
         Raises:
-            RecipeError: its recipe has a key or value that recipes no longer have.
-            RunError: the folder holds no run, or one whose description lacks a required key.
+            RunError: the folder holds no run, or `parse_description` refuses its description.
 
         """
         path = folder / _DESCRIPTION
         try:
-            described = completed(json.loads(path.read_text()))
+            text = path.read_bytes()
         except OSError:
             raise RunError(f"{folder}: holds no run of quadpred train") from None
-        except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
-            raise RunError(f"{path}: damaged; remove the folder") from None
-        for key in required:
-            if key not in described:
-                raise RunError(f"{path}: lacks {key!r}; train again in another folder")
-        return described
+        return parse_description(text, path, *required)
 
     @staticmethod
     def result(folder: Path) -> dict[str, Any]:
@@ -125,9 +119,8 @@ class Run:
             raise RunError(f"{folder / _LOG}: damaged; remove the folder") from None
 
     def _save(self, name: str, state: Mapping[str, Any]) -> None:
-        part = self.folder / f"{name}.part"
-        torch.save(dict(state), part)
-        part.replace(self.folder / name)
+        with atomic_write(self.folder / name) as (file,):
+            torch.save(dict(state), file)
 
 
 def _load(path: Path, missing: str) -> dict[str, Any]:
@@ -140,19 +133,37 @@ def _load(path: Path, missing: str) -> dict[str, Any]:
     return loaded
 
 
-def completed(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's description with defaults for settings that it lacks, as JSON has it.
+def parse_description(text: str | bytes, path: Path, *required: str) -> dict[str, Any]:
+    """Return a run's description, with defaults for settings that recipes have gained.
+
+    Args:
+        text: the description as JSON.
+        path: of its file, for messages.
+        required: keys that the description must have.
 
     Raises:
-        RecipeError: its recipe has a key or value that recipes no longer have.
+        RunError: it is damaged, lacks a required key, or its recipe has a key or value that recipes
+            no longer have.
     """
+    try:
+        described = _completed(json.loads(text))
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: damaged ({error}); train again in another folder") from None
+    for key in required:
+        if key not in described:
+            raise RunError(f"{path}: lacks {key!r}; train again in another folder")
+    return described
+
+
+def _completed(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a description with defaults for settings that it lacks, as JSON has it."""
     whole = dict(described)
     if "recipe" in whole:
         whole["recipe"] = json.loads(json.dumps(asdict(Recipe.from_dict(whole["recipe"]))))
     for corpora in {"corpora", "outliers"} & set(whole):
         whole[corpora] = [asdict(DataSheet(**sheet)) for sheet in whole[corpora]]
     if whole.get("start"):
-        whole["start"] = completed(whole["start"])
+        whole["start"] = _completed(whole["start"])
     return whole
 
 

@@ -2,7 +2,6 @@
 
 from quadpred.train.corpora.corpus import Archive, Corpus
 from quadpred.train.corpora.manifest import (
-    SUFFIXES,
     Clip,
     DataSheet,
     Manifest,
@@ -18,7 +17,6 @@ from quadpred.train.corpora.speech import SPEECH
 
 __all__ = [
     "CORPORA",
-    "SUFFIXES",
     "Archive",
     "Clip",
     "Corpus",

@@ -14,7 +14,6 @@ from typing import Literal
 
 from quadpred.audio import AudioError, probe
 from quadpred.train.corpora.manifest import (
-    SUFFIXES,
     Clip,
     DataSheet,
     Manifest,
@@ -23,7 +22,7 @@ from quadpred.train.corpora.manifest import (
 )
 from quadpred.train.corpora.quadrants import Scale, Threshold, from_ratings
 
-__all__ = ["Archive", "Corpus", "OnWarning", "RawItem", "read_rows", "recordings"]
+__all__ = ["Archive", "Corpus", "OnWarning", "RawItem", "read_rows"]
 
 OnWarning = Callable[[str], None]
 """Called with one line: a file and what is wrong with it."""
@@ -244,14 +243,6 @@ def read_rows(
         on_warning(f"{path}: {error.strerror}")
     except csv.Error as error:
         on_warning(f"{path}: {error}")
-
-
-def recordings(folder: Path, suffixes: Iterable[str] = SUFFIXES) -> Iterator[Path]:
-    """Yield the recordings under a folder, sorted, without the `._*` files of macOS."""
-    accepted = set(suffixes)
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in accepted and not path.name.startswith("._"):
-            yield path
 
 
 def _without_duplicates(items: Iterable[RawItem], on_warning: OnWarning) -> Iterator[RawItem]:

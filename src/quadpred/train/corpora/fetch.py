@@ -35,7 +35,7 @@ OnProgress = Callable[[str, int, int], None]
 
 BLOCK = 1 << 20
 TIMEOUT = 60.0  # seconds without data
-PAUSES = (1, 2, 5, 10, 30)  # seconds before each retry; new data resets the count
+PAUSES: tuple[float, ...] = (1, 2, 5, 10, 30)  # seconds before a retry; new data restarts them
 MAX_RATIO = 20  # of unpacked to packed size; audio compresses by 3 at most
 MAX_FILES = 1_000_000
 MAX_HEADER = 1 << 20  # bytes between two files of a tar archive, which tarfile holds in memory

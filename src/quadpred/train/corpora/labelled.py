@@ -8,8 +8,9 @@ columns. Relative paths start from the CSV's folder.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from quadpred.audio.folders import recordings
 from quadpred.labels import QUADRANT
-from quadpred.train.corpora import SUFFIXES, Clip, DataSheet, Manifest, ManifestError, read_table
+from quadpred.train.corpora import Clip, DataSheet, Manifest, ManifestError, read_table
 
 __all__ = ["read_labelled"]
 
@@ -53,11 +54,10 @@ def _from_folders(root: Path) -> Iterator[Clip]:
     if not folders:
         raise ManifestError(f"{root}: no folders named {', '.join(QUADRANT.classes)}")
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
-                first, *below = path.relative_to(folder).parts
-                group = first if below else f"{folder.name}/{first}"
-                yield Clip(path, group, "", folder.name.upper())
+        for path in recordings(folder):
+            first, *below = path.relative_to(folder).parts
+            group = first if below else f"{folder.name}/{first}"
+            yield Clip(path, group, "", folder.name.upper())
 
 
 def _from_rows(rows: Sequence[dict[str, str]], source: Path) -> Iterator[Clip]:

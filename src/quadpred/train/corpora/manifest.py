@@ -16,14 +16,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
+from io import TextIOWrapper
 from pathlib import Path
 
+from quadpred.audio.folders import recordings
 from quadpred.errors import QuadpredError
-from quadpred.files import digest_of, sha256_of
+from quadpred.files import add_filename_to_errors, atomic_write, digest_of, sha256_of
 from quadpred.labels import QUADRANT
 
 __all__ = [
-    "SUFFIXES",
     "Clip",
     "DataSheet",
     "Manifest",
@@ -36,8 +37,6 @@ __all__ = [
 ]
 
 COLUMNS = ("path", "group", "split", "quadrant", "arousal", "valence", "tags")
-SUFFIXES = {".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"}
-"""File name suffixes that a search for recordings accepts."""
 
 
 class ManifestError(QuadpredError):
@@ -121,16 +120,22 @@ class Manifest:
         return tuple(clip for clip in self.clips if clip.split not in excluded)
 
     def save(self, path: Path) -> None:
-        """Write the CSV, with absolute paths, and its data sheet (`.json` beside it)."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
+        """Write the CSV, with absolute paths, and its data sheet (`.json` beside it), or neither.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        files = atomic_write(path, path.with_suffix(".json"))
+        with files as (table, sheet), add_filename_to_errors(path):
+            text = TextIOWrapper(table, "utf-8", "surrogateescape", newline="")
+            writer = csv.writer(text)
             writer.writerow(COLUMNS)
             for clip in self.clips:
                 ratings = ["" if v is None else v for v in (clip.arousal, clip.valence)]
                 row = [clip.path.absolute(), clip.group, clip.split, clip.quadrant, *ratings]
                 writer.writerow([*row, "; ".join(clip.tags)])
-        path.with_suffix(".json").write_text(json.dumps(asdict(self.sheet), indent=2) + "\n")
+            text.detach()
+            sheet.write((json.dumps(asdict(self.sheet), indent=2) + "\n").encode())
 
     @classmethod
     def load(cls, path: Path) -> "Manifest":
@@ -258,7 +263,7 @@ def from_folder(
         ManifestError: no audio files, or `labels` does not match the files.
 
     """
-    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES]
+    files = list(recordings(folder))
     if not files:
         raise ManifestError(f"{folder}: no audio files")
     if labels is None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from quadpred.audio.folders import ENDINGS, recordings
 from quadpred.labels import QUADRANT
 from quadpred.train.corpora.corpus import (
     MIDI,
@@ -13,9 +14,7 @@ from quadpred.train.corpora.corpus import (
     RawItem,
     number,
     read_rows,
-    recordings,
 )
-from quadpred.train.corpora.manifest import SUFFIXES
 from quadpred.train.corpora.quadrants import Scale, from_words
 
 __all__ = ["MUSIC"]
@@ -59,7 +58,7 @@ def _ch818(folder: Path, on_warning: OnWarning) -> Iterator[RawItem]:
         for row in read_rows(table, on_warning):
             cells = {column.lower(): value for column, value in row.items()}
             song = next((cells[c] for c in ("songs", "song", "id", "file") if cells.get(c)), "")
-            stem = Path(song).stem if Path(song).suffix.lower() in SUFFIXES else Path(song).name
+            stem = Path(song).stem if Path(song).suffix[1:].lower() in ENDINGS else Path(song).name
             quadrant = cells.get("quads", "")
             if not song or not (quadrant or "valence" in cells):
                 on_warning(
@@ -139,7 +138,7 @@ def _emopia(folder: Path, on_warning: OnWarning) -> Iterator[RawItem]:
     for split in ("train", "val", "test"):
         for table in sorted(folder.rglob(f"{split}.csv")):
             splits.update({row["fname"]: split for row in read_rows(table, on_warning, ["fname"])})
-    clips = {path.stem: path for path in recordings(folder, [MIDI])} | _by_stem(folder)
+    clips = {path.stem: path for path in recordings(folder, {MIDI[1:]})} | _by_stem(folder)
     for stem, path in sorted(clips.items()):
         if name := re.fullmatch(r"(Q[1-4])_(.{11})_\d+", stem):
             yield RawItem(path, name[2], splits.get(stem, ""), name[1])

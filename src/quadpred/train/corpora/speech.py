@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from quadpred.train.corpora.corpus import Archive, Corpus, OnWarning, RawItem, read_rows, recordings
+from quadpred.audio.folders import recordings
+from quadpred.train.corpora.corpus import Archive, Corpus, OnWarning, RawItem, read_rows
 from quadpred.train.corpora.quadrants import from_words
 
 __all__ = ["SPEECH"]
@@ -15,7 +16,7 @@ def _librispeech(folder: Path, on_warning: OnWarning) -> Iterator[RawItem]:
 
     Source: the corpus's README.TXT, section 2.1; https://www.openslr.org/12.
     """
-    for path in recordings(folder, [".flac"]):
+    for path in recordings(folder, {"flac"}):
         name = re.fullmatch(r"(\d+)-\d+-\d+", path.stem)
         if name:
             yield RawItem(path, name[1], path.parents[2].name)
@@ -32,7 +33,7 @@ def _aishell(folder: Path, on_warning: OnWarning) -> Iterator[RawItem]:
     for path in sorted(folder.rglob("S*.tar.gz")):
         if not any((path.parent / split / path.name[:5]).is_dir() for split in _AISHELL_SPLITS):
             on_warning(f"{path}: not unpacked; unpack it into its folder")
-    for path in recordings(folder, [".wav"]):
+    for path in recordings(folder, {"wav"}):
         name = re.fullmatch(r"BAC009(S\d{4})W\d{4}", path.stem)
         split = path.parents[1].name
         if name and split in _AISHELL_SPLITS:
@@ -67,7 +68,7 @@ def _ravdess(folder: Path, on_warning: OnWarning) -> Iterator[RawItem]:
     is strong. The emotion determines the quadrant; neutral has none.
     Source: https://zenodo.org/records/1188976, file naming convention.
     """
-    for path in recordings(folder, [".wav"]):
+    for path in recordings(folder, {"wav"}):
         name = re.fullmatch(r"03-0([12])-0([1-8])-0([12])-\d\d-\d\d-(\d\d)", path.stem)
         if not name:
             on_warning(f"{path}: name does not follow RAVDESS's scheme for audio files")

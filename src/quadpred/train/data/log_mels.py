@@ -64,7 +64,7 @@ class LogMels:
         """
 
         def one(clip: Clip) -> Half:
-            frames = self._one(clip.path)
+            frames = self.load_one(clip)
             progress()
             return frames
 
@@ -75,10 +75,15 @@ class LogMels:
                 loaded += pool.map(one, clips[first : first + _AT_ONCE])
         return loaded
 
-    def _one(self, path: Path) -> Half:
+    def load_one(self, clip: Clip) -> Half:
+        """Return the array of one clip, in this thread.
+
+        Raises:
+            AudioError: the recording cannot be read.
+        """
         try:
-            stat = path.stat()
-            key = digest_of([str(path.resolve()), stat.st_size, stat.st_mtime_ns], 20)
+            stat = clip.path.stat()
+            key = digest_of([str(clip.path.resolve()), stat.st_size, stat.st_mtime_ns], 20)
         except OSError:
             key = ""  # file_log_mel raises an error that names the reason
         cached = self.folder / f"{key}.npy"
@@ -87,7 +92,7 @@ class LogMels:
             if loaded is not None:
                 return loaded
             self._on_warning(f"{cached}: damaged; computing it again")
-        frames = np.concatenate(list(file_log_mel(path, self.config))).astype(np.float16)
+        frames = np.concatenate(list(file_log_mel(clip.path, self.config))).astype(np.float16)
         with atomic_write(cached) as (file,):
             np.save(file, frames)
         computed: Half = open_memmap(cached, mode="r")

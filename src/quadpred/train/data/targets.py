@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import one_hot
 
-from quadpred.labels import HEADS, QUADRANT, signs_of
+from quadpred.labels import HEADS, QUADRANT, membership
 from quadpred.train.corpora import Clip, ManifestError
 from quadpred.train.corpora.manifest import read_table
 
@@ -50,14 +49,10 @@ class Targets:
     @classmethod
     def of(cls, clips: Sequence[Clip], corpora: Sequence[int] | None = None) -> "Targets":
         """Targets of clips; `corpora` are indices of their corpora, by default all 0."""
-        signs = [signs_of(clip.quadrant) if clip.quadrant else (False, False) for clip in clips]
-        quadrants = [QUADRANT.classes.index(clip.quadrant or "Q1") for clip in clips]
-        labelled = torch.tensor([float(bool(clip.quadrant)) for clip in clips])[:, None]
-        indices = (quadrants, [int(arousal) for arousal, _ in signs], [int(v) for _, v in signs])
-        heads = tuple(
-            one_hot(torch.tensor(index, dtype=torch.long), len(head.classes)).float() * labelled
-            for head, index in zip(HEADS, indices, strict=True)
-        )
+        quadrants = torch.tensor(
+            [[float(clip.quadrant == name) for name in QUADRANT.classes] for clip in clips]
+        ).reshape(len(clips), len(QUADRANT.classes))
+        heads = tuple(quadrants @ torch.tensor(membership(head)) for head in HEADS)
         numbers = torch.tensor(corpora or [0] * len(clips))
         values = [(clip.arousal, clip.valence) for clip in clips]
         ratings = torch.tensor([[np.nan if v is None else v for v in pair] for pair in values])
@@ -65,10 +60,6 @@ class Targets:
             members = numbers == number
             ratings[members] = _standardised(ratings[members])
         return cls(heads, ratings.float(), numbers)
-
-    def __getitem__(self, index: Tensor) -> "Targets":
-        heads = tuple(head[index] for head in self.heads)
-        return Targets(heads, self.ratings[index], self.corpora[index])
 
 
 def _standardised(ratings: Tensor) -> Tensor:

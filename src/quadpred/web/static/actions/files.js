@@ -1,6 +1,6 @@
 // Files that the user chose or dropped, with folders.
 
-// The endings that a library run takes for audio (batch/discovery.py).
+// The endings that a library run takes for audio (audio/folders.py).
 const AUDIO = new Set(
   `
     3g2 3ga 3gp aa3 aac ac3 adts aif aifc aiff alac amr ape asf au awb bwf caf dsf dts dtshd
