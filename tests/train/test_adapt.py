@@ -18,6 +18,7 @@ from quadpred.train import adapt as module
 from quadpred.train.adapt import AdaptError, adapt
 from quadpred.train.corpora import DataSheet, ManifestError, from_folder
 from quadpred.train.corpora.labelled import read_labelled
+from quadpred.train.export import ExportError
 
 pytestmark = pytest.mark.slow
 
@@ -164,7 +165,7 @@ def test_no_network_is_scored_on_groups_it_was_trained_on(
 
 
 def refusal(source: Path, output: Path, **options: object) -> str:
-    with pytest.raises((AdaptError, ManifestError)) as caught:
+    with pytest.raises((AdaptError, ExportError, ManifestError)) as caught:
         adapt(source, output, speech="english", **options)  # type: ignore[arg-type]
     text = str(caught.value)
     assert "\n" not in text

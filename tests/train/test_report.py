@@ -25,7 +25,7 @@ from quadpred.train.evaluate import (
     macro_precision,
     macro_recall,
 )
-from quadpred.train.export import Exported
+from quadpred.train.export import Exported, ExportError
 from quadpred.train.recipe import Recipe
 from quadpred.train.report import (
     class_table,
@@ -213,6 +213,12 @@ def test_no_diagram_of_an_older_model_remains(
     assert sha256_of(model) in (tmp_path / "tiny.md").read_text("utf-8")
     assert "A caf\xe9." in (tmp_path / "tiny.md").read_text("utf-8")
     assert not (tmp_path / "tiny-reliability.png").exists()
+    notes = tmp_path / "notes.md"
+    notes.write_text("# Mine\n")
+    with pytest.raises(ExportError, match=r"notes.md: exists and is not notes's model card"):
+        export_with_card(folder, tmp_path / "notes.onnx", **languages)
+    assert notes.read_text() == "# Mine\n"
+    assert not (tmp_path / "notes.onnx").exists()
 
 
 def test_temperatures_are_fitted_on_the_other_fold(

@@ -16,7 +16,7 @@ from quadpred.audio import AudioError
 from quadpred.errors import QuadpredError
 from quadpred.files import check_target, digest_of, sha256_of
 from quadpred.labels import QUADRANT
-from quadpred.train.card import export_with_card
+from quadpred.train.card import check_card, export_with_card
 from quadpred.train.corpora import Clip, Manifest, in_folds
 from quadpred.train.corpora.labelled import read_labelled
 from quadpred.train.data.log_mels import LogMels
@@ -95,8 +95,9 @@ def adapt(
         on_progress: called with one line per step.
 
     Raises:
-        AdaptError: too few songs, quadrants or groups, a damaged encoder, or an output that would
-            overwrite another file.
+        AdaptError: too few songs, quadrants or groups, a damaged encoder, or a name of the output
+            that does not end in `.onnx`.
+        ExportError: the card would replace another document.
         LanguageError: the package has no encoder of this speech.
         ManifestError: the list of songs cannot be read.
         OSError: the output cannot be written.
@@ -135,22 +136,14 @@ def check_output(output: Path) -> None:
     """Check that the model file and its card can be written.
 
     Raises:
-        AdaptError: the name does not end in `.onnx`, or the card would replace another file.
+        AdaptError: the name does not end in `.onnx`.
+        ExportError: the card would replace another document.
         OSError: the output cannot be written.
     """
-    card_path = output.with_suffix(".md")
     if output.suffix != ".onnx":
         raise AdaptError(f"{output}: the name of a model file must end in .onnx")
     check_target(output)
-    check_target(card_path)
-    if card_path.is_file() and _title(output) not in card_path.read_text("utf-8", "replace"):
-        raise AdaptError(
-            f"{card_path}: exists and is not {output.stem}'s model card; choose another output"
-        )
-
-
-def _title(output: Path) -> str:
-    return f"\n# {output.stem}\n"
+    check_card(output)
 
 
 def check_labels(manifest: Manifest, source: Path) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from quadpred.files import atomic_write, sha256_of
+from quadpred.files import atomic_write, check_target, sha256_of
 from quadpred.labels import HEADS
 from quadpred.train.evaluate import Calibration, Evaluation
-from quadpred.train.export import Exported, export
+from quadpred.train.export import Exported, ExportError, export
 from quadpred.train.report import reliability_path, save_reliability_of
 from quadpred.train.run import Run
 
-__all__ = ["card", "encoder_card", "export_with_card", "remove_card"]
+__all__ = ["card", "check_card", "encoder_card", "export_with_card", "remove_card"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def export_with_card(
 
     Raises:
         RunError: the folder holds no finished transfer.
-        ExportError: ONNX Runtime's result differs from PyTorch's.
+        ExportError: ONNX Runtime's result differs from PyTorch's, or the card would replace another
+            document.
         OSError: a file cannot be written.
     """
     about: dict[str, Any] = {
@@ -56,6 +57,7 @@ def export_with_card(
         "caveat": caveat,
         "calibration": calibration,
     }
+    check_card(output)
     exported = export(run, output, **about, trained_on=trained_on)
     remove_card(output)
     text = card(
@@ -72,6 +74,21 @@ def export_with_card(
     with atomic_write(output.with_suffix(".md")) as (file,):
         file.write(text.encode(errors="backslashreplace"))
     return exported
+
+
+def check_card(model: Path) -> None:
+    """Check that the card of a model would replace no other document.
+
+    Raises:
+        ExportError: it would.
+        OSError: the card cannot be written.
+    """
+    path = model.with_suffix(".md")
+    check_target(path)
+    if path.is_file() and f"\n# {model.stem}\n" not in path.read_text("utf-8", "replace"):
+        raise ExportError(
+            f"{path}: exists and is not {model.stem}'s model card; choose another output"
+        )
 
 
 def remove_card(model: Path) -> None:

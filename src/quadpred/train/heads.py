@@ -118,7 +118,8 @@ def adapt_heads(
         on_warning: is called with one line per song that is left out.
 
     Raises:
-        AdaptError: too few songs to fit or to score, or an output that cannot be replaced.
+        AdaptError: too few songs to fit or to score, or a name that does not end in `.onnx`.
+        ExportError: the card of the model would replace another document.
         ManifestError: the list of songs cannot be read.
         ModelError: the model has no embeddings.
         OSError: the output cannot be written.
