@@ -144,7 +144,7 @@ def difference_table(log: Log, pairs: Iterable[tuple[str, str]]) -> list[str]:
     rows = []
     for head, (one, other), transfer in product(HEADS, pairs, TRANSFERS):
         found = [difference(log, head, u, one, other, transfer, m) for m, u in columns]
-        title = f"{PRETRAININGS[one]} less {PRETRAININGS[other]}"
+        title = f"{PRETRAININGS[one]} minus {PRETRAININGS[other]}"
         rows.append([head, title, transfer, *map(_signed, found)])
     return _table(header, rows)
 

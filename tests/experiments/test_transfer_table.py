@@ -67,7 +67,7 @@ def test_page_keeps_its_prose_and_takes_new_tables(tmp_path: Path) -> None:
     assert text.startswith("# Title\n")
     assert text.endswith("\n\nThe end.\n")
     assert "outdated" not in text
-    assert "| quadrant | CPC mixed less none | full | **+0.100 ± 0.000** |" in text
+    assert "| quadrant | CPC mixed minus none | full | **+0.100 ± 0.000** |" in text
     assert "| valence | SCAE English | full | 0.54 ± 0.08 | 0.66 |" in text
     assert "English music: 6 runs per condition, over 3 folds and 2 seeds." in text
     assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
