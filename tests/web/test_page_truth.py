@@ -151,7 +151,7 @@ def test_a_sound_that_the_browser_places_elsewhere_is_noted(page: Page, files: A
     """As that of a video whose sound starts late: the browser plays silence before it."""
     StubServer(page, {"late.wav": prediction(TENSE[:4]), "song.wav": prediction(TENSE)})
     page.set_input_files("#files", files("late.wav", "song.wav"))
-    note = "The browser plays 6.0 s of a sound of 4.0 s: what you hear may not be what is shown."
+    note = "The browser plays 6.0 s, but quadpred decoded 4.0 s. Sound and values may not match."
     expect(page.locator("#notes")).to_have_text(note)
     # It goes on playing after the end of what is shown. A mark there is one of the end.
     page.get_by_role("slider", name="Position in the song").press("End")

@@ -211,6 +211,7 @@ export class Songs {
   /** @param {Song} song @param {Edit} edit */
   #edit(song, edit) {
     this.#edits += 1;
+    this.keepPosition();
     this.storage.edit(song, edit);
     this.state.changed();
   }
