@@ -5,7 +5,6 @@ running process on one core, without a picture. Runs alternate; each figure is t
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -13,20 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from audio import song
+from commands import cost_of
 
 HERE = Path(__file__).parent
 COLD, WARM = 5, 5
-
-
-def cold(command: list[str]) -> tuple[float, float]:
-    """Wall seconds and peak megabytes of a command."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
 
 
 def warm(predict: Callable[[], object]) -> float:
@@ -50,7 +39,8 @@ def main() -> None:
         best = {name: (float("inf"), 0.0) for name in commands}
         for _ in range(COLD):
             for name, command in commands.items():
-                best[name] = min(best[name], cold(command))
+                cost = cost_of(command)
+                best[name] = min(best[name], (cost.wall, cost.peak))
         print(f"{'cold, wall s':22}{'s':>8}{'ratio':>8}{'peak MB':>10}")
         slowest = best["paper's pipeline"][0]
         for name, (seconds, megabytes) in best.items():

@@ -1,15 +1,14 @@
 """Library runs: speed-up of a second worker, and cost of a file beyond its prediction."""
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from audio import song
+from commands import cost_of
 
 from quadpred import Predictor
 
@@ -28,13 +27,8 @@ def folder_of(folder: Path, count: int, seconds: float) -> Path:
 def run(folder: Path, output: Path, jobs: int, *options: str) -> tuple[float, float]:
     """Wall and CPU seconds of the whole command, its workers included."""
     command = [sys.executable, "-m", "quadpred", "predict", str(folder), "-o", str(output)]
-    started = time.perf_counter()
-    process = subprocess.Popen([*command, "--jobs", str(jobs), *options], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"failed: {' '.join(command)}")
-    return time.perf_counter() - started, usage.ru_utime + usage.ru_stime
+    cost = cost_of([*command, "--jobs", str(jobs), *options])
+    return cost.wall, cost.cpu
 
 
 def two_workers(folder: Path, songs: int) -> None:

@@ -1,12 +1,11 @@
 """Peak memory of `quadpred predict` for files from 10 seconds to 10 hours."""
 
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from audio import song
+from commands import cost_of
 
 LENGTHS = (10, 180, 3600, 36_000)  # seconds
 
@@ -18,12 +17,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             wav = song(Path(folder) / "song.wav", seconds, rate=8000)
             command = [sys.executable, "-m", "quadpred", "predict", str(wav), "-o", folder + "/"]
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                raise SystemExit(f"failed: {' '.join(command)}")
-        peaks[seconds] = usage.ru_maxrss / 1024
+            peaks[seconds] = cost_of(command).peak
     for seconds, peak in peaks.items():
         print(f"{seconds:8}{peak:10.0f}{peak / peaks[180]:16.2f}")
 

@@ -6,7 +6,7 @@ A table stands between `<!-- NAME -->` and `<!-- end of NAME -->`. Tables whose 
 stay as they are.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ import numpy as np
 
 from experiments import results as storage
 from experiments.data import SOUNDFONTS
-from experiments.report import HEAD_NAMES, QUOTED, SPLIT_HALF, interval
+from experiments.markdown import replace_block, table
+from experiments.report import HEAD_NAMES, QUOTED, SPLIT_HALF, cells, interval
 from experiments.scoring import AXES
 from quadpred.files import atomic_write
 from quadpred.labels import QUADRANT
 
-__all__ = ["BLOCKS", "PAGES", "main", "replace_block"]
+__all__ = ["BLOCKS", "PAGES", "main"]
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs/experiments.md")
@@ -47,12 +48,12 @@ def scores_table(results: Results) -> Lines:
         title = found["title"] + (f", {found['remark']}" if found["remark"] else "")
         size = f"{title}: {found['clips']} clips"
         if "ratings" in found:
-            rows.append([size, "Spearman", *_cells(found["ratings"]["spearman"])])
+            rows.append([size, "Spearman", *cells(found["ratings"]["spearman"])])
         else:
-            rows.append([size, "macro F1", *_cells(found["classes"]["macro_f1"])])
+            rows.append([size, "macro F1", *cells(found["classes"]["macro_f1"])])
         if "within_piece" in found:
-            rows.append([title, "r within a piece", *_cells(found["within_piece"]["correlation"])])
-    return _table(["set", "measure", *HEAD_NAMES], rows)
+            rows.append([title, "r within a piece", *cells(found["within_piece"]["correlation"])])
+    return table(["set", "measure", *HEAD_NAMES], rows)
 
 
 def comparison_table(results: Results) -> Lines:
@@ -62,8 +63,8 @@ def comparison_table(results: Results) -> Lines:
     for key in ("4q", *(f"emopia-{soundfont}" for soundfont in SOUNDFONTS)):
         for name, system in SYSTEMS.items():
             if found := results.get(name, {}).get("sets", {}).get(key):
-                rows.append([found["title"], system, *_cells(found["classes"]["macro_f1"])])
-    return _table(["set", "system", *HEAD_NAMES], rows)
+                rows.append([found["title"], system, *cells(found["classes"]["macro_f1"])])
+    return table(["set", "system", *HEAD_NAMES], rows)
 
 
 def ratings_table(results: Results) -> Lines:
@@ -73,13 +74,13 @@ def ratings_table(results: Results) -> Lines:
         for found in results.get(name, {}).get("sets", {}).values():
             if "ratings" in found:
                 spearman = found["ratings"]["spearman"]
-                rows.append([found["title"], "Spearman", title, *_cells(spearman, AXES)])
+                rows.append([found["title"], "Spearman", title, *cells(spearman, AXES)])
             if "within_piece" in found:
                 within = found["within_piece"]["correlation"]
-                rows.append([found["title"], "r within a piece", title, *_cells(within, AXES)])
+                rows.append([found["title"], "r within a piece", title, *cells(within, AXES)])
     rows.append(["VGMIDI", "r within a piece", "half of the listeners", *SPLIT_HALF[1:]])
     rows.sort(key=lambda row: row[:2])
-    return _table(["set", "measure", "system", *AXES], rows)
+    return table(["set", "measure", "system", *AXES], rows)
 
 
 def criterion_table(results: Results) -> Lines:
@@ -94,7 +95,7 @@ def criterion_table(results: Results) -> Lines:
         for loss in next(iter(found.values()), {"losses": {}})["losses"]
     ]
     rows.append(["**criterion**", *(f"{one['value']:.4f}" for one in found.values())])
-    return _table(["normalised loss", *(SYSTEMS[name] for name in found)], rows)
+    return table(["normalised loss", *(SYSTEMS[name] for name in found)], rows)
 
 
 def calibration_table(results: Results) -> Lines:
@@ -114,7 +115,7 @@ def calibration_table(results: Results) -> Lines:
                 ]
             )
     header = ["set", "clips", "calibration error", "accuracy", "gain at 70 %", "uncertain"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def robustness_table(results: Results) -> Lines:
@@ -138,7 +139,7 @@ def robustness_table(results: Results) -> Lines:
                 ]
             )
     header = ["set", "audio", *HEAD_NAMES, "confidence", "changes quadrant"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def non_music_table(results: Results) -> Lines:
@@ -154,7 +155,7 @@ def non_music_table(results: Results) -> Lines:
         for kind, found in results[MODEL]["non_music"].items()
     ]
     header = ["input", "clips", "uncertain clips", "uncertain seconds", "mean confidence"]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 BLOCKS: dict[str, Callable[[Results], Lines]] = {
@@ -169,22 +170,6 @@ BLOCKS: dict[str, Callable[[Results], Lines]] = {
 """The tables by the name in their markers."""
 
 
-def replace_block(text: str, name: str, lines: Sequence[str]) -> str:
-    """Replace what stands between the markers of a table; without markers, return the text.
-
-    Raises:
-        ValueError: the first marker has no second one.
-    """
-    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    before, found, rest = text.partition(start)
-    if not found:
-        return text
-    _, closed, after = rest.partition(end)
-    if not closed:
-        raise ValueError(f"<!-- {name} -->: no <!-- end of {name} --> follows")
-    return before + start + "\n" + "\n".join(lines) + "\n\n" + end + after
-
-
 def main(folder: Path = storage.FOLDER, pages: Iterable[Path] = PAGES) -> None:
     """Write every table whose results exist."""
     results = {path.stem: storage.load(path) for path in sorted(folder.glob("*.json"))}
@@ -193,18 +178,10 @@ def main(folder: Path = storage.FOLDER, pages: Iterable[Path] = PAGES) -> None:
         return
     for page in pages:
         text = page.read_text()
-        for name, table in BLOCKS.items():
-            text = replace_block(text, name, table(results))
+        for name, lines in BLOCKS.items():
+            text = replace_block(text, name, lines(results))
         with atomic_write(page) as (file,):
             file.write(text.encode())
-
-
-def _cells(by_head: Mapping[str, Any], heads: Sequence[str] = HEAD_NAMES) -> list[str]:
-    return [interval(by_head[head]) if head in by_head else "" for head in heads]
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
-    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
 
 
 if __name__ == "__main__":

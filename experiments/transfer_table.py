@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
+from experiments.markdown import replace_block, table
+
 HEADS = ("quadrant", "arousal", "valence")
 TRANSFERS = ("frozen", "full")
 MUSIC = ("english", "mandarin")
@@ -46,7 +48,6 @@ PAPER = {
     ("valence", "scae-mandarin", "full", "mandarin"): 0.64,
 }
 TESTED_TO_TRAINED = 1 / 4  # a fold of five is tested on, the others are trained on
-MARKS = "<!-- tables -->\n", "<!-- end of tables -->\n"
 
 
 class Cell(NamedTuple):
@@ -133,7 +134,7 @@ def score_table(log: Log) -> list[str]:
             paper = PAPER.get((head, name, transfer, music))
             row += [_plain(estimate(values)), f"{paper:.2f}" if paper else ""]
         rows.append(row)
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def difference_table(log: Log, pairs: Iterable[tuple[str, str]]) -> list[str]:
@@ -146,7 +147,7 @@ def difference_table(log: Log, pairs: Iterable[tuple[str, str]]) -> list[str]:
         found = [difference(log, head, u, one, other, transfer, m) for m, u in columns]
         title = f"{PRETRAININGS[one]} minus {PRETRAININGS[other]}"
         rows.append([head, title, transfer, *map(_signed, found)])
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def picture(log: Log) -> Figure:
@@ -194,9 +195,7 @@ def write(log: Log, page: Path) -> None:
         "",
         *difference_table(log, [("scae-mandarin", "scae-english")]),
     ]
-    before, _, rest = page.read_text().partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    page.write_text(before + MARKS[0] + "\n" + "\n".join(lines) + "\n\n" + MARKS[1] + after)
+    page.write_text(replace_block(page.read_text(), "tables", lines))
     picture(log).savefig(page.with_suffix(".png"), dpi=130)
 
 
@@ -222,7 +221,3 @@ def _signed(value: Estimate) -> str:
         return "?"
     text = f"{round(value.mean, 3) + 0.0:+.3f} ± {value.half:.3f}"  # no "-0.000"
     return f"**{text}**" if value.clear else text
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from experiments.tables import BLOCKS, PAGES, main, replace_block
+from experiments.markdown import replace_block
+from experiments.tables import BLOCKS, PAGES, main
 
 
 def score(value: float) -> dict[str, float]:
