@@ -10,7 +10,7 @@ import pytest
 
 import quadpred
 from helpers.libraries import counts, files, ledger_lines, predict, record, table
-from quadpred.batch import BatchError, clip, tables
+from quadpred.batch import BatchError, recording, tables
 from quadpred.batch.discovery import Shard
 from quadpred.batch.ledger import Ledger
 from quadpred.formats import FORMATS
@@ -35,7 +35,7 @@ def out(tmp_path):
 @pytest.fixture
 def settled(monkeypatch):
     """Files count as unchanged for long at once."""
-    monkeypatch.setattr(clip, "TICK", -1.0)
+    monkeypatch.setattr(recording, "TICK", -1.0)
 
 
 # Tables and files
@@ -145,7 +145,7 @@ def test_nothing_is_done_twice(library, out, settled):
 
 
 def test_what_is_too_fresh_for_its_stamp_is_known_by_its_content(library, out, monkeypatch):
-    monkeypatch.setattr(clip, "TICK", 1e6)  # seconds; a busy machine takes a few
+    monkeypatch.setattr(recording, "TICK", 1e6)  # seconds; a busy machine takes a few
     predict([library], out)
     assert all(line["stamp"] is None for line in ledger_lines(out))
     lines = ledger_lines(out)

@@ -10,8 +10,8 @@ import pytest
 from helpers.libraries import record, settings_of
 from helpers.unreliable import NeverStarts, Unreliable
 from quadpred.batch import BatchError
-from quadpred.batch.clip import Done, Failed, Task
 from quadpred.batch.discovery import Recording
+from quadpred.batch.recording import Done, Failed, Task
 from quadpred.batch.workers import Workers
 
 pytestmark = [
@@ -59,7 +59,7 @@ import sys
 from pathlib import Path
 from helpers.libraries import record, settings_of
 from helpers.unreliable import Unreliable
-from quadpred.batch.clip import Task
+from quadpred.batch.recording import Task
 from quadpred.batch.discovery import Recording
 from quadpred.batch.workers import Workers
 

@@ -10,8 +10,8 @@ import soundfile
 from helpers.sounds import music
 from helpers.tiny_model import write_model
 from quadpred.batch import run as runs
-from quadpred.batch.clip import Outcome, Settings, Task, process
 from quadpred.batch.discovery import WHOLE, DiscoveryResult, Shard, discover
+from quadpred.batch.recording import Outcome, Settings, Task, process
 from quadpred.batch.run import Report, RunProgress
 
 RATE = 16_000

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from quadpred.batch.clip import Settings
+from quadpred.batch.recording import Settings
 from quadpred.predictor import Predictor
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 from quadpred.batch import BatchError
-from quadpred.batch.clip import Outcome, Settings, Task
+from quadpred.batch.recording import Outcome, Settings, Task
 from quadpred.batch.workers import Workers
 
 __all__ = ["Cluster"]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.batch import BatchError, tables
-from quadpred.batch.clip import Done, Outcome, Settings, Task
 from quadpred.batch.discovery import DiscoveryResult, Recording, Shard, natural_key
 from quadpred.batch.ledger import FOLDER, Ledger, Record, output_of, stamp_of
+from quadpred.batch.recording import Done, Outcome, Settings, Task
 from quadpred.batch.targets import check_library_targets
 from quadpred.batch.workers import Workers
 from quadpred.files import check_target, escape_name
@@ -245,13 +245,13 @@ def _write_tables(
             file = escape_name(recording.path)
             yield {"path": escape_name(recording.name), **record.row, "file": file}
 
-    def clips() -> Iterator[tuple[str, NDArray[np.float32]]]:
+    def seconds() -> Iterator[tuple[str, NDArray[np.float32]]]:
         for recording, record in finished():
-            seconds = ledger.seconds(record)
-            if seconds is None:
+            values = ledger.seconds(record)
+            if values is None:
                 reason = "its per-second rows were damaged during the run; start the run again"
                 raise BatchError(f"{recording.path}: {reason}")
-            yield escape_name(recording.name), seconds
+            yield escape_name(recording.name), values
 
     settings.scratch.mkdir(parents=True, exist_ok=True)
     where: Any = {"scratch": settings.scratch, "bom": settings.bom}
@@ -262,7 +262,7 @@ def _write_tables(
     written = tables.write_summary(rows(), settings.output, shard, **where)
     written += tables.write_errors(failures, settings.output, shard, **where)
     if settings.seconds:
-        written += tables.write_seconds(clips(), settings.output, shard, **where)
+        written += tables.write_seconds(seconds(), settings.output, shard, **where)
     if shard.count > 1:
         written += tables.merge(settings.output, shard, **where)
     return written

@@ -56,7 +56,7 @@ def write_errors(
 
 
 def write_seconds(
-    clips: Iterable[tuple[str, NDArray[np.float32]]],
+    recordings: Iterable[tuple[str, NDArray[np.float32]]],
     output: Path,
     shard: Shard,
     *,
@@ -69,7 +69,9 @@ def write_seconds(
     """
     stem = output / f"seconds{_suffix(shard)}"
     if not has_parquet():
-        records = ({"path": path, **record} for path, v in clips for record in second_records(v))
+        records = (
+            {"path": path, **record} for path, v in recordings for record in second_records(v)
+        )
         return _write(records, _SECONDS, stem, parquet=False, scratch=scratch, bom=bom)
     target = _ending(stem, ".parquet")
     with (
@@ -77,7 +79,7 @@ def write_seconds(
         add_filename_to_errors(target),
         parquet_table(_SECONDS, file, single=True) as append,
     ):
-        for group in _groups(clips, size=lambda clip: len(clip[1])):
+        for group in _groups(recordings, size=lambda each: len(each[1])):
             paths = np.array([path for path, _ in group], object)
             lengths = [len(values) for _, values in group]
             append({"path": np.repeat(paths, lengths), **second_arrays(*(v for _, v in group))})

@@ -17,7 +17,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Self, cast
 
 from quadpred.batch import BatchError
-from quadpred.batch.clip import Failed, Outcome, Settings, Task, process
+from quadpred.batch.recording import Failed, Outcome, Settings, Task, process
 
 __all__ = ["Workers"]
 

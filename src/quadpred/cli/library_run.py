@@ -87,7 +87,7 @@ def run_library(
         OSError: the folder cannot be written.
     """
     from quadpred.batch import run
-    from quadpred.batch.clip import Settings
+    from quadpred.batch.recording import Settings
     from quadpred.cli.progress import run_progress
 
     shard, folder = options.parse_shard(), output.absolute()

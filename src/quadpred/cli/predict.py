@@ -256,8 +256,8 @@ def _predict_file(
 ) -> "Prediction | None":
     """Predict a file and save it; print a failure, and return `None`."""
     from quadpred.audio import AudioError
-    from quadpred.batch.clip import failure, predict_and_save
     from quadpred.batch.discovery import Recording
+    from quadpred.batch.recording import failure, predict_and_save
 
     recording = Recording(path, path)
     try:
