@@ -348,3 +348,17 @@ def test_a_real_song_is_adjusted(page: Page) -> None:
     switch(page).uncheck()
     expect(page.locator(".verdict")).not_to_contain_text("adjusted", use_inner_text=True)
     assert download(page, "JSON") == before
+
+
+def test_the_labels_that_were_given_last_count(page: Page) -> None:
+    visit(page)
+    shift = page.evaluate("""async () => {
+        const {Adjustment} = await import("/static/state/adjustment.js");
+        const model = Array(4).fill(0.25);
+        const label = (given, quadrant, direction) =>
+            ({given, quadrant, direction: Float64Array.from(direction), model});
+        const many = Array.from({length: 200}, (_, k) => label(k, 2, [0, 1]));
+        const last = label(200, 1, [1, 0]); // of a song that is listed before the others
+        return new Adjustment([last, ...many]).shift({at: () => [1, 0]}, 0);
+    }""")
+    assert shift[1] > 1

@@ -3,8 +3,10 @@
 import io
 import re
 import shutil
+import unicodedata
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from helpers.page import StubServer, download, prediction, reload, visit
+from helpers.serving import serving
 from helpers.sounds import music
 from quadpred.audio.folders import ENDINGS
+from quadpred.web.limits import Limits
 
 pytestmark = pytest.mark.slow
 
@@ -400,6 +404,37 @@ def test_a_recording_names_the_model_file_that_predicted_it(page: Page, address:
     for _ in "stopped", "reloaded":
         expect(page.locator("#notes")).to_contain_text("an earlier version of the model")
         reload(page)
+
+
+def test_a_recording_that_the_server_ends_says_so(browser: Any) -> None:
+    with serving(Limits(seconds=3)) as client:
+        context = browser.new_context(base_url=str(client.base_url))
+        with closing(context), closing(context.new_page()) as page:
+            context.grant_permissions(["microphone"])
+            visit(page)
+            page.get_by_role("button", name="Microphone").click()
+            message = page.locator("#message-text")
+            expect(message).to_contain_text("The recording ended after 0:03.")
+
+
+def test_copies_in_two_folders_are_two_songs(page: Page, song: Path, tmp_path: Path) -> None:
+    StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#song-name")).to_have_text("song.wav")
+    for name in "a", "b":
+        (tmp_path / "albums" / name).mkdir(parents=True)
+        shutil.copy(song, tmp_path / "albums" / name)
+    page.set_input_files("#folder", tmp_path / "albums")
+    expect(page.locator("#songs button")).to_have_count(2)  # the first is one of the two
+
+
+def test_names_are_found_however_their_accents_are_stored(page: Page, song: Path) -> None:
+    cafe = shutil.copy(song, song.with_name(unicodedata.normalize("NFD", "Café.wav")))
+    StubServer(page)
+    page.set_input_files("#files", [song, cafe])
+    expect(page.locator("#songs button")).to_have_count(2)
+    page.get_by_label("Find songs by name").fill("café")
+    expect(page.locator("#songs button")).to_have_count(1)
 
 
 def test_a_browser_without_an_audio_device_says_so(page: Page, address: str) -> None:

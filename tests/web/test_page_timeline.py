@@ -204,7 +204,7 @@ def test_marks_and_labels_behind_the_end_are_taken_back_when_it_is_known(
         "song.ape ends at 0:10. Marks and labels behind that were removed."
     )
     expect(page.get_by_role("button", name="⚑ 0:20")).to_have_count(0)
-    expect(page.get_by_role("button", name="⚑ 0:10")).to_have_count(0)
+    expect(page.get_by_role("button", name="⚑ 0:10")).to_be_visible()  # at the end
     expect(page.get_by_role("button", name="⚑ 0:00")).to_be_visible()
     expect(page.locator("#selection-text")).to_be_hidden()
     expect(page.locator("#export-labels")).to_be_hidden()
@@ -220,3 +220,16 @@ def test_inexact_jumps_are_noted(page: Page, encode: Any) -> None:
         expect(page.locator("#length")).to_have_text(" / 1:00:00")
         notes = page.locator("#notes").inner_text()
         assert ("after a jump" in notes) == note
+
+
+def test_a_mark_in_the_rest_of_the_last_second_stays(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "song.ape").write_bytes(b"a format that no browser plays")
+    StubServer(page, {"song.ape": prediction([[0.7, 0.1, 0.1, 0.1]] * 10, duration=10.4)})
+    page.set_input_files("#files", tmp_path / "song.ape")
+    expect(page.locator("#length")).to_have_text(" / 0:10")
+    seek(page).press("End")
+    seek(page).press("m")
+    page.get_by_label("Compare with").select_option("mixed-to-english")
+    expect(page.locator(".verdict").nth(1)).to_contain_text("Q1 happy", use_inner_text=True)
+    expect(page.get_by_role("button", name="⚑ 0:10")).to_be_visible()
+    expect(page.locator("#message")).to_be_hidden()

@@ -5,10 +5,13 @@
 /** @import { State } from "../state/state.js" */
 
 import { modelKey, Prediction } from "../state/song.js";
+import { clock, megabytes } from "../words.js";
 import { NO_ANSWER, Problem } from "./api.js";
 
 const LOST =
   "The connection to the server was lost. What was recorded until then is kept: try again to predict it.";
+const LOST_LONG =
+  "The connection to the server was lost. Download the WAV: what was recorded until then is too large to predict.";
 const PATIENCE = 10_000; // milliseconds for audio to start, and for the last rows
 
 /**
@@ -37,15 +40,29 @@ export async function record(song, state, ended) {
   });
   prediction.status = "live";
   song.predictions.set(modelKey(model), prediction);
-  song.stop = stop;
+  let asked = false;
+  song.stop = () => {
+    asked = true;
+    stop();
+  };
   end
     .then(
-      (result) => song.finish(prediction, result),
+      (result) => {
+        song.finish(prediction, result);
+        const text = `The recording ended after ${clock(result.duration)}. This server takes no longer ones.`;
+        if (!asked) state.message = { text, error: true };
+      },
       (error) => prediction.fail(error.message),
     )
     .then(() => {
       song.stop = null;
       if (blocks.length) song.file = wave(blocks, rate, song.name);
+      const size = song.file?.size ?? 0;
+      if (prediction.error === LOST && size > state.limits.bytes) {
+        prediction.fail(
+          `${LOST_LONG} It has ${megabytes(size)}; this server accepts up to ${megabytes(state.limits.bytes)}.`,
+        );
+      }
       prediction.progress.duration = prediction.progress.seconds;
       song.recorded = song.file !== null;
       ended();

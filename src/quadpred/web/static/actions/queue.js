@@ -29,7 +29,7 @@ export class Queue {
   /** @type {Task[]} */ #waiting = [];
   #uploads = 0;
   #failures = 0; // of the connection, one after the other
-  #until = 0; // no upload before this time, in milliseconds
+  #until = 0; // no upload before this time, in milliseconds of this page
   #reason = ""; // of the pause
   #asking = 0; // timer
   #refreshing = 0; // timer
@@ -134,7 +134,7 @@ export class Queue {
   }
 
   #next() {
-    while (this.#uploads < UPLOADS && this.#waiting.length && Date.now() >= this.#until) {
+    while (this.#uploads < UPLOADS && this.#waiting.length && performance.now() >= this.#until) {
       const task = /** @type {Task} */ (this.#waiting.shift());
       this.#uploads += 1;
       this.#upload(task).finally(() => {
@@ -209,7 +209,7 @@ export class Queue {
     /** @type {Record<number, string>} */
     const reasons = { 401: "The server asks for its token.", 429: "The server is busy." };
     this.#reason = reasons[error.status] ?? error.message;
-    this.#until = Date.now() + 1000 * (error.retry ?? pause);
+    this.#until = performance.now() + 1000 * (error.retry ?? pause);
     this.#count();
   }
 
@@ -222,7 +222,7 @@ export class Queue {
 
   /** Count the seconds until the next try. */
   #count() {
-    const left = Math.ceil((this.#until - Date.now()) / 1000);
+    const left = Math.ceil((this.#until - performance.now()) / 1000);
     const note = left > 0 ? `${this.#reason} Next try in ${left} s.` : "";
     for (const { prediction } of this.#waiting) prediction.note = note;
     this.state.changed();
@@ -332,21 +332,23 @@ export class Queue {
   /** Take back what the user marked behind the end, while only its estimate was known. @param {Song} song */
   #end(song) {
     const { state } = this;
-    const { seconds } = song;
+    const { seconds } = song; // with a row; a mark may be in the rest after them
+    const length = song.length ?? seconds;
     if (song === state.shown && state.selection && state.selection.to > seconds) {
       state.selection = null;
       state.loop = false;
     }
-    const behind = [...song.marks, ...song.corrections.map(({ to }) => (to ?? 0) - 1)];
-    if (!behind.some((second) => second >= seconds)) return;
+    const outside = song.corrections.some(({ to }) => to !== null && to > seconds);
+    if (!outside && !song.marks.some((second) => second > length)) return;
     this.storage.edit(song, ({ marks, corrections }) => ({
-      marks: marks.filter((second) => second < seconds),
+      marks: marks.filter((second) => second <= length),
       corrections: corrections
         .filter(({ from }) => from === null || from < seconds)
         .map((each) => (each.to === null ? each : { ...each, to: Math.min(each.to, seconds) })),
     }));
-    const text = `${song.name} ends at ${clock(seconds)}. Marks and labels behind that were removed.`;
-    state.message = { text, error: false };
+    const text = `${song.name} ends at ${clock(length)}. Marks and labels behind that were removed.`;
+    const before = state.message && !state.message.error ? `${state.message.text} ` : "";
+    state.message = { text: before + text, error: false };
   }
 
   /** @param {Task} task @param {string} reason */

@@ -83,6 +83,7 @@ export class Songs {
     /** @type {File[]} */ const unreadable = [];
     /** @type {Song|null} */
     let first = null;
+    /** @type {Set<Song>} */ const taken = new Set(); // copies in several folders are songs of their own
     for (const { file, path } of found) {
       let print;
       try {
@@ -92,9 +93,10 @@ export class Songs {
         continue;
       }
       const known = state.songs.find(
-        (song) => song.fingerprint === print && samePlace(song.path, path),
+        (song) => song.fingerprint === print && samePlace(song.path, path) && !taken.has(song),
       );
       const song = known ?? new NewSong(randomName(), file.name, path, print, this.#now());
+      taken.add(song);
       if (!known) {
         state.songs.push(song);
         this.storage.save(song);
@@ -349,11 +351,13 @@ export class Songs {
    */
   correct(song, range, quadrant) {
     const [from, to] = range ? [Math.floor(range.from), Math.ceil(range.to)] : [null, null];
+    const given = Date.now();
     /** @type {Correction[]} */
-    const made = quadrant === null ? [] : [{ from, to, quadrant }];
+    const made = quadrant === null ? [] : [{ from, to, quadrant, given }];
     this.#edit(song, ({ marks, corrections }) => {
-      const others = corrections.filter((each) => !(each.from === from && each.to === to));
-      return { marks, corrections: [...others, ...made] };
+      const before = corrections.find((each) => each.from === from && each.to === to);
+      if ((before?.given ?? 0) > given) return { marks, corrections }; // of another tab
+      return { marks, corrections: [...corrections.filter((each) => each !== before), ...made] };
     });
   }
 

@@ -10,15 +10,15 @@ import { largest } from "./rows.js";
 const STRENGTH = 6; // of a label, in log-probabilities
 const POWER = 4; // of the cosine similarity: music has to be much alike
 const LEAST = 0.01; // a smaller change of a probability is none
-const MOST = 200; // labels that count, the last ones, so that the page stays quick
+const MOST = 200; // labels that count, those given last, so that the page stays quick
 const SMALLEST = 1e-6; // probability
 const EXACT = 1e-6;
 const SWEEPS = 200;
 
 /**
- * A label: the mean direction of its seconds, its quadrant from 0 to 3, and the mean probabilities
- * that the model gives to the quadrants there.
- * @typedef {{direction: Float64Array, quadrant: number, model: number[]}} Label
+ * A label: the mean direction of its seconds, its quadrant from 0 to 3, the time when it was given,
+ * and the mean probabilities that the model gives to the quadrants there.
+ * @typedef {{direction: Float64Array, quadrant: number, given: number, model: number[]}} Label
  */
 
 export class Adjustment {
@@ -29,7 +29,7 @@ export class Adjustment {
 
   /** @param {Label[]} labels of embeddings of the same width */
   constructor(labels) {
-    this.#labels = labels.slice(-MOST);
+    this.#labels = [...labels].sort((a, b) => a.given - b.given).slice(-MOST);
     this.#width = labels[0]?.direction.length ?? 0;
     this.#shifts = fit(this.#labels);
   }

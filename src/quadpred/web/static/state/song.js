@@ -14,8 +14,9 @@ import { Rows, rowsOf, summaryOfResult } from "./rows.js";
  */
 
 /**
- * A quadrant that the user gave; from and to are null for the whole song.
- * @typedef {{from: number|null, to: number|null, quadrant: number}} Correction
+ * A quadrant that the user gave; from and to are null for the whole song. `given` is the time, in
+ * milliseconds; not in records of earlier versions.
+ * @typedef {{from: number|null, to: number|null, quadrant: number, given?: number}} Correction
  */
 
 /** What the user edits of a song. @typedef {{marks: number[], corrections: Correction[]}} Edited */
@@ -208,8 +209,9 @@ export class Song {
     }
     return [...seconds]
       .filter(([, covered]) => covered.length)
-      .map(([{ quadrant }, covered]) => ({
+      .map(([{ quadrant, given = 0 }, covered]) => ({
         quadrant,
+        given,
         direction: embeddings.direction(covered),
         model: rowsOf(result).means(covered).quadrant,
       }));

@@ -77,7 +77,8 @@ export class Library {
   /** @param {Entry} entry */
   #matches({ song, prediction, work }) {
     const { search, filter } = this.state.settings;
-    if (!song.path.toLowerCase().includes(search.trim().toLowerCase())) return false;
+    const [path, words] = [song.path, search.trim()].map((each) => each.normalize().toLowerCase());
+    if (!path.includes(words)) return false;
     const summary = prediction.result ? prediction.summary : null;
     if (filter === "all") return true;
     if (filter === "uncertain") return summary?.uncertain ?? false;
