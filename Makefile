@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 # Most modules of PyTorch and Ray are never imported, so none is compiled in advance.
 PIP := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # Files of tests run in parallel; those of a file share their fixtures. Tests wait for servers and
-# browsers a third of their time, so there are two processes more than cores.
-PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# browsers a third of their time, so there is one process more than cores.
+PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo lint page format types test-fast test coverage docs models bench clean
