@@ -89,9 +89,9 @@ def digest_of(value: object, digits: int) -> str:
 
 
 def csv_rows(file: TextIO) -> "csv.DictReader[str]":
-    """Return the rows of a CSV with a header; its cells are separated by commas, or else.
+    """Return the rows of a CSV with a header, separated by commas, semicolons or tabs.
 
-    Spreadsheets whose decimal sign is a comma separate cells by semicolons or tabs.
+    Spreadsheets whose decimal sign is a comma write the latter two.
     """
     separator = max(",;\t", key=file.readline().count)
     file.seek(0)

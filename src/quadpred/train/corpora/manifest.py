@@ -21,7 +21,7 @@ from pathlib import Path
 
 from quadpred.audio.folders import recordings
 from quadpred.errors import QuadpredError
-from quadpred.files import add_filename_to_errors, atomic_write, digest_of, sha256_of
+from quadpred.files import add_filename_to_errors, atomic_write, csv_rows, digest_of, sha256_of
 from quadpred.labels import QUADRANT
 
 __all__ = [
@@ -369,9 +369,8 @@ def _rows(path: Path, columns: Iterable[str] = ()) -> Iterator[dict[str, str]]:
     try:
         # utf-8-sig drops the byte order mark that spreadsheets write.
         with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            separator = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            reader = csv.DictReader(file, restkey="", restval="", delimiter=separator)
+            reader = csv_rows(file)
+            reader.restkey = reader.restval = ""
             reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
             for count, row in enumerate(reader, 1):
                 if count == 1 and (missing := set(columns) - set(row)):
