@@ -254,6 +254,16 @@ def reload(page: Page) -> None:
     ready(page)
 
 
+CALLS_OF_ABS = """(act) => {
+    const {abs} = Math;
+    let calls = 0;
+    Math.abs = (value) => { calls += 1; return abs(value); };
+    act();
+    Math.abs = abs;
+    return calls;
+}"""  # JavaScript: how much an act compares, whatever the machine does beside it
+
+
 def visit(page: Page) -> None:
     """Load the page and wait until it takes songs."""
     page.goto("./")
