@@ -13,12 +13,12 @@ from quadpred.features import FeatureConfig, log_mel
 from quadpred.predictor import Predictor
 from quadpred.train.corpora import Clip, DataSheet, Manifest, from_folder
 from quadpred.train.export import export
-from quadpred.train.fusion import HeldOut, fuse, held_out
+from quadpred.train.fusion import HeldOut, fuse, fused_layer, held_out
 from quadpred.train.inference import load_classifier
 from quadpred.train.network import Classifier, Tonality, marginals, shifted
 from quadpred.train.pretrain import pretrain
 from quadpred.train.recipe import Recipe
-from quadpred.train.run import Run
+from quadpred.train.run import Run, RunError
 from quadpred.train.transfer import transfer
 
 RATE = 16_000
@@ -97,6 +97,17 @@ def base(recipes: dict[str, Path], tmp_path: Path) -> Path:
     network = Classifier(recipe.network, recipe.features)
     run.finish({"classifier": network.state_dict(), "sizes": {}})
     return run.folder
+
+
+def test_the_layer_of_one_run_serves_another(base: Path, tmp_path: Path) -> None:
+    weight, bias = torch.linspace(-1, 1, Tonality.width)[None], torch.tensor([0.25])
+    fuse(base, (weight, bias), tmp_path / "fused")
+    fuse(base, fused_layer(tmp_path / "fused"), tmp_path / "other")
+    network, _ = load_classifier(tmp_path / "other")
+    torch.testing.assert_close(network.fusion.weight.detach(), weight)
+    torch.testing.assert_close(network.fusion.bias.detach(), bias)
+    with pytest.raises(RunError, match=r"base/run.json: lacks 'fusion'"):
+        fused_layer(base)
 
 
 @pytest.mark.slow

@@ -24,7 +24,10 @@ from quadpred.train.inference import clip_logits, load_classifier
 from quadpred.train.network import Tonality, shifted
 from quadpred.train.run import Run
 
-__all__ = ["HeldOut", "fuse", "held_out"]
+__all__ = ["HeldOut", "Layer", "fuse", "fused_layer", "held_out"]
+
+Layer = tuple[Tensor, Tensor]
+"""Weights, shape (1, 14), and bias, shape (1,), of the regression."""
 
 PENALTY = 0.01
 """Of the squared weights of standardised features, relative to the mean loss of a clip."""
@@ -56,8 +59,8 @@ class HeldOut:
             self.splits[self.splits != split],
         )
 
-    def fit(self) -> tuple[Tensor, Tensor]:
-        """Return the weights, shape (1, 14), and the bias, shape (1,), of the regression."""
+    def fit(self) -> Layer:
+        """Fit the regression."""
         mean, deviation = self.tonality.mean(0), self.tonality.std(0)
         features = (self.tonality - mean) / deviation
         weight = torch.zeros(1, Tonality.width, requires_grad=True)
@@ -112,12 +115,12 @@ def held_out(
     )
 
 
-def fuse(base: Path, fitted: tuple[Tensor, Tensor], folder: Path) -> None:
+def fuse(base: Path, layer: Layer, folder: Path) -> None:
     """Write a run whose network is that of `base`, with chroma and a fitted layer for the key.
 
     Args:
         base: folder of a finished transfer whose heads are joint.
-        fitted: weights and bias, from `HeldOut.fit`.
+        layer: from `HeldOut.fit` or `fused_layer`.
         folder: of the new run.
 
     Raises:
@@ -126,8 +129,19 @@ def fuse(base: Path, fitted: tuple[Tensor, Tensor], folder: Path) -> None:
     described, saved = Run.describe(base, "recipe"), Run.result(base)
     _, recipe = load_classifier(base)
     fused = replace(recipe, features=replace(recipe.features, chroma=True))
-    weight, bias = fitted
+    weight, bias = layer
     values = [round(value, 6) for value in [*weight.flatten().tolist(), *bias.tolist()]]
     run = Run(folder, {**described, "recipe": asdict(fused), "fusion": values})
     state = {**saved["classifier"], "fusion.weight": weight, "fusion.bias": bias}
     run.finish({**saved, "classifier": state})
+
+
+def fused_layer(folder: Path) -> Layer:
+    """Return the layer of a run that `fuse` has written.
+
+    Raises:
+        RunError: the folder holds no such run.
+    """
+    Run.describe(folder, "fusion")
+    state = Run.result(folder)["classifier"]
+    return state["fusion.weight"], state["fusion.bias"]
