@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 __all__ = [
+    "DISK_ERRORS",
     "add_filename_to_errors",
     "atomic_write",
     "check_target",
@@ -21,12 +22,32 @@ __all__ = [
     "digest_of",
     "escape_name",
     "printable",
+    "reason_of",
     "sha256_of",
     "unescape_name",
 ]
 
+_FULL = "free some space or choose another folder"
+DISK_ERRORS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: "choose another folder",
+}
+"""Errors that every file on a disk would meet, and what to do."""
+
 _AMBIGUOUS = re.compile(r"\\(?=x(?:[89a-f][0-9a-f]|5c))")
 _ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f]|5c)")
+
+
+def reason_of(error: OSError) -> str:
+    """Return why a file cannot be used, and if its disk is the reason, what to do.
+
+    >>> reason_of(OSError(errno.ENOSPC, "No space left on device"))
+    'No space left on device; free some space or choose another folder'
+    """
+    reason = error.strerror or str(error)
+    remedy = DISK_ERRORS.get(error.errno or 0)
+    return f"{reason}; {remedy}" if remedy else reason
 
 
 def printable(text: str) -> str:

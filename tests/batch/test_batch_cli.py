@@ -328,7 +328,7 @@ def test_a_disk_that_fills_and_is_enlarged(many, small_disk):
         "music", "-o", "disk/out", "--format", "json", "--jobs", 1, code=2
     ).stderr.splitlines()
     assert reason.startswith(f"quadpred: {disk}/out/")
-    assert reason.endswith(": No space left on device")
+    assert reason.endswith(": No space left on device; free some space or choose another folder")
     assert not (disk / "out/summary.csv").exists()
     finished = [line["name"] for line in ledger_lines(disk / "out")]
     assert 0 < len(finished) < 60
@@ -350,4 +350,4 @@ def test_a_disk_that_is_read_only(music, small_disk):
     disk, remount = small_disk
     remount("ro")
     line = complaint("music", "-o", "disk/out", "--jobs", 1)
-    assert line == f"{disk}/out/summary.csv: Read-only file system"
+    assert line == f"{disk}/out/summary.csv: Read-only file system; choose another folder"

@@ -104,12 +104,12 @@ def test_highlights():
     quadrants = [2] * 30 + [0] * 30 + [3] * 30
     found = {each.kind: each for each in highlights(predicted(quadrants, silent=range(25)))}
     assert tuple(found) == HIGHLIGHTS
-    assert (found["most intense"].start, found["most intense"].end) == (30, 60)
+    assert (found["highest arousal"].start, found["highest arousal"].end) == (30, 60)
     assert (found["happiest"].start, found["happiest"].quadrant) == (30, "Q1")
     assert (found["calmest"].start, found["calmest"].quadrant) == (60, "Q4")
     # The window at the start is silent for more than half of its seconds.
-    assert found["least intense"].start == 60
-    assert found["least intense"].arousal == pytest.approx(0.1)
+    assert found["lowest arousal"].start == 60
+    assert found["lowest arousal"].arousal == pytest.approx(0.1)
     short = highlights(predicted([0] * 5, duration=4.6), window=30)
     assert {(each.start, each.end) for each in short} == {(0, 4.6)}
     assert highlights(predicted([0] * 5, silent=range(3))) == []

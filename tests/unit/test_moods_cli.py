@@ -289,11 +289,13 @@ def test_files_that_are_not_tagged(folder):
     line = complaint("tag", "--undo", "a.flac", "--model", "m.onnx", "--scale", "1", "--replace")
     assert line == "--scale, --replace, --model cannot be used with --undo"
     assert complaint("tag", "a.flac", "--jobs", "2") == "--jobs cannot be used with single files"
+    line = "--scale cannot be used with --numbers quadpred"
+    assert complaint("tag", "a.flac", "--scale", "10") == line
     os.mkdir("album")
     assert complaint("tag", "album") == "album: no audio files found"
     song = record("song.flac")
     song.chmod(0o444)
-    assert complaint("tag", song) == "song.flac: is read-only"
+    assert complaint("tag", song) == "song.flac: is read-only; make it writable"
     assert complaint("tag", "-s", "klingon", song).count("klingon") == 1
 
 

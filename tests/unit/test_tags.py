@@ -760,6 +760,12 @@ def test_files_whose_sound_would_be_harmed(made, tmp_path):
         with pytest.raises(TagError, match=reason):
             write_tags(tmp_path / name, HAPPY)
         assert (tmp_path / name).read_bytes() == content
+    for name in "cut.wav", "stream.wav", "a.m4a":  # as the message says
+        copy = tmp_path / f"copy-{name}"
+        subprocess.run(
+            ["ffmpeg", "-v", "error", "-i", tmp_path / name, "-c", "copy", copy], check=True
+        )
+        assert write_tags(copy, HAPPY)
 
 
 def test_read_only_files(flac):

@@ -115,12 +115,12 @@ def test_segments_and_highlights_of_the_server_are_marked_and_kept(page: Page, s
         moments=(
             ("segment", 0, 60),
             ("segment", 60, 120),
-            ("most intense", 10, 40),
+            ("highest arousal", 10, 40),
             ("calmest", 0, 120),
         ),
     )
     for _ in range(2):
-        most = page.get_by_role("button", name="Most intense part of this song: 0:10 to 0:40")
+        most = page.get_by_role("button", name="Highest arousal in this song: 0:10 to 0:40")
         expect(most).to_be_visible()
         # It lasts as long as the song.
         expect(page.get_by_role("button", name="Calmest")).to_have_count(0)

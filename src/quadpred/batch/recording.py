@@ -1,6 +1,5 @@
 """One recording: predict it, save its files and return its row of the summary."""
 
-import errno
 import os
 import time
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from quadpred.audio import AudioError, open_regular
 from quadpred.batch.discovery import Recording
 from quadpred.batch.ledger import Output, Record, Stamp, output_of, stamp_of
 from quadpred.batch.targets import library_target
+from quadpred.files import DISK_ERRORS, reason_of
 from quadpred.formats import FORMATS, save
 from quadpred.formats.rows import second_values
 from quadpred.library.fingerprint import audio_sha256
@@ -39,7 +39,6 @@ Array = NDArray[np.float32]
 # A file that changed less than this many seconds before it was read could change again within one
 # tick of the file system's clock, unnoticed.
 TICK = 2.0
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -162,8 +161,8 @@ def failure(recording: Recording, error: Exception) -> Failed:
         return Failed(recording, error.reason)
     if isinstance(error, OSError):
         file = f"{error.filename}: " if error.filename not in (None, recording.path) else ""
-        reason = f"{file}{error.strerror or error}"
-        return Failed(recording, reason, error if error.errno in _NO_ROOM else None)
+        reason = f"{file}{reason_of(error)}"
+        return Failed(recording, reason, error if error.errno in DISK_ERRORS else None)
     return Failed(recording, f"cannot be predicted: {type(error).__name__}: {error}")
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from quadpred.errors import QuadpredError
-from quadpred.files import printable
+from quadpred.files import printable, reason_of
 
 __all__ = [
     "FAILED",
@@ -149,7 +149,7 @@ def describe_error(error: Exception) -> str:
     """Return the line to print for an error that the user can act on; raise any other again."""
     if isinstance(error, OSError):
         name = error.filename2 or error.filename
-        reason = error.strerror or str(error)
+        reason = reason_of(error)
         return f"{name}: {reason}" if name else reason
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         what, extra = _EXTRAS[error.name]

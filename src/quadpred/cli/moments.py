@@ -61,7 +61,7 @@ def moments(
     music: Music = None,
     model: ModelFile = None,
 ) -> None:
-    """List the segments of a recording, its most and least intense, happiest and calmest parts."""
+    """List segments, and the parts of highest and lowest arousal, the happiest and the calmest."""
     from quadpred.files import add_filename_to_errors, atomic_write
     from quadpred.formats.intervals import read_intervals
     from quadpred.formats.moments import MOMENT_FORMATS

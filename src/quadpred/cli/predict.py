@@ -321,21 +321,29 @@ def _introduce(console: Console, model: "ModelInfo") -> None:
 
 
 def _report(console: Console, prediction: "Prediction", saved: Iterable[Path]) -> None:
-    """Print the means; the most probable class is bold, and a terminal shows bars."""
+    """Print what was predicted, and the files in which it is."""
     lines = [Text(), Text(printable(prediction.source), "bold")]
+    if prediction.silent.all():
+        lines.append(Text("The recording is silent: there is no emotion to predict", "yellow"))
+    else:
+        lines += _result(prediction, bars=console.is_terminal)
+    if files := ", ".join(map(str, saved)):
+        lines.append(Text(printable(f"Saved {files}")))
+    console.print(Text("\n").join(lines))
+
+
+def _result(prediction: "Prediction", *, bars: bool) -> Iterator[Text]:
+    """Yield what is uncertain, and the means; the most probable class is bold."""
     silent = int(prediction.silent.sum())
     if uncertain := int(prediction.uncertain_seconds.sum()):
         what = "is uncertain" if uncertain == 1 else "are uncertain"
         if silent:
             what += " (silent)" if silent == uncertain else f", {silent} of them silent"
-        lines.append(Text(f"{uncertain} of {len(prediction)} seconds {what}"))
+        yield Text(f"{uncertain} of {len(prediction)} seconds {what}")
     if prediction.uncertain:
-        lines.append(Text("The quadrant of this recording is uncertain", "yellow"))
+        yield Text("The quadrant of this recording is uncertain", "yellow")
     for head in HEADS:
-        lines += _means(head, prediction.mean(head).tolist(), bars=console.is_terminal)
-    if files := ", ".join(map(str, saved)):
-        lines.append(Text(printable(f"Saved {files}")))
-    console.print(Text("\n").join(lines))
+        yield from _means(head, prediction.mean(head).tolist(), bars=bars)
 
 
 def _means(head: Head, means: Sequence[float], *, bars: bool) -> Iterator[Text]:

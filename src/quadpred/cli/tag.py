@@ -23,7 +23,7 @@ from quadpred.cli.console import (
 from quadpred.cli.library import Words, load_vocabulary
 from quadpred.cli.library_run import LibraryOptions, find_recordings, run_library
 from quadpred.cli.models import ModelFile, Music, Speech, load_predictor, predict_file
-from quadpred.files import printable
+from quadpred.files import printable, reason_of
 
 if TYPE_CHECKING:
     from quadpred.library.moods import Vocabulary
@@ -138,6 +138,8 @@ def tag(
     library = bool(summary) or any(map(is_collection, paths or ()))
     if not library:
         refuse_options(context, "single files", _LIBRARY)
+    if numbers == "quadpred":
+        refuse_options(context, "--numbers quadpred", ("scale",))
     if percentiles and not library:
         raise UsageError("--percentiles needs a folder, or a summary with --summary")
     vocabulary = load_vocabulary(words)
@@ -205,7 +207,7 @@ def _report(
             raise
         except (QuadpredError, OSError) as error:
             print_message(
-                f"{name}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+                f"{name}: {reason_of(error)}" if isinstance(error, OSError) else str(error)
             )
             outcome = _Outcome(_FAILURE)
         what = _PLANNED.get(outcome.what, outcome.what) if dry_run else outcome.what

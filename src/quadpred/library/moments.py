@@ -23,7 +23,7 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-HIGHLIGHTS = ("most intense", "least intense", "happiest", "calmest")
+HIGHLIGHTS = ("highest arousal", "lowest arousal", "happiest", "calmest")
 """Highest and lowest mean arousal; highest mean probability of Q1 and of Q4."""
 
 

@@ -276,12 +276,14 @@ class _Tags:
         try:
             return _Record.of_json(texts[0])
         except (ValueError, TypeError):
-            raise TagError(self._path, f"its {UNDO} is damaged") from None
+            raise TagError(
+                self._path, f"its {UNDO} is damaged; remove that field with a tag editor"
+            ) from None
 
 
 def _open(path: Path) -> BinaryIO:
     if not (path.is_dir() or stat.S_ISREG(path.stat().st_mode)):  # to open a pipe would block
-        raise TagError(path, "is not a file")
+        raise TagError(path, "is not a file; name an audio file")
     return path.open("rb")
 
 
@@ -312,7 +314,7 @@ def _change(
             return False
         # Respect the read-only flag even as root.
         if not status.st_mode & 0o222 or not os.access(real, os.W_OK):
-            raise TagError(path, "is read-only")
+            raise TagError(path, "is read-only; make it writable")
         result = Patched(file, patches)
         if fields:
             _check_result(path, result, fields, Patched(file, tags.removed()))
@@ -331,6 +333,6 @@ def _check_result(
     """Refuse a result whose fields cannot be read, or that could not be undone byte for byte."""
     tags = _Tags(path, result)
     if tags.written(fields, replace=False):
-        raise TagError(path, "its tags could not be read back")
+        raise TagError(path, "its tags could not be read back; tag it with a tag editor")
     if not same(Patched(result, tags.removed()), before):
-        raise TagError(path, "its tags could not be restored by --undo")
+        raise TagError(path, "its tags could not be restored by --undo; tag it with a tag editor")

@@ -251,7 +251,7 @@ class PredictionDocument(BaseModel):
 class MomentDocument(BaseModel):
     """A part of a recording, and its means; the same as `quadpred moments` writes."""
 
-    kind: Literal["segment", "most intense", "least intense", "happiest", "calmest"]
+    kind: Literal["segment", "highest arousal", "lowest arousal", "happiest", "calmest"]
     label: str
     start: float = Field(description="In seconds.")
     end: float = Field(description="In seconds.")

@@ -7,6 +7,7 @@ from uuid import UUID
 from quadpred.library.rawtags.items import (
     COMMENT,
     MOOD,
+    TOO_LARGE,
     Container,
     ContainerError,
     Item,
@@ -65,13 +66,13 @@ class AsfTags(Container):
     def make(self, name: str, texts: Sequence[str]) -> list[Item]:
         """Return items that hold these texts under a name."""
         if name == COMMENT:
-            raise ContainerError("comments of wma files are not supported")
+            raise ContainerError("comments of wma files are not supported", "leave out --comment")
         coded = _utf16(_MOOD if name == MOOD else name)
         items = []
         for text in texts:
             value = _utf16(text)
             if len(value) > 0xFFFF:
-                raise ContainerError("its attribute would be larger than ASF allows")
+                raise ContainerError("its attribute would be larger than ASF allows", TOO_LARGE)
             raw = _u16(len(coded)) + coded + _u16(_TEXT) + _u16(len(value)) + value
             items.append(Item(raw, name, (text,)))
         return items

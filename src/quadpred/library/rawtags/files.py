@@ -10,13 +10,20 @@ from mutagen.mp3 import MPEGInfo
 
 from quadpred.library.rawtags import asf
 from quadpred.library.rawtags.id3 import HEADER, V1, Id3Tag, frames_of_v1, tag_size
-from quadpred.library.rawtags.items import Container, ContainerError, Item, Patch, Patched
+from quadpred.library.rawtags.items import (
+    TOO_LARGE,
+    Container,
+    ContainerError,
+    Item,
+    Patch,
+    Patched,
+)
 from quadpred.library.rawtags.mp4 import Mp4Tags
 from quadpred.library.rawtags.vorbis import FlacTags, OggTags
 
 __all__ = ["open_tags"]
 
-_KNOWN = "mp3, wav, aiff, flac, ogg, opus, spx, m4a and wma"
+_KNOWN = "mp3, wav, aiff, flac, ogg, opus, spx, m4a or wma"
 _CHUNK = 8  # bytes of a chunk's header
 _FIRST = 12  # where the first chunk begins
 _PADDED = "chunk and padding byte"  # what a file may lack
@@ -55,7 +62,9 @@ def open_tags(file: BinaryIO | Patched, name: str) -> Container:
 
 def _check_mpeg(file: BinaryIO | Patched, start: int, name: str) -> None:
     """Refuse what is not MPEG audio."""
-    unknown = ContainerError(f"its content is of no format that can be tagged; those are {_KNOWN}")
+    unknown = ContainerError(
+        "its content is of no format that can be tagged", f"convert it to {_KNOWN}"
+    )
     file.seek(start)
     sync = file.read(2)
     synchronised = len(sync) == 2 and sync[0] == 0xFF and sync[1] >= 0xE0
@@ -172,7 +181,7 @@ class IffTags(_Id3Tags):
         try:
             return value.to_bytes(4, self._order)
         except OverflowError:
-            raise ContainerError("it would be larger than its format allows") from None
+            raise ContainerError("it would be larger than its format allows", TOO_LARGE) from None
 
 
 def _ape_moods(file: BinaryIO | Patched) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Self
 
 from mutagen.id3 import ID3, ParseID3v1
 
-from quadpred.library.rawtags.items import COMMENT, MOOD, ContainerError, Item
+from quadpred.library.rawtags.items import COMMENT, MOOD, TOO_LARGE, ContainerError, Item
 
 __all__ = ["HEADER", "V1", "Id3Tag", "frames_of_v1", "tag_size"]
 
@@ -105,7 +105,7 @@ class Id3Tag:
             room = max(0, self.room + sum(len(item.raw) for item in self.items) - len(frames))
         body = self._start + frames + self._rest + bytes(0 if self._footer else room)
         if len(body) >= _LARGEST:
-            raise ContainerError("its ID3 tag would be larger than ID3 allows")
+            raise ContainerError("its ID3 tag would be larger than ID3 allows", TOO_LARGE)
         size = bytes(len(body) >> shift & 0x7F for shift in (21, 14, 7, 0))
         footer = b"3DI" + self._header[3:] + size if self._footer else b""
         return self._header + size + body + footer

@@ -8,16 +8,31 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import BinaryIO, Self
 
-__all__ = ["COMMENT", "MOOD", "Container", "ContainerError", "Item", "Patch", "Patched", "same"]
+__all__ = [
+    "COMMENT",
+    "MOOD",
+    "TOO_LARGE",
+    "Container",
+    "ContainerError",
+    "Item",
+    "Patch",
+    "Patched",
+    "same",
+]
 
 MOOD, COMMENT = "MOOD", "COMMENT"
 """Names that some formats store in a field of their own; all other names are free text."""
 
 _BLOCK = 1 << 20  # bytes
+TOO_LARGE = "remove some of its other tags, such as pictures"
+"""The remedy of tags that exceed a limit of their format."""
 
 
 class ContainerError(ValueError):
-    """A file whose tags cannot be changed safely. `str(error)` is the reason."""
+    """A file whose tags cannot be changed safely. `str(error)` is the reason and the remedy."""
+
+    def __init__(self, reason: str, remedy: str = "tag a copy: ffmpeg -i FILE -c copy NEW"):
+        super().__init__(f"{reason}; {remedy}")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from quadpred.library.rawtags.items import COMMENT, Container, ContainerError, Item, Patch, Patched
+from quadpred.library.rawtags.items import (
+    COMMENT,
+    TOO_LARGE,
+    Container,
+    ContainerError,
+    Item,
+    Patch,
+    Patched,
+)
 
 __all__ = ["Mp4Tags"]
 
@@ -210,4 +218,4 @@ def _bytes(value: int, width: int) -> bytes:
     try:
         return value.to_bytes(width, "big")
     except OverflowError:
-        raise ContainerError("its MP4 offsets would not fit into 32 bits") from None
+        raise ContainerError("its MP4 offsets would not fit into 32 bits", TOO_LARGE) from None

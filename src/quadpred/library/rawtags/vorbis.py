@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from quadpred.library.rawtags.id3 import HEADER, tag_size
-from quadpred.library.rawtags.items import Container, ContainerError, Item, Patch, Patched
+from quadpred.library.rawtags.items import (
+    TOO_LARGE,
+    Container,
+    ContainerError,
+    Item,
+    Patch,
+    Patched,
+)
 
 __all__ = ["FlacTags", "OggTags", "VorbisComments"]
 
@@ -121,7 +128,7 @@ class FlacTags(_VorbisTags):
         """Return the patches that put these items in the place of the present ones."""
         data = self._content.render(items)
         if len(data) >= _LARGEST:
-            raise ContainerError("its Vorbis comments would be larger than FLAC allows")
+            raise ContainerError("its Vorbis comments would be larger than FLAC allows", TOO_LARGE)
         if self._comments is None:
             # Behind the first block, which must stay the first one.
             _, start, end = self._blocks[0]
@@ -231,7 +238,7 @@ class OggTags(_VorbisTags):
                 sizes += bytes([len(part) % _SEGMENT])
             sizes += page.sizes[page.ours :]
             if len(sizes) > _SEGMENTS:
-                raise ContainerError("its Ogg page of comments has no room left")
+                raise ContainerError("its Ogg page of comments has no room left", TOO_LARGE)
             header = page.header[:22] + bytes(4) + bytes([len(sizes)])
             whole = header + sizes + part + page.body[page.held :]
             check = _checksum(whole).to_bytes(4, "little")

@@ -129,7 +129,7 @@ def _check_unchanged(path: Path, status: os.stat_result) -> None:
         status.st_size,
         status.st_mtime_ns,
     ):
-        raise ContainerError("was changed by something else just now")
+        raise ContainerError("was changed by something else just now", "run the command again")
 
 
 def _sync(folder: Path) -> None:

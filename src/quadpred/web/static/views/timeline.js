@@ -448,16 +448,12 @@ export class Timeline {
         return made;
       }),
       ...highlights.map(({ kind, start, end }) =>
-        button(
-          `${capital(kind)} part of this song: ${clock(start)} to ${clock(end)}`,
-          "moment",
-          () => {
-            this.player.seek(start);
-            this.#select(start, end);
-            viewport.follow(start);
-            this.state.changed();
-          },
-        ),
+        button(`${capital(kind)} in this song: ${clock(start)} to ${clock(end)}`, "moment", () => {
+          this.player.seek(start);
+          this.#select(start, end);
+          viewport.follow(start);
+          this.state.changed();
+        }),
       ),
     ]);
     /** @param {string} className @param {number} second */
