@@ -1,1 +1,1 @@
-"""Training, evaluation and comparison of the shipped models; see README.md."""
+"""Training, evaluation and comparison of the bundled models; see README.md."""

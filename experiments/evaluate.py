@@ -1,4 +1,4 @@
-"""Score a shipped model, an ONNX file, or the runs of a recipe on every set of README.md.
+"""Score a bundled model, an ONNX file, or the runs of a recipe on every set of README.md.
 
     python -m experiments.evaluate english-to-english DATA
     python -m experiments.evaluate RUNS DATA --sets 4q --sets film --no-robustness

@@ -191,7 +191,7 @@ class Runs:
 def open_subject(
     name: str, store: PredictionStore, calibration: Callable[[], Sequence[TestSet]]
 ) -> ModelSubject | Runs:
-    """Open a shipped model by its name, an ONNX file, or a folder of runs.
+    """Open a bundled model by its name, an ONNX file, or a folder of runs.
 
     Raises:
         ModelError: the file is not a model.

@@ -1,4 +1,4 @@
-"""Train the shipped models: distillation once per speech encoder, then fine-tuning per fold.
+"""Train the bundled models: distillation once per speech encoder, then fine-tuning per fold.
 
     python -m experiments.train_models DATA RUNS [--speech LANGUAGE] [--folds 0,1] [--seeds 0]
     python -m experiments.train_models DATA RUNS --music mandarin

@@ -14,6 +14,7 @@
     ├── FormatError             formats                 no such output format
     ├── BatchError              batch                   a run cannot start or continue
     ├── UsageError              cli.console             options that cannot be combined
+    ├── WorkerLostError         web.pool                a worker of the server has ended
     ├── RecipeError             train.recipe            a recipe cannot be used
     ├── ManifestError           train.corpora.manifest  a manifest or corpus cannot be used
     ├── FetchError              train.corpora.fetch     a corpus cannot be downloaded
@@ -26,8 +27,9 @@
     └── ExportError             train.export            a model file differs from its network
 
 `str(error)` is one line: the file or option, the reason and, if there is one, the remedy. The
-command line prints it and exits with code 2. Wrong arguments raise `ValueError`, and a disk that is
-full or cannot be written `OSError`. Every other exception is a bug.
+command line prints it and exits with code 2, or 1 if other files succeeded. Wrong arguments
+raise `ValueError`, and a disk that is full or cannot be written `OSError`. Every other exception is
+a bug.
 """
 
 __all__ = ["QuadpredError"]

@@ -143,7 +143,7 @@ class Predictor:
         music: str = "english",
         device: str = "cpu",
     ) -> "Predictor":
-        """Load a model file or, without one, the model of the package for two languages.
+        """Load a model file or, without one, the bundled model of two languages.
 
         Args:
             model: an ONNX file, for which `speech` and `music` are not used.
@@ -456,7 +456,7 @@ def _is_width(shape: list[Any]) -> bool:
 
 @lru_cache(maxsize=8)
 def bundled(model: registry.Model) -> Predictor:
-    """Return the predictor of a model of the package, loaded by the first call.
+    """Return the predictor of a bundled model, loaded by the first call.
 
     Raises:
         ModelError: the model cannot be used.

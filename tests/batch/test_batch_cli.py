@@ -180,7 +180,7 @@ def test_what_does_not_go_with_a_library(music):
     assert complaint("music", "-o", "out", "--format", "mp4").startswith(
         "--format mp4: choose from"
     )
-    assert complaint("music", "-o", "out", "--shard", "3/2").startswith("--shard 3/2: must be i/n")
+    assert complaint("music", "-o", "out", "--shard", "3/2").startswith("--shard 3/2: write I/N")
     assert not os.path.exists("out")
 
 

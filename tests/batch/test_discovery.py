@@ -312,5 +312,5 @@ def test_shards_share_everything_out_by_name_alone(tmp_path):
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
 def test_shards_that_are_none(text):
-    with pytest.raises(BatchError, match="must be i/n, from 1/n to n/n"):
+    with pytest.raises(BatchError, match="write I/N, with I from 1 to N"):
         Shard.parse(text)

@@ -289,7 +289,9 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(library, out, monkeypa
     stream = Predictor.stream
     monkeypatch.setattr(Predictor, "stream", stream_and_touch)
     assert counts(predict([library], out)) == (2, 0, 1)
-    assert table(out / "errors.csv")[0]["reason"] == "changed while it was read"
+    assert (
+        table(out / "errors.csv")[0]["reason"] == "changed while it was read; run the command again"
+    )
 
 
 def test_what_a_killed_run_was_writing_is_removed(library, out):

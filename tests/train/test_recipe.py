@@ -14,7 +14,7 @@ from quadpred.train.recipe import Recipe, RecipeError
         ({"a": 'base = "b"', "b": 'base = "a"'}, "base 'a' is circular; choose another"),
         ({"a": 'base = "b"', "b": 'base = "c"', "c": 'base = "b"'}, "base 'b' is circular"),
         ({"a": "base = 5"}, "base must be the name of a recipe, found 5"),
-        ({"a": 'base = "none"'}, "none: No such file or directory; packaged recipes: "),
+        ({"a": 'base = "none"'}, "none: No such file or directory; bundled recipes: "),
         ({"a": "["}, "not TOML"),
         ({"a": f"a = {'[' * 50_000}"}, "not TOML"),
     ],

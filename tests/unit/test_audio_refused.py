@@ -35,7 +35,7 @@ def test_address(address):
 
 
 def test_folder(tmp_path):
-    assert refusal(tmp_path) == "is a folder"
+    assert refusal(tmp_path) == "is a folder; name a file"
 
 
 def test_empty_file(tmp_path):
@@ -107,7 +107,9 @@ def test_not_finite(sound_file, value):
 
 def test_damaged_floats(sound_file):
     path = sound_file("a.wav", np.full(RATE, 3e38, np.float32), RATE, subtype="FLOAT")
-    assert refusal(path) == "holds samples as large as 3e+38, where 1 is full scale"
+    assert (
+        refusal(path) == "holds samples as large as 3e+38, where 1 is full scale; export it again"
+    )
 
 
 def test_rates_that_are_not_supported(sound_file):
@@ -127,7 +129,7 @@ def test_film_without_sound(tmp_path):
     with av.open(path, "w") as file:
         stream = file.add_stream("mpeg4", 5, width=64, height=64)
         file.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")) + stream.encode(None))
-    assert refusal(path) == "has no audio track"
+    assert refusal(path) == "has no audio track; choose another file"
     with pytest.raises(AudioError, match="has no audio track"):
         probe(path)
 

@@ -110,7 +110,7 @@ def test_highlights():
     # The window at the start is silent for more than half of its seconds.
     assert found["lowest arousal"].start == 60
     assert found["lowest arousal"].arousal == pytest.approx(0.1)
-    short = highlights(predicted([0] * 5, duration=4.6), window=30)
+    short = highlights(predicted([0] * 5, duration=4.6), length=30)
     assert {(each.start, each.end) for each in short} == {(0, 4.6)}
     assert highlights(predicted([0] * 5, silent=range(3))) == []
 
@@ -289,8 +289,10 @@ def test_the_command(tmp_path, monkeypatch):
     (tmp_path / "odd.csv").write_text("start,end\n5,3\n")
     refused = run("--intervals", "odd.csv", code=2).stderr
     assert refused == "quadpred: odd.csv: interval 5 to 3 s: its end must be after its start\n"
-    refused = run("--intervals", "parts.csv", "--window", "30", "--shortest", "10", code=2).stderr
-    assert refused == "quadpred: --shortest, --window cannot be used with --intervals\n"
+    refused = run(
+        "--intervals", "parts.csv", "--highlight", "30", "--shortest", "10", code=2
+    ).stderr
+    assert refused == "quadpred: --shortest, --highlight cannot be used with --intervals\n"
     run("-o", "moments.txt")
     assert Path("moments.txt").read_text().startswith("0.000000\t")
     assert "x.xml: choose .json, .csv or .txt" in run("-o", "x.xml", code=2).stderr

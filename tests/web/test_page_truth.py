@@ -151,7 +151,7 @@ def test_a_sound_that_the_browser_places_elsewhere_is_noted(page: Page, files: A
     """As that of a video whose sound starts late: the browser plays silence before it."""
     StubServer(page, {"late.wav": prediction(TENSE[:4]), "song.wav": prediction(TENSE)})
     page.set_input_files("#files", files("late.wav", "song.wav"))
-    note = "The browser plays 6.0 s, but quadpred decoded 4.0 s. Sound and values may not match."
+    note = "The browser plays 6.0 s, but quadpred decoded 4.0 s. Audio and values may not match."
     expect(page.locator("#notes")).to_have_text(note)
     # It goes on playing after the end of what is shown. A mark there is one of the end.
     page.get_by_role("slider", name="Position in the song").press("End")
@@ -202,7 +202,7 @@ def test_a_verdict_apart_from_the_plane_is_explained(page: Page, files: Any) -> 
     stub = StubServer(page, {"song.wav": answer})
     page.set_input_files("#files", files("song.wav"))
     expect(verdict(page)).to_contain_text("Q1 happy", use_inner_text=True)
-    page.get_by_role("button", name="Arousal and valence differ").hover()
+    page.get_by_role("button", name="Means in another quadrant").hover()
     expect(page.get_by_role("tooltip")).to_contain_text(
         "the means of arousal and valence lie in another quadrant"
     )

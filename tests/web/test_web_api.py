@@ -217,7 +217,9 @@ def test_samples_that_no_recorder_writes(client: httpx.Client, tmp_path: Path) -
     """Found by tools/fuzz_audio.py: a header that calls integers floats gave rows of NaN."""
     soundfile.write(tmp_path / "a.wav", np.full(RATE, 3e38, np.float32), RATE, subtype="FLOAT")
     answer = post(client, (tmp_path / "a.wav").read_bytes(), headers=WAIT)
-    assert failure(answer) == "holds samples as large as 3e+38, where 1 is full scale"
+    assert (
+        failure(answer) == "holds samples as large as 3e+38, where 1 is full scale; export it again"
+    )
 
 
 def test_invalid_forms(client: httpx.Client) -> None:

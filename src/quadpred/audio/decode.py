@@ -245,7 +245,7 @@ def _audio_track(container: InputContainer, path: str) -> AudioStream:
     """Return the track that a player would choose, ready to decode."""
     tracks = container.streams.audio
     if not tracks:
-        raise AudioError(path, "has no audio track")
+        raise AudioError(path, "has no audio track; choose another file")
     allowed = _options()["codec_whitelist"].split(",")
     decodable = [t for t in tracks if codec_name(t) in allowed]
     if not decodable:

@@ -32,7 +32,7 @@ def open_regular(path: str) -> BinaryIO:
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
-            raise AudioError(path, "is a folder")
+            raise AudioError(path, "is a folder; name a file")
         if not stat.S_ISREG(status.st_mode):
             raise AudioError(path, NOT_REGULAR)
         if not status.st_size:

@@ -224,7 +224,9 @@ class _Scale:
             if not math.isfinite(peak):
                 raise AudioError(self._name, _NOT_FINITE)
             if peak > _LOUDEST:
-                reason = f"holds samples as large as {peak:.0e}, where 1 is full scale"
+                reason = (
+                    f"holds samples as large as {peak:.0e}, where 1 is full scale; export it again"
+                )
                 raise AudioError(self._name, reason)
             self._peak = max(self._peak, peak)
             self._empty = False

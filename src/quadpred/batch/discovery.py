@@ -73,7 +73,7 @@ class Shard:
         match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
         index, count = map(int, match.groups()) if match else (0, 0)
         if not 1 <= index <= count:
-            raise BatchError(f"--shard {text}: must be i/n, from 1/n to n/n")
+            raise BatchError(f"--shard {text}: write I/N, with I from 1 to N")
         return cls(index, count)
 
     @property

@@ -205,8 +205,8 @@ class Ledger:
             try:
                 lock(self._own, wait=False)
             except BlockingIOError:
-                busy = f"{output}: another run writes there; give each its own --shard"
-                raise BatchError(busy) from None
+                busy = "another run writes there; wait for its end, or give each its own --shard"
+                raise BatchError(f"{output}: {busy}") from None
             self._seconds = stack.enter_context(
                 (self._folder / f"seconds{shard.suffix}.f32").open("ab", buffering=0)
             )

@@ -148,7 +148,7 @@ def predict_and_save(
     parts = predictor.stream(recording.path, embeddings="embedding" in targets)
     prediction = replace(join(parts), source=recording.name)
     if stamp_of(recording.path) != stamp:
-        raise AudioError(recording.path, "changed while it was read")
+        raise AudioError(recording.path, "changed while it was read; run the command again")
     if winners_only:
         prediction = prediction.winners_only()
     save(prediction, targets, scratch=scratch)

@@ -44,7 +44,7 @@ def moments(
     shortest: Annotated[
         int, typer.Option(min=1, metavar="SECONDS", help="Minimum length of a segment.")
     ] = 10,
-    window: Annotated[
+    highlight: Annotated[
         int, typer.Option(min=1, metavar="SECONDS", help="Length of a highlight.")
     ] = 30,
     form: Annotated[
@@ -61,7 +61,10 @@ def moments(
     music: Music = None,
     model: ModelFile = None,
 ) -> None:
-    """List segments, and the parts of highest and lowest arousal, the happiest and the calmest."""
+    """List the segments and highlights of a recording.
+
+    Highlights are the parts with the highest and lowest arousal, the happiest and the calmest.
+    """
     from quadpred.files import add_filename_to_errors, atomic_write
     from quadpred.formats.intervals import read_intervals
     from quadpred.formats.moments import MOMENT_FORMATS
@@ -73,7 +76,7 @@ def moments(
     )
 
     if intervals:
-        refuse_options(context, "--intervals", ("shortest", "window"))
+        refuse_options(context, "--intervals", ("shortest", "highlight"))
     if form is None and output:
         form = _FORMS.get(output.suffix.lower())
     if output and form in (None, "table"):
@@ -90,7 +93,7 @@ def moments(
             raise IntervalError(f"{intervals}: {error}") from None
     else:
         found = find_segments(prediction, shortest=shortest)
-        found += highlights(prediction, window=window)
+        found += highlights(prediction, length=highlight)
     if form in (None, "table"):
         _print_table(found, vocabulary)
     elif output is None:

@@ -57,7 +57,11 @@ def playlist(
     ] = None,
     mood: Annotated[
         str | None,
-        typer.Option("--mood", metavar="WORD", help="Songs of this mood, most confident first."),
+        typer.Option(
+            "--mood",
+            metavar="WORD",
+            help="Songs of this mood, such as calm or gloomy; most confident first.",
+        ),
     ] = None,
     start: Annotated[
         str | None,

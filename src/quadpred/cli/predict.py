@@ -146,8 +146,8 @@ def predict(
 ) -> None:
     """Predict the perceived emotion of audio files, one row per second.
 
-    A folder, a playlist, a list or an option of the last panel starts a library run; see
-    docs/batch.md.
+    A folder, a playlist, a list or an option of the last panel starts a library run, which needs
+    -o FOLDER.
     """
     paths = [*(files or ()), *(inputs or ())]
     if not paths:

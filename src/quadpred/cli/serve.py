@@ -37,7 +37,13 @@ def serve(
     ] = False,
     workers: Annotated[
         int,
-        typer.Option(min=1, max=64, metavar="N", help="Number of predictions at the same time."),
+        typer.Option(
+            min=1,
+            max=64,
+            metavar="N",
+            help="Predictions at the same time. Default: number of cores, at most 4.",
+            show_default=False,
+        ),
     ] = _DEFAULT_WORKERS,
     max_megabytes: Annotated[int, typer.Option(min=1, metavar="N", help="Largest upload.")] = 200,
     max_minutes: Annotated[

@@ -96,7 +96,11 @@ def tag(
         typer.Option("--replace", help="Replace moods of other programs; --undo restores them."),
     ] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Remove the tags that this command wrote.")
+        bool,
+        typer.Option(
+            "--undo",
+            help="Remove the tags that `quadpred tag` wrote, and restore what they replaced.",
+        ),
     ] = False,
     touch: Annotated[
         bool,

@@ -51,7 +51,7 @@ RunFolder = Annotated[
 Start = Annotated[
     Path | None,
     typer.Option(
-        "--from", metavar="FOLDER", help="Run or encoder to start from. Default: random weights."
+        "--from", metavar="RUN|FILE", help="Run or encoder to start from. Default: random weights."
     ),
 ]
 Validation = Annotated[
@@ -379,7 +379,7 @@ def adapt(
     recipe: RecipeName = "adapt",
     cache: Cache = None,
 ) -> None:
-    """Adapt a model to your own labelled songs, and score it on artists not trained on.
+    """Adapt a model to your own labelled songs, and score it on artists that were left out.
 
     It fits new heads in seconds; with --full, it also trains the whole network, to which --recipe
     and --cache apply.

@@ -121,37 +121,37 @@ def _most_probable(scores: Array, shortest: int) -> list[tuple[int, int, int]]:
     return segments[::-1]
 
 
-def highlights(prediction: Prediction, *, window: int = 30) -> list[Moment]:
-    """Find the window with the highest or lowest mean of each kind, in the order of `HIGHLIGHTS`.
+def highlights(prediction: Prediction, *, length: int = 30) -> list[Moment]:
+    """Find the part with the highest or lowest mean of each kind, in the order of `HIGHLIGHTS`.
 
-    Windows that are silent for more than half of their seconds are passed over.
+    Parts that are silent for more than half of their seconds are skipped.
 
     Args:
         prediction: of the recording.
-        window: length in seconds; of a shorter recording, all of it.
+        length: in seconds; of a shorter recording, all of it.
 
     Returns:
-        The first window of each kind; none if the recording is mostly silent throughout.
+        The first part of each kind; none if the recording is mostly silent throughout.
     """
-    window = min(window, len(prediction))
+    length = min(length, len(prediction))
     sounding = ~prediction.silent
-    counts = _window_sums(sounding.astype(np.float64), window)
-    enough = counts * 2 >= window
+    counts = _sums(sounding.astype(np.float64), length)
+    enough = counts * 2 >= length
     if not enough.any():
         return []
     arousal = prediction.arousal[:, 1]
     happy, calm = prediction.quadrant[:, 0], prediction.quadrant[:, 3]
     found = []
     for kind, values in zip(HIGHLIGHTS, (arousal, -arousal, happy, calm), strict=True):
-        means = _window_sums(values * sounding, window) / np.maximum(counts, 1)
+        means = _sums(values * sounding, length) / np.maximum(counts, 1)
         first = int(np.where(enough, means, -np.inf).argmax())
-        found.append(_moment(prediction, kind, first, first + window))
+        found.append(_moment(prediction, kind, first, first + length))
     return found
 
 
-def _window_sums(values: NDArray[np.floating[Any]], window: int) -> Array:
+def _sums(values: NDArray[np.floating[Any]], length: int) -> Array:
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    return np.asarray(sums[window:] - sums[:-window])
+    return np.asarray(sums[length:] - sums[:-length])
 
 
 def interval_means(prediction: Prediction, intervals: Sequence[Interval]) -> list[Moment]:

@@ -1,4 +1,4 @@
-"""Train a model on a user's labelled songs: from a packaged speech encoder to a scored model file.
+"""Train a model on a user's labelled songs: from a bundled speech encoder to a scored model file.
 
 The groups (artists) are assigned to folds. For each fold, one network is trained on the other folds
 and scored on this one. The network in the model file is trained on all groups.

@@ -23,7 +23,7 @@ class RecordingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     searches and cross-validation, for which recordings should be grouped by artist.
 
     Args:
-        model: a model file with embeddings, or `None` for the default model of the package.
+        model: a model file with embeddings, or `None` for the default bundled model.
         C: inverse strength of the regularisation.
 
     Attributes:

@@ -1,10 +1,9 @@
 """Late fusion of the key: a logistic regression on what finished runs predict for other music.
 
 Mel bands are too wide to tell major from minor. So the front end of a trained network is given
-chroma, and a linear layer adds to the log-odds of valence what follows from the key that `Tonality`
-finds. The layer is fitted on clips that the networks were not trained on, with their
-log-probabilities as offset (stacking, Wolpert 1992): on clips of the training, they leave little to
-explain.
+chroma. A linear layer adds the evidence of the key, which `Tonality` finds, to the log-odds of
+valence. It is fitted on clips that the networks were not trained on, with their log-probabilities
+as offset (stacking, Wolpert 1992). On clips of the training, they leave little to explain.
 """
 
 from collections.abc import Sequence

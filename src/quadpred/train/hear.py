@@ -32,7 +32,7 @@ class HearModel(torch.nn.Module):
 
 
 def load_model(model_file_path: str = "") -> HearModel:
-    """Load a model file or, without one, the default model of the package.
+    """Load a model file or, without one, the default bundled model.
 
     Raises:
         ModelError: it cannot be used, or has no embeddings.

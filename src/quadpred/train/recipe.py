@@ -258,7 +258,7 @@ def _read(source: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         names = ", ".join(sorted(entry.stem for entry in packaged.parent.iterdir()))
-        raise RecipeError(f"{source}: {error.strerror}; packaged recipes: {names}") from None
+        raise RecipeError(f"{source}: {error.strerror}; bundled recipes: {names}") from None
     except (ValueError, RecursionError) as error:
         raise RecipeError(f"{source}: not TOML: {error}") from None
     base = values.pop("base", None)

@@ -114,7 +114,7 @@ class Run:
             lines = (folder / _LOG).read_text().splitlines()
             return [json.loads(line) for line in lines]
         except OSError:
-            raise RunError(f"{folder}: holds no log") from None
+            raise RunError(f"{folder}: holds no log; train again in another folder") from None
         except (ValueError, RecursionError):
             raise RunError(f"{folder / _LOG}: damaged; remove the folder") from None
 

@@ -60,7 +60,9 @@ class Uploads:
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
             raise ProblemError("not-a-form", _FORM)
-        too_large = ProblemError("upload-too-large", f"larger than {limits.bytes} bytes")
+        too_large = ProblemError(
+            "upload-too-large", f"larger than {limits.bytes} bytes; send a smaller file"
+        )
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > limits.bytes + _BUFFER:
             raise too_large

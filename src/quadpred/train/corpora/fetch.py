@@ -183,7 +183,9 @@ def _receive(archive: Archive, part: Path, on_progress: OnProgress) -> None:
             while block := response.read(BLOCK):
                 have += len(block)
                 if have > limit:
-                    raise FetchError(f"{archive.url}: larger than {limit // 1_000_000} MB")
+                    raise FetchError(
+                        f"{archive.url}: larger than {limit // 1_000_000} MB; download it by hand"
+                    )
                 with add_filename_to_errors(part):
                     file.write(block)
                 on_progress(f"download {archive.part}", have, total)

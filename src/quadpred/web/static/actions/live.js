@@ -49,7 +49,7 @@ export async function record(song, state, ended) {
     .then(
       (result) => {
         song.finish(prediction, result);
-        const text = `The recording ended after ${clock(result.duration)}. This server takes no longer ones.`;
+        const text = `The recording ended after ${clock(result.duration)}. This server accepts none longer.`;
         if (!asked) state.message = { text, error: true };
       },
       (error) => prediction.fail(error.message),

@@ -145,8 +145,8 @@ export class Songs {
       );
       const labelled = song.marks.length || song.corrections.length;
       if (predicted || labelled || file.name !== song.name) {
-        const what = `the one ${predicted ? "predicted" : "chosen"} as ${song.name}`;
-        return this.tell(`${file.name} is another file than ${what}.`);
+        const before = predicted ? "predicted" : "chosen";
+        return this.tell(`${file.name} is not the file that was ${before} as ${song.name}.`);
       }
     }
     if (this.state.message?.error) this.state.message = null;

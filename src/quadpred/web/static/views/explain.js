@@ -11,11 +11,11 @@ const TERMS = {
     "Do not rely on the quadrant here.",
   silent: "There is no sound to predict an emotion from.",
   arousal:
-    "The energy of the emotion. Excited and angry are positive, calm and sad are negative. The " +
+    "The energy of the emotion. Happy and tense have positive arousal, sad and calm negative. The " +
     "number is the probability that the arousal is positive.",
   valence:
-    "How pleasant the emotion is. Happy and calm are positive, angry and sad are negative. The " +
-    "number is the probability that the valence is positive.",
+    "How pleasant the emotion is. Happy and calm have positive valence, tense and sad negative. " +
+    "The number is the probability that the valence is positive.",
   experimental:
     "On clips that it was not trained on, this model is no better than chance. Do not rely on it.",
   corrected: "You gave this label. Download labels saves it for quadpred adapt.",

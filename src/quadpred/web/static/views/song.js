@@ -220,7 +220,7 @@ class Side {
   #adjusted = term("adjusted", ADJUSTED, "badge");
   #model = make("p", { className: "soft" });
   #meaning = make("span");
-  #disagree = term("disagree", "Arousal and valence differ");
+  #disagree = term("disagree", "Means in another quadrant");
   #meters;
 
   /** @param {string} title */
@@ -299,7 +299,7 @@ class Side {
 function mismatch(played, decoded) {
   if (played === null || decoded === null || Math.abs(played - decoded) <= SLACK) return "";
   const [browser, sound] = [played, decoded].map((seconds) => `${seconds.toFixed(1)} s`);
-  return `The browser plays ${browser}, but quadpred decoded ${sound}. Sound and values may not match.`;
+  return `The browser plays ${browser}, but quadpred decoded ${sound}. Audio and values may not match.`;
 }
 
 /**

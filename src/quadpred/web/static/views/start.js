@@ -89,8 +89,8 @@ function about({ experimental, scores = [] }) {
   if (!scores.length) return warning;
   const [{ music, clips, accuracy }] = scores;
   return (
-    `${warning}Networks that were trained like this model, but without the clips on which they are ` +
-    `tested, find the right quadrant for ${percent(accuracy)} of ${clips} clips: ${music}.`
+    `${warning}Right quadrant for ${percent(accuracy)} of ${clips} clips: ${music}. They were tested ` +
+    "with networks like this model that were not trained on them."
   );
 }
 
