@@ -126,12 +126,14 @@ class Job:
         document: dict[str, Any],
         damage: str | None = None,
         moments: tuple[tuple[str, float, float], ...] = (),
+        playback: tuple[str, ...] = (),
     ) -> None:
         """Send the end, with moments as kind, start and end."""
         self.status = "done"
         result = {
             "damage": damage,
             "moments": [dict(zip(("kind", "start", "end"), each, strict=True)) for each in moments],
+            "playback": list(playback),
             "result": document,
         }
         self.events.append(("done", {**self.document(), **result}))
@@ -144,7 +146,7 @@ class Job:
 
     def document(self) -> dict[str, Any]:
         progress = {"seconds": 0.0, "duration": None}
-        empty = {"damage": None, "error": None, "moments": None, "result": None}
+        empty = {"damage": None, "error": None, "moments": None, "playback": None, "result": None}
         return {"id": self.id, "status": self.status, "progress": progress, **empty}
 
 

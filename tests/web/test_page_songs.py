@@ -309,6 +309,33 @@ def test_a_map_of_many_songs_compares_only_neighbours(page: Page) -> None:
     assert others == 0  # since nothing has moved
 
 
+def test_a_song_that_is_removed_while_its_file_is_read_again_stays_removed(
+    page: Page, moods: Any, sound_file: Callable[..., Path]
+) -> None:
+    visit(page)
+    moods(page)
+    page.locator("#songs").get_by_role("button", name="sad.wav").click()
+    page.evaluate("""() => {
+        const {arrayBuffer} = Blob.prototype;
+        let reads = 0;
+        globalThis.going = new Promise((go) => { globalThis.go = go; });
+        Blob.prototype.arrayBuffer = async function () {
+            reads += 1;
+            if (reads > 1) await going; // the first read finds the song
+            return arrayBuffer.call(this);
+        };
+    }""")
+    page.set_input_files("#files", sound_file("sad.wav", music(1, 8000, 1), 8000))
+    page.wait_for_timeout(500)
+    page.get_by_role("button", name="Remove", exact=True).click()
+    expect(page.locator("#song-name")).not_to_have_text("sad.wav")
+    page.evaluate("go()")
+    page.wait_for_timeout(500)
+    expect(page.locator("#song-name")).not_to_have_text("sad.wav")
+    page.locator("#undo").click()
+    expect(page.locator("#song-name")).to_have_text("sad.wav")
+
+
 def test_what_was_removed_comes_back(page: Page, moods: Any) -> None:
     moods(page)
     page.get_by_role("button", name="Remove", exact=True).click()

@@ -1,6 +1,7 @@
 """The timeline: playback, zoom, selection, marks, and what it says under the pointer."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -210,16 +211,46 @@ def test_marks_and_labels_behind_the_end_are_taken_back_when_it_is_known(
     expect(page.locator("#export-labels")).to_be_hidden()
 
 
-def test_inexact_jumps_are_noted(page: Page, encode: Any) -> None:
-    StubServer(page, dict.fromkeys(("constant.mp3", "variable.mp3"), HOUR))
-    vbr = {"flags": "+qscale", "global_quality": "236"}
-    for name, options, note in (("constant.mp3", {}, False), ("variable.mp3", vbr, True)):
-        song = encode(name, music(6, 44_100), 44_100, "libmp3lame", **options)
-        page.set_input_files("#files", song)
+def test_labels_that_end_behind_the_end_become_one(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "song.ape").write_bytes(b"a format that no browser plays")
+    stub = StubServer(page)
+    page.set_input_files("#files", tmp_path / "song.ape")
+    answer = prediction([[0.7, 0.1, 0.1, 0.1]] * 10)
+    stub.job("song.ape").rows(answer, 0, 3)
+    stub.job("song.ape").progress(3, 40)  # by its header
+    expect(page.locator("#length")).to_contain_text("about 0:40")
+    choices = page.locator("#correct-choices")
+    for name in "Q2 tense", "Q3 sad":  # 0:00 to 0:20, then to 0:30
+        seek(page).press("Shift+PageUp")
+        seek(page).press("Shift+PageUp")
+        choices.get_by_role("button", name=name).click()
+    stub.job("song.ape").done(answer)
+    expect(page.locator("#message-text")).to_contain_text("song.ape ends at 0:10.")
+    seek(page).press("Home")
+    expect(page.locator("#now")).to_contain_text("Q3 sad, corrected by you")
+    seek(page).press("Shift+End")
+    expect(choices.get_by_role("button", pressed=True)).to_have_text(["Q3 sad"])
+    choices.get_by_role("button", name="Q3 sad").click()
+    expect(page.locator("#now")).not_to_contain_text("corrected")
+
+
+def test_what_a_browser_plays_otherwise_is_noted_and_kept(
+    page: Page, sound_file: Callable[..., Path]
+) -> None:
+    stub = StubServer(page)
+    files = {"odd.wav": ("tracks", "late", "header", "variable"), "short.wav": ("variable",)}
+    for seed, (name, differences) in enumerate(files.items(), 1):
+        page.set_input_files("#files", sound_file(name, music(6, 8000, seed), 8000))
         expect(page.locator("#song-name")).to_have_text(name)
-        expect(page.locator("#length")).to_have_text(" / 1:00:00")
-        notes = page.locator("#notes").inner_text()
-        assert ("after a jump" in notes) == note
+        seconds = 300 if name == "odd.wav" else 6  # short files have exact tables
+        answer = prediction([[0.7, 0.1, 0.1, 0.1]] * seconds)
+        stub.job(name).done(answer, playback=differences)
+        expect(page.locator(".verdict")).to_contain_text("Q1 happy", use_inner_text=True)
+    expect(page.locator("#notes")).to_be_hidden()
+    reload(page)
+    page.locator("#songs").get_by_role("button", name="odd.wav").click()
+    for text in "several audio tracks", "starts late", "states another length", "variable bit rate":
+        expect(page.locator("#notes")).to_contain_text(text)
 
 
 def test_a_mark_in_the_rest_of_the_last_second_stays(page: Page, tmp_path: Path) -> None:

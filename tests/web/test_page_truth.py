@@ -399,6 +399,7 @@ def test_corrections_are_the_users_and_reversible(page: Page, files: Any) -> Non
     expect(calm).to_have_attribute("aria-pressed", "true")
     expect(verdict(page)).to_contain_text("Q4 calm, corrected by you", use_inner_text=True)
     expect(verdict(page)).to_contain_text("Q3 sad 70 % probable", use_inner_text=True)
+    page.evaluate("Date.now = () => 0")  # a clock that was set back
     calm.click()
     expect(verdict(page)).not_to_contain_text("corrected", use_inner_text=True)
 
@@ -415,6 +416,7 @@ def test_two_models_are_told_apart(page: Page, files: Any) -> None:
             "B · English music, from English and Mandarin speech",
         ]
     )
+    expect(page.locator("#moments button")).to_contain_text(["A · Clearest happy"])
     agreed = re.compile("same quadrant in 50 % of the seconds")
     expect(page.locator("#tracks")).to_contain_text(agreed)
     page.get_by_role("slider", name="Position in the song").press("End")

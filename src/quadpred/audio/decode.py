@@ -23,7 +23,13 @@ from quadpred.audio.errors import AudioError
 from quadpred.audio.interrupts import raise_deferred
 from quadpred.audio.source import FilePart, open_regular
 
-__all__ = ["FileDecoder", "announced_seconds", "codec_name", "open_container"]
+__all__ = [
+    "FileDecoder",
+    "announced_seconds",
+    "codec_name",
+    "open_container",
+    "playback_differences",
+]
 
 _UNREADABLE = (
     "not audio that quadpred can read, or damaged at its start; "
@@ -77,6 +83,10 @@ _TAGS = (b"3DI", b"APETAGEX", b"ID3", b"LYRICSBEGIN", b"TAG", b"Xing")
 _CHECKED = {"flac", "tta", "wavpack"}
 
 _ATTEMPTS = 100  # errors of a container in a row, after which its end is given up
+# Containers whose audio a browser plays at the times that they state.
+_TIMED = ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2")
+_LATE = 0.5  # seconds by which it may differ unnoticed
+_FRAME = 200  # bytes in which the first frame of an mp3 names its kind
 _HEAD = 1 << 16  # bytes in which an mp3 has its Xing header
 
 
@@ -210,6 +220,44 @@ def announced_seconds(path: str | os.PathLike[str]) -> float | None:
             _audio_track(container, path)
             known = container.duration if len(parts) == 1 else None
             return None if known is None else known / 1e6
+
+
+def playback_differences(path: str | os.PathLike[str], seconds: float) -> list[str]:
+    """Name what makes a browser play another second or track than was decoded.
+
+    Args:
+        path: of a recording that was decoded.
+        seconds: that were decoded.
+
+    Returns:
+        Any of "tracks": it has several audio tracks; "late": its audio does not begin at 0, and a
+        browser waits for it; "header": the header of an mp3 states another length, as of joined
+        files, and a browser jumps by it; "variable": it is an mp3 of variable bit rate, in which
+        a browser jumps by a coarse table.
+
+    Raises:
+        AudioError: the file cannot be read or has no audio track.
+    """
+    path = os.fspath(path)
+    found = []
+    with open_regular(path) as file:
+        part = _parts(file)[0][0]
+        with open_container(part, path) as container:
+            track = _audio_track(container, path)
+            if len(container.streams.audio) > 1:
+                found.append("tracks")
+            start = float((track.start_time or 0) * (track.time_base or 0))
+            if container.format.name in _TIMED and abs(start) > _LATE:
+                found.append("late")
+            if container.format.name == "mp3":
+                head = part.head(_HEAD)
+                frames, rate = xing_frames(head), track.codec_context.sample_rate
+                stated = (frames or 0) * (track.codec_context.frame_size or 0) / rate
+                if stated and abs(stated - seconds) > _LATE:
+                    found.append("header")
+                if any(name in head[:_FRAME] for name in (b"Xing", b"VBRI")):
+                    found.append("variable")
+    return found
 
 
 def _size(file: BinaryIO) -> int:

@@ -42,6 +42,7 @@ class Job:
         damage: what of the recording is damaged or missing.
         result: the prediction as JSON.
         moments: segments and highlights of the recording, as `quadpred moments` writes them.
+        playback: what makes a browser play another second or track than was predicted.
         picture: the tag-gram as PNG, once it was requested.
         seen: time of the last request about this job, in seconds of the monotonic clock.
         ended: time when the work ended, on the same clock.
@@ -64,6 +65,7 @@ class Job:
     error: dict[str, Any] | None = None
     result: bytes | None = None
     moments: list[dict[str, Any]] | None = None
+    playback: list[str] | None = None
     picture: bytes | None = None
     seen: float = field(default_factory=time.monotonic)
     ended: float | None = None
@@ -87,7 +89,8 @@ class Job:
     def document(self, **more: Any) -> bytes:
         """Return the job as JSON."""
         # A result is long, and already JSON.
-        state = json.dumps({**more, **self.state(), "moments": self.moments})[:-1].encode()
+        more |= {"moments": self.moments, "playback": self.playback}
+        state = json.dumps({**self.state(), **more})[:-1].encode()
         return state + b', "result": ' + (self.result or b"null") + b"}"
 
     def receive(self, message: dict[str, Any], body: bytes) -> None:
@@ -101,7 +104,7 @@ class Job:
                 self._announce("progress", lambda: json.dumps(state).encode())
             case "done":
                 self.result, self.damage = body.strip(), message["damage"]
-                self.moments = message["moments"]
+                self.moments, self.playback = message["moments"], message["playback"]
                 self._finish("done")
             case "failed":
                 self.fail(message["problem"], message["detail"])

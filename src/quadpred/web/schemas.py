@@ -81,6 +81,7 @@ _JOB: dict[str, Any] = {
             "uncertain": False,
         }
     ],
+    "playback": [],
     "result": _RESULT,
 }
 _MODELS: dict[str, Any] = {
@@ -276,6 +277,9 @@ class JobDocument(BaseModel):
     error: Problem | None = Field(description="Why the prediction failed.")
     moments: list[MomentDocument] | None = Field(
         description="Segments of one quadrant each, then highlights of 30 s."
+    )
+    playback: list[Literal["tracks", "late", "header", "variable"]] | None = Field(
+        description="What makes a browser play another second or track than was predicted."
     )
     result: PredictionDocument | None
 

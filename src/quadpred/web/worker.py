@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quadpred.audio import AudioError, AudioReader, TooLongError, at_most, probe
+from quadpred.audio.decode import playback_differences
 from quadpred.formats.documents import json_line, to_json
 from quadpred.formats.moments import moment_document
 from quadpred.labels import HEADS
@@ -130,7 +131,12 @@ class _Worker:
         prediction = replace(self._send_rows(stream, waveform, length), source=source)
         found = [*find_segments(prediction), *highlights(prediction)]
         moments = moment_document(prediction, found, Vocabulary())["moments"]
-        self._send("done", json_line(prediction), damage=prediction.damage, moments=moments)
+        more = {
+            "damage": prediction.damage,
+            "moments": moments,
+            "playback": playback_differences(path, prediction.duration),
+        }
+        self._send("done", json_line(prediction), **more)
 
     def _listen(self, _: bytes, speech: str, music: str, rate: int, embeddings: bool) -> None:
         waveform, received = Waveform(), 0

@@ -63,6 +63,8 @@
  * @property {boolean} uncertain
  */
 
+/** What makes a browser play another second or track. @typedef {"tracks"|"late"|"header"|"variable"} Difference */
+
 /**
  * @typedef {object} Job
  * @property {string} id
@@ -71,6 +73,7 @@
  * @property {string|null} damage
  * @property {{status: number, detail: string}|null} error
  * @property {Moment[]|null} [moments]
+ * @property {Difference[]|null} [playback]
  * @property {Result|null} [result]
  */
 

@@ -104,20 +104,6 @@ export async function fingerprint(file) {
   return `${file.size}-${hash}`;
 }
 
-/**
- * Whether a file is an mp3 of variable bit rate, by the header in its first frame.
- * @param {File} file
- */
-export async function isVariable(file) {
-  const bytes = async (/** @type {number} */ from, /** @type {number} */ count) =>
-    new Uint8Array(await file.slice(from, from + count).arrayBuffer());
-  const [i, d, three, , , , ...size] = await bytes(0, 10);
-  const tagged = String.fromCharCode(i, d, three) === "ID3";
-  const start = tagged ? 10 + size.reduce((sum, seven) => 128 * sum + seven, 0) : 0;
-  const frame = String.fromCharCode(...(await bytes(start, 200)));
-  return frame.startsWith("\xff") && /Xing|VBRI/.test(frame);
-}
-
 /** A name that nobody guesses. `crypto.randomUUID` needs https. */
 export function randomName() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

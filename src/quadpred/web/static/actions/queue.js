@@ -320,6 +320,7 @@ export class Queue {
     if (!data.result) return;
     song.finish(prediction, data.result, data.moments ?? []);
     prediction.damage = data.damage ?? "";
+    prediction.playback = data.playback ?? [];
     prediction.job = null;
     this.#end(song);
     const kept = [
@@ -344,7 +345,11 @@ export class Queue {
       marks: marks.filter((second) => second <= length),
       corrections: corrections
         .filter(({ from }) => from === null || from < seconds)
-        .map((each) => (each.to === null ? each : { ...each, to: Math.min(each.to, seconds) })),
+        .map((each) => (each.to === null ? each : { ...each, to: Math.min(each.to, seconds) }))
+        .filter(
+          // Of labels that are of the same part now, the last one holds.
+          ({ from, to }, i, all) => i === all.findLastIndex((x) => x.from === from && x.to === to),
+        ),
     }));
     const text = `${song.name} ends at ${clock(length)}. Marks and labels behind that were removed.`;
     const before = state.message && !state.message.error ? `${state.message.text} ` : "";

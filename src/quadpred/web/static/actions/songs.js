@@ -10,7 +10,7 @@
 
 import { edited, Song as NewSong } from "../state/song.js";
 import { listed } from "../words.js";
-import { fingerprint, isVariable, randomName } from "./files.js";
+import { fingerprint, randomName } from "./files.js";
 import { record } from "./live.js";
 import { EMPTY, UNREADABLE, unchanged } from "./queue.js";
 
@@ -102,6 +102,7 @@ export class Songs {
         this.storage.save(song);
       }
       await this.#give(song, file);
+      if (!state.songs.includes(song)) continue; // removed in the meantime
       if (!state.shown || (!first && !state.recording)) this.show(song);
       first ??= song;
       state.changed();
@@ -138,6 +139,7 @@ export class Songs {
    */
   async attach(song, file) {
     const print = await fingerprint(file).catch(() => "");
+    if (!this.state.songs.includes(song)) return; // removed in the meantime
     if (!print) return this.#tellUnreadable([file]);
     if (print !== song.fingerprint) {
       const predicted = [...song.predictions.values()].some(
@@ -170,10 +172,11 @@ export class Songs {
 
   /** @param {Song} song @param {File} file */
   async #give(song, file) {
-    if (!song.file || !(await unchanged(song))) {
+    const same = song.file && (await unchanged(song));
+    if (!this.state.songs.includes(song)) return; // removed in the meantime
+    if (!same) {
       song.release();
       song.file = file;
-      song.variable = await isVariable(file).catch(() => false);
       if (song === this.state.shown) this.player.load(song);
     }
     this.predict(song);
@@ -351,7 +354,8 @@ export class Songs {
    */
   correct(song, range, quadrant) {
     const [from, to] = range ? [Math.floor(range.from), Math.ceil(range.to)] : [null, null];
-    const given = Date.now();
+    const known = song.corrections.find((each) => each.from === from && each.to === to);
+    const given = Math.max(Date.now(), (known?.given ?? 0) + 1); // a clock may be set back
     /** @type {Correction[]} */
     const made = quadrant === null ? [] : [{ from, to, quadrant, given }];
     this.#edit(song, ({ marks, corrections }) => {

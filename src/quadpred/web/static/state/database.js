@@ -36,6 +36,7 @@ const VERSION = 1;
  * @property {Result|null} result
  * @property {Moment[]} [moments] not in records of earlier versions
  * @property {string} damage
+ * @property {import("../actions/api.js").Difference[]} [playback]
  * @property {string} error
  * @property {number} [made] when it was finished; not in records of earlier versions
  * @property {number} [width] of the embeddings; not in records of earlier versions
@@ -257,6 +258,7 @@ const predictionRecord = (song, prediction, job) => ({
   result: prediction.result,
   moments: prediction.moments,
   damage: prediction.damage,
+  playback: prediction.playback,
   error: prediction.error,
   made: prediction.made,
   width: prediction.embeddings.width,
@@ -298,9 +300,10 @@ function revive(record, predictions) {
   song.file = record.sound;
   song.recorded = record.sound !== null;
   for (const record of predictions) {
-    const { key, model, status, job, result, moments, damage, error, width, embeddings } = record;
+    const { key, model, status, job, result, moments, error, width, embeddings } = record;
     const prediction = new Prediction(model);
-    prediction.damage = damage;
+    prediction.damage = record.damage;
+    prediction.playback = record.playback ?? [];
     prediction.made = record.made ?? 0;
     if (status === "done" && result) {
       prediction.embeddings = new Embeddings(width, embeddings);

@@ -1,6 +1,6 @@
 // Songs, and what each model predicts for them. Everything on the page is drawn from these.
 
-/** @import { Model, Moment, Result, RowsMessage } from "../actions/api.js" */
+/** @import { Difference, Model, Moment, Result, RowsMessage } from "../actions/api.js" */
 /** @import { Label } from "./adjustment.js" */
 /** @import { Summary } from "./rows.js" */
 
@@ -38,6 +38,7 @@ export class Prediction {
   /** What of the file could not be decoded. @type {string} */ damage = "";
   /** @type {Result|null} */ result = null;
   /** Segments and highlights; none of live audio. @type {Moment[]} */ moments = [];
+  /** Why the browser may play other seconds than these. @type {Difference[]} */ playback = [];
   made = 0; // when it was finished, in milliseconds
   /** The job of the server. @type {string|null} */ job = null;
   answered = 0; // when the server took the upload, in milliseconds of this page
@@ -92,6 +93,7 @@ export class Prediction {
     const made = new Prediction(this.model);
     made.finish(result);
     made.damage = this.damage;
+    made.playback = this.playback;
     made.original = this;
     return made;
   }
@@ -118,7 +120,6 @@ export class Song {
   peaks = new Peaks();
   /** The sound, while the page has it. @type {File|null} */ file = null;
   /** Bytes of the microphone, which are nowhere else. @type {boolean} */ recorded = false;
-  /** Whether the file is an mp3 in which seconds differ in size. @type {boolean} */ variable = false;
   /** Ends the microphone. @type {(() => void)|null} */ stop = null;
   position = 0; // seconds
   /** Times in seconds that the user marked. @type {number[]} */ marks = [];

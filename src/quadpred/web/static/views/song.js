@@ -14,6 +14,15 @@ import { lengthText, rowAt, share, soundMissing, statusText, summaryText } from 
 
 const MODEL = "The page shows the values of the model.";
 const SLACK = 0.5; // seconds
+/** @type {Record<import("../actions/api.js").Difference, string>} */
+const DIFFERENCES = {
+  tracks: "The file has several audio tracks. The browser may play another one than was predicted.",
+  late: "The audio of this file starts late. The time that is shown may not be that of what you hear.",
+  header:
+    "The header of this mp3 states another length. After a jump, the browser may play another second.",
+  variable:
+    "This browser may play an mp3 of variable bit rate some seconds too early or late after a jump.",
+};
 const CHOOSE_AGAIN = "Choose the file again to predict it.";
 const OUTDATED = "This prediction was made with an earlier version of the model.";
 
@@ -123,7 +132,7 @@ export class SongView {
       notes.push(`${modelTitle(each.model)}: ${statusText(each)}.`);
       if (!each.note && soundMissing(song)) notes.push(CHOOSE_AGAIN);
     }
-    notes.push(mismatch(this.songs.player.length, song.length), jumps(song));
+    notes.push(mismatch(this.songs.player.length, song.length), ...differences(song));
     const text = [...new Set(notes.filter(Boolean))].join(" ").replaceAll("..", ".");
     write(el("notes"), text);
     el("notes").hidden = !text;
@@ -303,14 +312,15 @@ function mismatch(played, decoded) {
 }
 
 /**
- * A note where the browser jumps to a second of an mp3 by a table of 100 entries, rounded to 1/256 of
- * the file, as Chromium does.
+ * Notes where the browser plays other audio than quadpred has predicted, by what the server found.
+ * Chromium jumps in an mp3 by a table of 100 entries, rounded to 1/256 of the file.
  * @param {Song} song
  */
-function jumps(song) {
+function differences(song) {
   const coarse = navigator.userAgent.includes("Chrome/") && (song.length ?? 0) > 256;
-  if (!song.variable || !coarse) return "";
-  return "This browser may play an mp3 of variable bit rate some seconds too early or late after a jump.";
+  const all = [...song.predictions.values()].flatMap(({ playback }) => playback);
+  const found = all.filter((each) => each !== "variable" || coarse);
+  return found.map((each) => DIFFERENCES[each] ?? "");
 }
 
 /** @param {Prediction} prediction @param {State} state */

@@ -26,6 +26,7 @@ export class Timeline {
   #waveform = canvas("waveform");
   #corrections = canvas("corrections");
   #correctionsLabel = label("You");
+  #changes = make("span"); // in the legend
   #time = canvas("time");
   #agreement = canvas("agreement");
   #agreed = make("h3", { className: "track-title" });
@@ -416,13 +417,15 @@ export class Timeline {
   #drawMoments(song, predictions) {
     const { viewport } = this.state;
     const [{ result, rows, moments }] = predictions;
+    const whose = predictions.length > 1 ? "A · " : ""; // of two models
     const clearest = result ? clearestMoments(rows) : [];
     const highlights = moments.filter(
       ({ kind, start, end }) =>
         kind !== "segment" && (start > 0 || end < Math.min(rows.length, song.extent)),
     );
     const changes = moments.filter(({ kind, start }) => kind === "segment" && start > 0);
-    const key = JSON.stringify([song.id, song.marks, clearest, highlights]);
+    write(this.#changes, `${whose}the mood changes`);
+    const key = JSON.stringify([song.id, song.marks, clearest, highlights, whose]);
     /** @param {string} text @param {string} className @param {number} second */
     const jump = (text, className, second) =>
       button(text, `moment ${className}`, () => {
@@ -440,7 +443,7 @@ export class Timeline {
       }),
       ...clearest.map(({ second, quadrant }) => {
         const made = jump(
-          `Clearest ${QUADRANTS[quadrant]} ${clock(second)}`,
+          `${whose}Clearest ${QUADRANTS[quadrant]} ${clock(second)}`,
           `q${quadrant + 1}`,
           second,
         );
@@ -448,12 +451,16 @@ export class Timeline {
         return made;
       }),
       ...highlights.map(({ kind, start, end }) =>
-        button(`${capital(kind)} in this song: ${clock(start)} to ${clock(end)}`, "moment", () => {
-          this.player.seek(start);
-          this.#select(start, end);
-          viewport.follow(start);
-          this.state.changed();
-        }),
+        button(
+          `${whose}${capital(kind)} in this song: ${clock(start)} to ${clock(end)}`,
+          "moment",
+          () => {
+            this.player.seek(start);
+            this.#select(start, end);
+            viewport.follow(start);
+            this.state.changed();
+          },
+        ),
       ),
     ]);
     /** @param {string} className @param {number} second */
@@ -514,7 +521,7 @@ export class Timeline {
     item(sample("uncertain"), term("uncertain", "uncertain"));
     item(sample("silent"), term("silent", "silent"));
     item(make("span", { className: "diamond" }), "the whole song, on the plane");
-    item(make("span", { className: "change-sample" }), "the mood changes");
+    item(make("span", { className: "change-sample" }), this.#changes);
   }
 }
 
