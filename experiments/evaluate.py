@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from platformdirs import user_cache_path
 from rich.console import Console
 
 from experiments import results as storage
 from experiments.criterion import criterion
 from experiments.non_music import score_non_music
-from experiments.predictions import PredictionStore
+from experiments.predictions import CACHE, PredictionStore
 from experiments.report import print_report
 from experiments.robustness import score_robustness
 from experiments.scoring import outputs_of, score_set
@@ -30,11 +29,10 @@ from experiments.test_sets import SET_NAMES, TestSet, calibration_sets, load_set
 from experiments.vibenet import VibeNet
 from quadpred.errors import QuadpredError
 
-__all__ = ["evaluate", "main"]
+__all__ = ["NON_MUSIC", "evaluate", "main", "permitted"]
 
-CACHE = user_cache_path("quadpred-experiments")
-"""Where predictions and rendered recordings stay by default."""
 NON_MUSIC = "non-music"
+"""The name of speech and noise among the sets."""
 ROBUSTNESS_SETS = ("4q", "film")
 BASELINE = storage.FOLDER / "baseline.json"
 

@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.evaluate import CACHE
+from experiments.predictions import CACHE
 from experiments.test_sets import calibration_sets, with_quadrants
 from experiments.train_models import SPEECH
 from quadpred.train.export import export

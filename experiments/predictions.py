@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 
 from quadpred import Prediction, Predictor
 from quadpred.audio import read_blocks
+from quadpred.errors import QuadpredError
 from quadpred.files import sha256_of
 
-__all__ = ["RATE", "Change", "PredictionStore", "unchanged"]
+__all__ = ["CACHE", "RATE", "Change", "PredictionStore", "StoreError", "unchanged"]
 
+CACHE = user_cache_path("quadpred-experiments")
+"""Where predictions and rendered recordings stay by default."""
 RATE = 16_000  # Hz: the rate at which recordings are changed
 
 Samples = NDArray[np.float32]
@@ -25,14 +29,21 @@ def unchanged(samples: Samples) -> Samples:
     return samples
 
 
+class StoreError(QuadpredError):
+    """Stored predictions are not those of the present code. One line: the file and the remedy."""
+
+
 class PredictionStore:
     """Predictions by checksum of the model, checksum of the recording, and name of the change.
 
-    Everything runs in this process: ONNX Runtime has one thread.
+    Everything runs in this process: ONNX Runtime has one thread. The first stored prediction of
+    each model is computed again, since decoder and front end may have changed.
     """
 
-    def __init__(self, database: sqlite3.Connection):
+    def __init__(self, database: sqlite3.Connection, path: Path):
         self._database = database
+        self._path = path
+        self._checked: set[str] = set()  # checksums of models
         with database:
             database.execute(
                 "CREATE TABLE IF NOT EXISTS predictions"
@@ -45,14 +56,16 @@ class PredictionStore:
     def open(cls, folder: Path) -> Iterator["PredictionStore"]:
         """Open or create the database of a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(folder / "predictions.sqlite", timeout=60)) as database:
-            yield cls(database)
+        path = folder / "predictions.sqlite"
+        with closing(sqlite3.connect(path, timeout=60)) as database:
+            yield cls(database, path)
 
     def predict(self, predictor: Predictor, path: Path, change: Change = unchanged) -> Prediction:
         """Predict a recording, after a change of its samples.
 
         Raises:
             AudioError: the recording cannot be read.
+            StoreError: other code has made the stored predictions.
         """
 
         def compute() -> Prediction:
@@ -82,6 +95,7 @@ class PredictionStore:
         ).fetchone()
         if found:
             rows = np.frombuffer(found[0], np.float32).reshape(-1, 9)
+            self._check(key[0], rows, compute)
         else:
             rows = _packed(compute())
             with self._database:
@@ -96,6 +110,16 @@ class PredictionStore:
             duration=float(len(rows)),
             model=predictor.info,
         )
+
+    def _check(
+        self, model: str, rows: NDArray[np.float32], compute: Callable[[], Prediction]
+    ) -> None:
+        if model in self._checked:
+            return
+        present = _packed(compute())
+        if present.shape != rows.shape or not np.allclose(present, rows, atol=1e-4):
+            raise StoreError(f"{self._path}: has predictions of other code; remove it")
+        self._checked.add(model)
 
 
 def _packed(prediction: Prediction) -> NDArray[np.float32]:

@@ -3,8 +3,8 @@
     python -m experiments.release DATA RUNS --speech english --music english
 
 RUNS/SPEECH-key, or RUNS/SPEECH-to-mandarin, holds `fold-K-seed-S` and `all-seed-0`. If there is an
-experiments/results/SPEECH.json, written by `experiments.evaluate RUNS/SPEECH-key DATA`, the card of
-the model of English music shows the scores on all sets.
+experiments/results/SPEECH.json (`experiments.evaluate RUNS/SPEECH-key DATA -o` that file), the card
+of the model of English music shows the scores on all sets.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 
 from experiments import results as storage
 from experiments.data import mandarin
-from experiments.evaluate import CACHE
+from experiments.predictions import CACHE
 from experiments.report import markdown_scores
 from experiments.test_sets import calibration_sets, with_quadrants
 from quadpred import registry

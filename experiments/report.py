@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from experiments import markdown
 from quadpred.labels import HEADS, QUADRANT
 
 __all__ = [
@@ -59,9 +60,8 @@ def print_report(
 
 def markdown_scores(results: Mapping[str, Any]) -> str:
     """Write the scores of all sets as a Markdown table, with 95 % intervals."""
-    rows = [("set", "measure", *HEAD_NAMES), ("---",) * (2 + len(HEAD_NAMES))]
-    rows += [(title, measure, *cells) for title, measure, cells in _score_rows(results)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rows = ((title, measure, *cells) for title, measure, cells in _score_rows(results))
+    return "\n".join(markdown.table(("set", "measure", *HEAD_NAMES), rows))
 
 
 def interval(score: Mapping[str, Any]) -> str:

@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import rankdata
 
-from experiments.evaluate import CACHE, NON_MUSIC, permitted
-from experiments.predictions import PredictionStore
+from experiments.evaluate import NON_MUSIC, permitted
+from experiments.predictions import CACHE, PredictionStore
 from experiments.scoring import AXES, ClipOutputs, outputs_of
 from experiments.subjects import open_subject
 from experiments.test_sets import TestSet, calibration_sets, load_sets

@@ -1,6 +1,7 @@
 """The evaluation from end to end, on small models and generated corpora."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from typer.testing import CliRunner, Result
 
 from experiments import evaluate, metrics, non_music, robustness, worst_clips
 from helpers.tiny_model import write_model
-from quadpred import Predictor
+from quadpred import Prediction, Predictor
 from quadpred.labels import QUADRANT
 
 FOLDS = range(5)
@@ -122,19 +123,32 @@ def test_scores_are_means_over_seeds(data: Path, tmp_path: Path) -> None:
     assert found["criterion"] is None
 
 
-def test_nothing_is_predicted_twice(
+def test_predictions_are_stored_and_one_per_model_is_checked(
     data: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = (runs, data, "--sets", "4q", "--no-robustness")
     assert run(tmp_path, *arguments).exit_code == 0
     first = results(tmp_path)
+    predict = Predictor.predict
+    predicted: list[str] = []
 
-    def refuse(*_: object) -> None:
-        raise AssertionError("predicted again")
+    def watched(self: Predictor, path: Path) -> Prediction:
+        predicted.append(self.info.sha256)
+        return predict(self, path)
 
-    monkeypatch.setattr(Predictor, "predict", refuse)
+    monkeypatch.setattr(Predictor, "predict", watched)
     assert run(tmp_path, *arguments).exit_code == 0
     assert results(tmp_path)["sets"] == first["sets"]
+    assert len(predicted) == len(set(predicted)) == len(FOLDS)
+
+    def changed(self: Predictor, path: Path) -> Prediction:
+        prediction = predict(self, path)
+        return replace(prediction, quadrant=prediction.quadrant[:, ::-1])
+
+    monkeypatch.setattr(Predictor, "predict", changed)
+    outcome = run(tmp_path, *arguments)
+    assert outcome.exit_code == 1
+    assert outcome.output.strip().endswith("has predictions of other code; remove it")
 
 
 def test_each_run_predicts_what_it_left_out_calibrated_on_the_others(
