@@ -28,10 +28,10 @@ PAGES = (ROOT / "README.md", ROOT / "docs/experiments.md")
 SYSTEMS = {
     "vibenet": "VibeNet 0.1.0",
     "teachers": "all teachers, linear regression",
-    "baseline": "quadpred before this training",
-    "english-first": "this network, first recipe",
-    "english-second": "this network, second recipe",
-    "english-third": "this network, third recipe",
+    "baseline": "mixture of experts",
+    "english-first": "shared network, first recipe",
+    "english-second": "shared network, second recipe",
+    "english-third": "shared network, third recipe",
     "english": "**quadpred, English to English**",
 }
 """Titles of the compared systems by the name of their results, in the order of the tables."""
