@@ -95,23 +95,31 @@ def test_a_way_leads_from_mood_to_mood_in_small_steps(ends):
     assert names(way) == names(path_playlist(library[::-1], *ends, seconds=HOUR))
 
 
-def test_a_way_has_the_least_sum_of_squared_steps():
-    library = scattered(9, seed=3)
+@pytest.mark.parametrize("seconds", [450, 600, 900, HOUR])
+def test_a_way_has_the_least_sum_of_squared_steps_of_all_that_fit(seconds):
+    """Compared with all sequences of small libraries."""
     here, there = np.array([0.25, 0.25]), np.array([0.75, 0.75])
 
     def cost(songs):
         stops = np.vstack([here, places(songs), there])
         return (np.diff(stops, axis=0) ** 2).sum()
 
-    ordered = sorted(library, key=lambda song: song.valence + song.arousal)
-    all_ways = [
-        songs
-        for count in range(2, len(library) + 1)
-        for songs in itertools.combinations(ordered, count)
-        if (songs[0].quadrant, songs[-1].quadrant) == ("Q3", "Q1")
-    ]
-    best = min(all_ways, key=cost)
-    assert names(path_playlist(library, "Q3", "Q1", seconds=HOUR)) == names(best)
+    for seed in range(30):
+        library = scattered(7, seed)
+        ordered = sorted(library, key=lambda song: song.valence + song.arousal)
+        fitting = [
+            songs
+            for count in range(2, len(library) + 1)
+            for songs in itertools.combinations(ordered, count)
+            if (songs[0].quadrant, songs[-1].quadrant) == ("Q3", "Q1")
+            and sum(song.duration for song in songs) <= seconds
+        ]
+        if fitting:
+            way = path_playlist(library, "Q3", "Q1", seconds=seconds)
+            assert names(way) == names(min(fitting, key=cost))
+        else:
+            with pytest.raises(SummaryError, match="no "):
+                path_playlist(library, "Q3", "Q1", seconds=seconds)
 
 
 def test_a_way_leaves_out_what_is_uncertain_unless_it_is_asked_for():
