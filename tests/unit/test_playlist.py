@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -276,6 +277,37 @@ def test_artists_are_read_from_tags(tmp_path):
     file.save()
     assert artists.artist_of(str(tmp_path / "a.flac")) == "erik satie"
     assert artists.artist_of(str(tmp_path / "missing.mp3")) == ""
+
+
+def ogg_page(*packets):
+    """The first page of an Ogg stream."""
+    sizes = bytes(map(len, packets))
+    header = struct.pack("<4sBBqIII", b"OggS", 0, 2, 0, 1, 0, 0)
+    return header + bytes([len(sizes)]) + sizes + b"".join(packets)
+
+
+DAMAGED = {
+    "no packet.opus": ogg_page() + ogg_page(b"OpusHead"),
+    "short.spx": ogg_page(b"Speex   1.2") + ogg_page(),
+    "short.wv": b"wvpk" + struct.pack("<IHBBIIIII", 24, 0x403, 0, 0, 99, 0, 99, 0xF << 23, 0),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_has_no_artist(name, tmp_path):
+    pytest.importorskip("mutagen")
+    (tmp_path / name).write_bytes(DAMAGED[name])
+    assert artists.artist_of(str(tmp_path / name)) == ""
+
+
+def test_an_artist_that_is_no_text(tmp_path):
+    apev2 = pytest.importorskip("mutagen.apev2")
+    path = tmp_path / "a.ape"
+    path.write_bytes(b"MAC " + bytes(100))
+    tags = apev2.APEv2()
+    tags["artist"] = apev2.APEValue(b"picture", apev2.BINARY)
+    tags.save(path)
+    assert artists.artist_of(str(path)) == ""
 
 
 # Files
