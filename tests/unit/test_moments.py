@@ -215,6 +215,14 @@ def test_files_without_intervals(tmp_path, name, content, reason):
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("label", ["verse [2]", "[1]", "[]", 'say "hi" [3]', "take 2"])
+@pytest.mark.parametrize("content", [LONG, SHORT])
+def test_labels_of_textgrids_are_read_as_they_are(tmp_path, content, label):
+    quoted = label.replace('"', '""')
+    (tmp_path / "a.TextGrid").write_text(content.replace('"B"', f'"{quoted}"'))
+    assert [each.label for each in read_intervals(tmp_path / "a.TextGrid")] == ["First line", label]
+
+
 def test_textgrids_that_are_written_are_read(tmp_path):
     from quadpred.formats.annotations import write_textgrid
 
