@@ -128,6 +128,19 @@ def test_means_over_intervals():
             interval_means(prediction, [Interval(start, end)])
 
 
+def test_an_interval_in_the_rest_without_a_row_has_the_values_of_the_last():
+    prediction = predicted([0] * 10 + [2] * 20, duration=30.4)
+    rest, both, longer = interval_means(
+        prediction, [Interval(30.1, 30.4), Interval(9.5, 10.5), Interval(30.39, 31)]
+    )
+    assert (rest.quadrant, rest.arousal) == ("Q3", pytest.approx(0.2))
+    assert (rest.start, rest.end) == (30.1, 30.4)
+    assert both.arousal == pytest.approx((0.9 + 0.2) / 2)
+    assert longer.end == 30.4
+    with pytest.raises(IntervalError, match=r"outside the recording of 30\.4 s"):
+        interval_means(prediction, [Interval(30.4, 31)])
+
+
 SRT = "1\r\n00:00:01,500 --> 00:00:03,000\r\nFirst\r\nline\r\n\r\n2\r\n0:0:5,0 --> 0:1:0,0\r\nB\r\n"
 VTT = "WEBVTT\n\nNOTE nothing\n\n00:01.500 --> 00:03.000 align:left\nFirst\nline\n\n"
 VTT += "name\n00:05.000 --> 01:00.000\nB\n"
@@ -216,7 +229,7 @@ def test_files_without_intervals(tmp_path, name, content, reason):
 
 
 @pytest.mark.parametrize("label", ["verse [2]", "[1]", "[]", 'say "hi" [3]', "take 2"])
-@pytest.mark.parametrize("content", [LONG, SHORT])
+@pytest.mark.parametrize("content", [LONG, SHORT], ids=["long", "short"])
 def test_labels_of_textgrids_are_read_as_they_are(tmp_path, content, label):
     quoted = label.replace('"', '""')
     (tmp_path / "a.TextGrid").write_text(content.replace('"B"', f'"{quoted}"'))
