@@ -325,6 +325,9 @@ def test_the_command(tmp_path, monkeypatch):
     )
     table = ("--intervals", "parts.csv", "--format", "csv", "-o", "parts.csv")
     assert "is an input" in run(*table, code=2).stderr
+    weights = Path("tiny.onnx").read_bytes()
+    assert "is an input" in run("--format", "json", "-o", "tiny.onnx", code=2).stderr
+    assert Path("tiny.onnx").read_bytes() == weights
     assert "is named like a recording" in run("--format", "json", "-o", "x.MP3", code=2).stderr
     assert Path("song.flac").read_bytes() == before
     Path("song.flac").write_bytes(before[:-9000])

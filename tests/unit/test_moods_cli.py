@@ -436,6 +436,9 @@ def test_a_playlist_overwrites_no_input(summary):
     line = complaint("playlist", summary, "--mood", "sad", "-o", "song.ogg")
     assert line == "song.ogg: is named like a recording; choose another extension"
     assert (summary.read_bytes(), Path("song.ogg").read_bytes()) == (before, b"music")
+    Path("words.html").write_text('Q2 = "agitated"')
+    line = complaint("map", summary, "--words", "words.html", "-o", "words.html")
+    assert line == "words.html: is an input and would be overwritten; choose another -o"
 
 
 def test_playlists_that_cannot_be(summary):
