@@ -14,6 +14,8 @@ from quadpred.batch.playlists import is_playlist, list_entries, playlist_entries
 from quadpred.files import escape_name
 
 __all__ = [
+    "LIST",
+    "WHOLE",
     "DiscoveryResult",
     "Recording",
     "Shard",
@@ -88,6 +90,7 @@ class Shard:
 
 
 WHOLE = Shard()
+"""The share of a single machine: everything."""
 
 
 def natural_key(name: str) -> tuple[list[list[str | tuple[int, str]]], str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quadpred.train.corpora import Manifest
     from quadpred.train.recipe import Recipe
 
-__all__ = ["adapt", "app", "check_manifest", "save_manifest"]
+__all__ = ["Dynamics", "Teacher", "adapt", "app", "check_manifest", "save_manifest"]
 
 app = typer.Typer(no_args_is_help=True, help="Train speech encoders and models of music.")
 
