@@ -24,6 +24,8 @@ __all__ = [
     "file_log_mel",
     "log_mel",
     "log_mel_stream",
+    "mel_filters",
+    "scaled",
 ]
 
 Array = NDArray[np.float32]
@@ -138,7 +140,7 @@ def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=8)
 def mel_filters(config: FeatureConfig) -> Array:
-    """Return triangular filters of unit area, shape (n_fft // 2 + 1, mels)."""
+    """Return triangular filters of unit area, float32 of shape (n_fft // 2 + 1, mels)."""
     low, high = _hz_to_mel(np.array([config.fmin, config.fmax]))
     edges = _mel_to_hz(np.linspace(low, high, config.mels + 2))
     bins = np.fft.rfftfreq(config.n_fft, 1 / config.sample_rate)[:, None]
@@ -327,7 +329,16 @@ def file_log_mel(path: str | PathLike[str], config: FeatureConfig) -> Iterator[A
 def scaled(
     blocks: Iterable[Array], again: Callable[[], Iterable[Array]], config: FeatureConfig
 ) -> Iterable[Array]:
-    """Divide a stream by its peak if the front end requires it; `again` is read to find it."""
+    """Divide a stream of samples by its peak if the front end requires it.
+
+    Args:
+        blocks: float32 arrays of shape (samples,), of any lengths.
+        again: returns the same stream from its beginning, to find the peak.
+        config: the front end.
+
+    Returns:
+        Blocks of the same shapes; of digital silence, as they are.
+    """
     if not config.normalise_peak:
         return blocks
     peak = max((float(np.abs(block).max()) for block in again() if len(block)), default=0.0)

@@ -110,7 +110,6 @@ class Prediction:
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']!r}: this quadpred reads only {SCHEMA}")
         model = dict(document["model"])
-        model["name"] = unescape_name(model["name"])
         del model["transfer_setting"]
         rows = {
             head.name: np.array(document[head.name]["rows"], np.float32).reshape(

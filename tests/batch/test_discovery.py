@@ -35,6 +35,12 @@ def test_folders_in_natural_order_with_what_is_audio():
     assert first.path == os.path.abspath("m/b/segment_2.MP3")
 
 
+def test_digits_are_in_the_order_of_their_values_however_many():
+    many = "9" * 5000
+    ordered = ["a0", "a01", "a1", "a2", "a010", "a10", f"a{many}", f"a1{many}", "b"]
+    assert sorted(reversed(ordered), key=natural_key) == ordered
+
+
 def test_names_of_several_folders_stay_apart():
     touch("a/x.mp3", "b/x.mp3", "x.mp3")
     assert names("a", "b/", "x.mp3") == ["a/x.mp3", "b/x.mp3", "x.mp3"]

@@ -512,6 +512,54 @@ def test_shards_join_their_tables_when_all_are_done(library, out, tmp_path, sett
     assert {f"summary-{index}-of-3.csv" for index in (1, 2, 3)} < set(files(out))
 
 
+def test_a_share_that_a_spreadsheet_has_saved_is_joined(library, out, tmp_path, settled):
+    predict([library], tmp_path / "alone")
+    predict([library], out, Shard(1, 2))
+    share = out / "summary-1-of-2.csv"
+    rows = [list(row.values()) for row in table(share)]
+    assert rows
+    lines = [COLUMNS, *([cell.replace("true", "TRUE") for cell in row] for row in rows)]
+    numbers = {at for at, kind in enumerate(COLUMNS.values()) if kind is float}
+    saved = [
+        ";".join(cell.replace(".", ",") if at in numbers else cell for at, cell in enumerate(line))
+        for line in lines
+    ]
+    share.write_text("\r\n".join([*saved, ""]), encoding="utf-8-sig")
+    predict([library], out, Shard(2, 2))
+    whole = (tmp_path / "alone" / "summary.csv").read_bytes()
+    assert (out / "summary.csv").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("summary", lambda content: content.replace(b"duration", b"length")),
+        (
+            "summary",
+            lambda content: content.replace(b",true,", b",wahr,").replace(b",false,", b",,"),
+        ),
+        ("summary", lambda content: content.replace(b"0.", b"zero ")),
+        ("summary", lambda content: content[: content.rindex(b",0.")] + b"\n"),
+        ("summary", lambda content: content + b"\xff,"),
+        ("summary", lambda content: content + b'"' + b"x" * 200_000),
+        ("summary", lambda content: b""),
+        ("errors", lambda content: content.replace(b"reason", b"why")),
+        ("errors", lambda content: content + b"only a path\n"),
+    ],
+)
+def test_a_share_that_was_edited_is_named(name, change, library, out, settled):
+    predict([library], out, Shard(1, 2))
+    share = out / f"{name}-1-of-2.csv"
+    share.write_bytes(change(share.read_bytes()))
+    with pytest.raises(BatchError, match="run --shard 1/2 again with this version") as error:
+        predict([library], out, Shard(2, 2))
+    assert str(error.value).startswith(f"{share}: ")
+    assert (out / "summary-2-of-2.csv").exists()
+    assert not (out / f"{name}.csv").exists()
+    predict([library], out, Shard(1, 2))
+    assert len(table(out / "summary.csv")) == 3
+
+
 def test_other_shares_keep_what_is_finished(library, out, settled):
     for index in (1, 2):
         predict([library], out, Shard(index, 2))

@@ -254,6 +254,17 @@ def test_other_archives_are_refused(
         teacher_values([Manifest((clip("a"), clip("b")), sheet)])
 
 
+def test_damaged_archives_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "teacher.npz"
+    np.savez(path, a=np.ones((3, 2)))
+    whole = path.read_bytes()
+    method = whole.rindex(b"PK\1\2") + 10  # a compression that does not exist
+    for content in (b"", whole[:99], whole[:method] + b"\x63" + whole[method + 1 :]):
+        path.write_bytes(content)
+        with pytest.raises(ManifestError, match="not a NumPy archive"):
+            teacher_values([Manifest((clip("a"),), DataSheet("music", teacher=str(path)))])
+
+
 def test_dynamics_are_moved_back_by_the_listeners_delay(tmp_path: Path) -> None:
     table = tmp_path / "dynamics.csv"
     rows = [f"piece.mid,{2 * k},{2 * k + 2},{k},{-k}" for k in range(5)]

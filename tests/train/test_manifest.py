@@ -199,6 +199,17 @@ class TestCommand:
             assert f"{output}: is an input and would be overwritten" in done.stderr
         assert labels.read_bytes() == before
 
+    def test_scores_and_models_replace_no_input(self, twins: Path) -> None:
+        manifest, sheet = twins.parent / "mine.csv", twins.parent / "mine.json"
+        sheet.write_text("{}")
+        manifest.write_text("")
+        refused = "mine.json: is an input and would be overwritten"
+        scored = ("train", "evaluate", "run", "--manifest", manifest, "-o", sheet)
+        assert refused in quadpred(*scored, code=2).stderr
+        exported = ("train", "export", "run", "-s", "english", "-m", "english", "--scores", sheet)
+        assert refused in quadpred(*exported, "-o", sheet, code=2).stderr
+        assert sheet.read_text() == "{}"
+
     def test_data_sheet_replaces_no_input(self, twins: Path) -> None:
         teacher = twins.parent / "mine.json"
         teacher.write_text("not really an archive")

@@ -1,7 +1,9 @@
 import csv
 import os
 import sys
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -71,6 +73,18 @@ def test_models_without_embeddings_say_so():
     assert not Path("out").exists()
 
 
+def deflated(archive):
+    """An npz, compressed, with damage in the array `recording`."""
+    content = BytesIO()
+    with np.load(BytesIO(archive)) as saved:
+        np.savez_compressed(content, **saved)
+    damaged = bytearray(content.getvalue())
+    with ZipFile(content) as members:
+        start = members.getinfo("recording.npy").header_offset + 80
+    damaged[start : start + 40] = b"\xff" * 40
+    return bytes(damaged)
+
+
 def test_libraries_are_embedded_and_searched():
     record("music/low.wav", tone(3, RATE, hertz=220))
     record("music/lower.wav", tone(3, RATE, hertz=210))
@@ -88,12 +102,18 @@ def test_libraries_are_embedded_and_searched():
         name for line in lines for name in ("lower.wav", "high.wav", "low.wav") if name in line
     ]
     assert names == ["lower.wav", "high.wav"]
-    Path("out/high.wav.npz").write_bytes(b"nonsense")
-    result = run("similar", "music/low.wav", "--summary", "out/summary.csv", *model)
-    assert result.stderr == (
-        "quadpred: 1 of 2 songs have no embeddings and are left out;"
-        " run quadpred predict --format embedding again\n"
-    )
+    whole = Path("out/high.wav.npz").read_bytes()
+    method = whole.rindex(b"PK\1\2") + 10  # of the last member
+    unsupported = whole[:method] + b"\x63" + whole[method + 1 :]
+    array = BytesIO()
+    np.save(array, np.zeros(3))
+    for content in (b"nonsense", b"", whole[:300], unsupported, array.getvalue(), deflated(whole)):
+        Path("out/high.wav.npz").write_bytes(content)
+        result = run("similar", "music/low.wav", "--summary", "out/summary.csv", *model)
+        assert result.stderr == (
+            "quadpred: 1 of 2 songs have no embeddings and are left out;"
+            " run quadpred predict --format embedding again\n"
+        )
     write_model(Path("other.onnx"), embedding=True, seed=1)
     result = run(
         "similar", "music/low.wav", "--summary", "out/summary.csv", "--model", "other.onnx", code=2

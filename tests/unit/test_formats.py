@@ -89,7 +89,9 @@ def test_json_gives_the_prediction_back(prediction):
 def test_json_gives_names_back(prediction, name):
     model = replace(prediction.model, name=r"caf\xe9")
     named = replace(prediction, source=os.fsdecode(name), model=model)
-    again = Prediction.from_dict(json.loads(json_line(named)))
+    document = json.loads(json_line(named))
+    assert document["model"]["name"] == model.name  # printable text, so it needs no escape
+    again = Prediction.from_dict(document)
     assert (again.source, again.model) == (named.source, model)
 
 

@@ -128,6 +128,19 @@ def test_means_over_intervals():
             interval_means(prediction, [Interval(start, end)])
 
 
+def test_an_interval_in_the_rest_without_a_row_has_the_values_of_the_last():
+    prediction = predicted([0] * 10 + [2] * 20, duration=30.4)
+    rest, both, longer = interval_means(
+        prediction, [Interval(30.1, 30.4), Interval(9.5, 10.5), Interval(30.39, 31)]
+    )
+    assert (rest.quadrant, rest.arousal) == ("Q3", pytest.approx(0.2))
+    assert (rest.start, rest.end) == (30.1, 30.4)
+    assert both.arousal == pytest.approx((0.9 + 0.2) / 2)
+    assert longer.end == 30.4
+    with pytest.raises(IntervalError, match=r"outside the recording of 30\.4 s"):
+        interval_means(prediction, [Interval(30.4, 31)])
+
+
 SRT = "1\r\n00:00:01,500 --> 00:00:03,000\r\nFirst\r\nline\r\n\r\n2\r\n0:0:5,0 --> 0:1:0,0\r\nB\r\n"
 VTT = "WEBVTT\n\nNOTE nothing\n\n00:01.500 --> 00:03.000 align:left\nFirst\nline\n\n"
 VTT += "name\n00:05.000 --> 01:00.000\nB\n"
@@ -213,6 +226,14 @@ def test_files_without_intervals(tmp_path, name, content, reason):
         read_intervals(tmp_path / name)
     assert str(error.value).startswith(str(tmp_path / name))
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("label", ["verse [2]", "[1]", "[]", 'say "hi" [3]', "take 2"])
+@pytest.mark.parametrize("content", [LONG, SHORT], ids=["long", "short"])
+def test_labels_of_textgrids_are_read_as_they_are(tmp_path, content, label):
+    quoted = label.replace('"', '""')
+    (tmp_path / "a.TextGrid").write_text(content.replace('"B"', f'"{quoted}"'))
+    assert [each.label for each in read_intervals(tmp_path / "a.TextGrid")] == ["First line", label]
 
 
 def test_textgrids_that_are_written_are_read(tmp_path):
@@ -304,6 +325,9 @@ def test_the_command(tmp_path, monkeypatch):
     )
     table = ("--intervals", "parts.csv", "--format", "csv", "-o", "parts.csv")
     assert "is an input" in run(*table, code=2).stderr
+    weights = Path("tiny.onnx").read_bytes()
+    assert "is an input" in run("--format", "json", "-o", "tiny.onnx", code=2).stderr
+    assert Path("tiny.onnx").read_bytes() == weights
     assert "is named like a recording" in run("--format", "json", "-o", "x.MP3", code=2).stderr
     assert Path("song.flac").read_bytes() == before
     Path("song.flac").write_bytes(before[:-9000])

@@ -389,6 +389,45 @@ def test_playlists_are_refreshed(summary, folder):
     assert line == "--max-minutes, --format, --output cannot be used with --refresh"
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"summary": 5, "mood": "sad"}, "its summary is not valid"),
+        ({"summary": "a\0.csv", "mood": "sad"}, "its summary is not valid"),
+        ({"mood": ["sad"]}, "its mood is not valid"),
+        ({"mood": "sad", "minutes": "x"}, "its minutes is not valid"),
+        ({"mood": "sad", "minutes": -1}, "its minutes is not valid"),
+        ({"mood": "sad", "minutes": float("nan")}, "its minutes is not valid"),
+        ({"mood": "sad", "minutes": 10**400}, "made by another version"),
+        ({"mood": "sad", "per_artist": 0}, "its per_artist is not valid"),
+        ({"mood": "sad", "uncertain": "no"}, "its uncertain is not valid"),
+        ({"mood": "sad", "genre": "jazz"}, "made by another version"),
+        ({"scene": "nope"}, "nope is no scene"),
+        ({"start": "sad"}, "it needs either a mood, or a scene, or start and end"),
+        ({"mood": "sad", "scene": "sleep"}, "it needs either a mood"),
+        ({}, "it needs either a mood"),
+        ({"mood": "\ud800"}, "quadpred did not make this playlist"),
+    ],
+)
+def test_options_that_the_command_line_could_not_have_given(summary, options, reason):
+    document = {"quadpred": {"summary": str(summary), **options}, "songs": []}
+    before = json.dumps(document)
+    Path("edited.json").write_text(before)
+    Path("edited.m3u8").write_text(f"#EXTM3U\n#QUADPRED:{json.dumps(document['quadpred'])}\n")
+    for name in ("edited.json", "edited.m3u8"):
+        line = complaint("playlist", "--refresh", name)
+        assert line.startswith(f"{name}: {reason}")
+        assert line.endswith("; make a new playlist") or line.endswith("; make a new one")
+    assert Path("edited.json").read_text() == before
+
+
+def test_whole_minutes_in_a_playlist(summary):
+    run("playlist", summary, "--mood", "sad", "--max-minutes", "60", "-o", "sad.json")
+    Path("sad.json").write_text(Path("sad.json").read_text().replace("60.0", "90"))
+    run("playlist", "--refresh", "sad.json")
+    assert json.loads(Path("sad.json").read_text())["quadpred"]["minutes"] == 90
+
+
 def test_a_playlist_overwrites_no_input(summary):
     before = summary.read_bytes()
     line = complaint("playlist", summary, "--mood", "sad", "-o", summary)
@@ -397,6 +436,9 @@ def test_a_playlist_overwrites_no_input(summary):
     line = complaint("playlist", summary, "--mood", "sad", "-o", "song.ogg")
     assert line == "song.ogg: is named like a recording; choose another extension"
     assert (summary.read_bytes(), Path("song.ogg").read_bytes()) == (before, b"music")
+    Path("words.html").write_text('Q2 = "agitated"')
+    line = complaint("map", summary, "--words", "words.html", "-o", "words.html")
+    assert line == "words.html: is an input and would be overwritten; choose another -o"
 
 
 def test_playlists_that_cannot_be(summary):

@@ -19,10 +19,13 @@ import soundfile
 from mutagen.apev2 import APEv2
 from mutagen.id3 import ID3, TIT2, TMOO, TPE1, TXXX
 from mutagen.mp4 import MP4
+from typer.testing import CliRunner
 
 from helpers.full_disk import large_files_refused
 from helpers.sounds import music, tone
+from helpers.tiny_model import write_model
 from quadpred.audio import NOT_REGULAR
+from quadpred.cli.app import app
 from quadpred.files import sha256_of
 from quadpred.library.artists import artist_of
 from quadpred.library.fingerprint import audio_sha256
@@ -896,6 +899,37 @@ def test_an_error_while_writing_in_place_restores_the_file(flac, no_copy, monkey
         write_tags(flac, HAPPY)
     assert len(calls) == 3
     assert flac.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [(OSError(errno.EIO, "Input/output error"), 2), (KeyboardInterrupt(), 130)],
+)
+def test_bytes_that_cannot_be_put_back_are_kept_and_named(
+    failure, code, flac, no_copy, tmp_path, monkeypatch
+):
+    content = flac.read_bytes()
+    fsync, calls = os.fsync, []
+
+    def failing(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 1:  # the first one is of the copy
+            raise failure
+        fsync(descriptor)
+
+    write_model(tmp_path / "tiny.onnx")
+    (tmp_path / "kept").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "kept"))
+    monkeypatch.setattr(os, "fsync", failing)
+    arguments = ["tag", str(flac), "--uncertain", "--model", str(tmp_path / "tiny.onnx")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == code
+    (kept,) = (tmp_path / "kept").iterdir()
+    (line,) = (line for line in result.stderr.splitlines() if str(kept) in line)
+    assert line.startswith(f"quadpred: {flac}: ")
+    start = int(line.partition(" bytes from ")[2].split()[0])
+    assert kept.read_bytes() == content[start:]
+    assert flac.read_bytes()[:start] == content[:start]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")

@@ -14,6 +14,8 @@ from quadpred.batch.playlists import is_playlist, list_entries, playlist_entries
 from quadpred.files import escape_name
 
 __all__ = [
+    "LIST",
+    "WHOLE",
     "DiscoveryResult",
     "Recording",
     "Shard",
@@ -88,16 +90,23 @@ class Shard:
 
 
 WHOLE = Shard()
+"""The share of a single machine: everything."""
 
 
-def natural_key(name: str) -> tuple[list[list[str | int]], str]:
+def natural_key(name: str) -> tuple[list[list[str | tuple[int, str]]], str]:
     """Sort key that puts segment_2 before segment_10, folder by folder.
 
     >>> sorted(["a2/b", "a/b10", "a/b9"], key=natural_key)
     ['a/b9', 'a/b10', 'a2/b']
     """
     folded = (re.split(r"(\d+)", part) for part in name.casefold().split("/"))
-    return [[int(s) if at % 2 else s for at, s in enumerate(part)] for part in folded], name
+    return [[_number(s) if at % 2 else s for at, s in enumerate(part)] for part in folded], name
+
+
+def _number(digits: str) -> tuple[int, str]:
+    """Return a key that sorts digits by their value; `int` refuses those of thousands of digits."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def is_collection(path: str) -> bool:

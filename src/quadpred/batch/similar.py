@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +44,11 @@ def read_embeddings(
     for song in songs:
         path = library_target(folder, song.path, FORMATS["embedding"].suffix)
         try:
-            with np.load(path, allow_pickle=False) as saved:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 if str(saved["model"]) == model:
                     vectors.append(saved["recording"])
                     found.append(song)
-        except (OSError, ValueError, KeyError, BadZipFile):
+        except Exception:  # a damaged file raises errors of zip, zlib, NumPy and more
             continue
     if not found:
         remedy = "run quadpred predict --format embedding with the same model"

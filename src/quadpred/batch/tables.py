@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quadpred.batch import BatchError
 from quadpred.batch.discovery import Shard, natural_key
 from quadpred.batch.ledger import FOLDER
 from quadpred.batch.locks import locked
-from quadpred.files import add_filename_to_errors, atomic_write
+from quadpred.files import add_filename_to_errors, atomic_write, csv_rows
 from quadpred.formats.rows import SECOND_COLUMNS, second_arrays, second_records
 from quadpred.formats.tables import Columns, csv_table, parquet_table
 from quadpred.library.summary import COLUMNS, unescape_cell
@@ -87,17 +88,23 @@ def write_seconds(
 
 
 def merge(output: Path, shard: Shard, *, scratch: Path, bom: bool = False) -> list[Path]:
-    """Join the summaries and errors of all shards if all exist; return the files written."""
+    """Join the summaries and errors of all shards if all exist; return the files written.
+
+    Raises:
+        BatchError: one of them is not what this version writes.
+        OSError: one cannot be read, or the result not be written.
+    """
     written: list[Path] = []
     with locked(output / FOLDER / "tables.lock"):
         for stem, columns in ("summary", COLUMNS), ("errors", _ERRORS):
-            parts = [
-                _ending(output / f"{stem}{_suffix(Shard(index, shard.count))}", ".csv")
-                for index in range(1, shard.count + 1)
-            ]
+            shares = [Shard(index, shard.count) for index in range(1, shard.count + 1)]
+            parts = [_ending(output / f"{stem}{_suffix(share)}", ".csv") for share in shares]
             if all(part.exists() for part in parts):
                 rows = heapq.merge(
-                    *(_read(part, columns) for part in parts),
+                    *(
+                        _read(part, columns, share)
+                        for part, share in zip(parts, shares, strict=True)
+                    ),
                     key=lambda row: natural_key(row["path"]),
                 )
                 parquet = columns is COLUMNS and has_parquet()
@@ -155,13 +162,23 @@ def _groups(items: Iterable[Any], *, size: Any) -> Iterator[list[Any]]:
         yield group
 
 
-def _read(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
-            yield {name: _value(row[name], kind) for name, kind in columns.items()}
+def _read(path: Path, columns: Columns, share: Shard) -> Iterator[dict[str, Any]]:
+    """Yield the rows of another machine's table, also as a spreadsheet saves it."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv_rows(file)
+            if not set(columns) <= set(rows.fieldnames or ()):
+                raise ValueError("columns are missing")
+            decimal = "." if rows.reader.dialect.delimiter == "," else ","
+            for row in rows:
+                yield {name: _value(row[name], kind, decimal) for name, kind in columns.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error):
+        reason = "edited, damaged, or of another version"
+        remedy = f"run --shard {share.index}/{share.count} again with this version"
+        raise BatchError(f"{path}: {reason}; {remedy}") from None
 
 
-def _value(cell: str, kind: type) -> Any:
+def _value(cell: str, kind: type, decimal: str) -> Any:
     if kind is bool:
-        return cell == "true"
-    return unescape_cell(cell) if kind is str else kind(cell)
+        return {"true": True, "false": False}[cell.lower()]
+    return unescape_cell(cell) if kind is str else kind(cell.replace(decimal, "."))

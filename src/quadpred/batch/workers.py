@@ -6,7 +6,6 @@ process and reports the file.
 
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Self, cast
 
+from quadpred.audio.interrupts import interrupt
 from quadpred.batch import BatchError
 from quadpred.batch.recording import Failed, Outcome, Settings, Task, process
 
@@ -192,7 +192,7 @@ def _serve(connection: Connection, settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     predictor = settings.predictor()
     # The exception removes temporary files. During an import, it would become another one.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    signal.signal(signal.SIGTERM, lambda _, frame: interrupt(SystemExit(), frame))
     with suppress(EOFError, OSError):
         connection.send(None)
         while True:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quadpred.cli.console import UsageError, counted, print_line
+from quadpred.cli.console import UsageError, check_overwriting, counted, print_line
 
 if TYPE_CHECKING:
     from quadpred.library.moods import Vocabulary
@@ -43,6 +43,7 @@ def draw_map(
     suffix = output.suffix.lower()
     if suffix not in (".png", ".html"):
         raise UsageError(f"-o {output}: must end in .png or .html")
+    check_overwriting(output, summary, words)
     vocabulary = load_vocabulary(words)
     songs = read_summary(summary)
     if not songs:

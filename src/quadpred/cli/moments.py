@@ -84,7 +84,7 @@ def moments(
     vocabulary = load_vocabulary(words)
     asked = read_intervals(intervals) if intervals else None
     if output:
-        check_overwriting(output, Path(song), intervals, words)
+        check_overwriting(output, Path(song), intervals, words, Path(model) if model else None)
     prediction = predict_file(load_predictor(speech, music, model), song)
     if asked is not None:
         try:

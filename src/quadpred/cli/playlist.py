@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -43,6 +43,13 @@ class _Options:
     per_artist: int | None = None
     words: str | None = None
     uncertain: bool = False
+
+    @property
+    def one_choice(self) -> bool:
+        """Whether there is either a mood, or a scene, or both ends of a path."""
+        ends = (self.start is not None, self.end is not None)
+        given = (self.mood is not None) + (self.scene is not None) + any(ends)
+        return given == 1 and any(ends) == all(ends)
 
 
 def playlist(
@@ -126,13 +133,8 @@ def playlist(
         for path in refresh:
             _refresh(path)
         return
-    choices = [mood is not None, scene is not None, start is not None or end is not None]
-    if sum(choices) != 1 or (start is None) != (end is None):
-        raise UsageError("give either --mood, or --scene, or both --from and --to")
-    if summary is None:
-        raise UsageError("give the summary.csv or summary.parquet of a predicted library")
     options = _Options(
-        summary=str(summary.absolute()),
+        summary=str(summary.absolute()) if summary else "",
         mood=mood,
         start=start,
         end=end,
@@ -142,6 +144,10 @@ def playlist(
         words=str(words.absolute()) if words else None,
         uncertain=uncertain,
     )
+    if not options.one_choice:
+        raise UsageError("give either --mood, or --scene, or both --from and --to")
+    if summary is None:
+        raise UsageError("give the summary.csv or summary.parquet of a predicted library")
     _make(options, form or _form(output), output)
 
 
@@ -154,12 +160,33 @@ def _form(output: Path | None) -> str:
 def _refresh(path: Path) -> None:
     from quadpred.library.playlist_files import PlaylistError, read_options
 
-    options = read_options(path)
+    saved = read_options(path)
     try:
-        checked = _Options(**options)
-    except TypeError:
+        if isinstance(saved.get("minutes"), int):  # edited by hand
+            saved["minutes"] = float(saved["minutes"])
+        options = _Options(**saved)
+    except (TypeError, OverflowError):
         raise PlaylistError(f"{path}: made by another version; make a new playlist") from None
-    _make(checked, _form(path), path)
+    if fault := _fault(options):
+        raise PlaylistError(f"{path}: {fault}; make a new playlist")
+    _make(options, _form(path), path)
+
+
+def _fault(options: _Options) -> str | None:
+    """Return why the command line could not have given these options, if so."""
+    from quadpred.library.scenes import SCENES
+
+    for name, kind in get_type_hints(_Options).items():
+        value = getattr(options, name)
+        if not isinstance(value, kind) or "\0" in str(value):
+            return f"its {name} is not valid"
+    if options.scene is not None and options.scene not in SCENES:
+        return f"{options.scene} is no scene"
+    if options.minutes is not None and not options.minutes >= 0:  # true of NaN, too
+        return "its minutes is not valid"
+    if options.per_artist is not None and options.per_artist < 1:
+        return "its per_artist is not valid"
+    return None if options.one_choice else "it needs either a mood, or a scene, or start and end"
 
 
 def _make(options: _Options, form: str, output: Path | None) -> None:
@@ -227,8 +254,8 @@ def _choose(options: _Options, vocabulary: "Vocabulary") -> "list[SummaryRow]":
     elif options.scene is not None:
         choose = partial(scene_playlist, name=options.scene)
     else:
-        ends = [vocabulary.quadrant(word) for word in (options.start, options.end) if word]
-        choose = partial(path_playlist, start=ends[0], end=ends[1])
+        start, end = (vocabulary.quadrant(str(word)) for word in (options.start, options.end))
+        choose = partial(path_playlist, start=start, end=end)
     limits: dict[str, Any] = {"seconds": minutes * 60, "uncertain": options.uncertain}
     if options.per_artist is None:
         return choose(rows, **limits)

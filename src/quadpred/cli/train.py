@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quadpred.train.corpora import Manifest
     from quadpred.train.recipe import Recipe
 
-__all__ = ["adapt", "app", "check_manifest", "save_manifest"]
+__all__ = ["Dynamics", "Teacher", "adapt", "app", "check_manifest", "save_manifest"]
 
 app = typer.Typer(no_args_is_help=True, help="Train speech encoders and models of music.")
 
@@ -251,6 +251,8 @@ def evaluate(
     from quadpred.train.corpora import Manifest
     from quadpred.train.evaluate import evaluate as run
 
+    if output:
+        check_overwriting(output, manifest, manifest.with_suffix(".json"))
     scores = run(runs, Manifest.load(manifest), splits=split or (), cache=cache)
     console = make_console(width=_TABLE_WIDTH)
     console.print(report.score_table(scores), report.class_table(scores))
@@ -335,6 +337,8 @@ def export(
     from quadpred.train.card import export_with_card
     from quadpred.train.evaluate import Evaluation
 
+    for path in output, output.with_suffix(".md"):
+        check_overwriting(path, *(scores or ()))
     results = [Evaluation.load(path) for path in scores or ()]
     exported = export_with_card(
         run,

@@ -46,7 +46,7 @@ def _whole(prediction: Prediction) -> dict[str, Any]:
         "duration": round(prediction.duration, DIGITS),
         "damage": prediction.damage,
         "model": {
-            "name": escape_name(model.name),
+            "name": model.name,
             "sha256": model.sha256,
             "speech": model.speech,
             "music": model.music,

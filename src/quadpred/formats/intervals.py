@@ -13,8 +13,8 @@ from quadpred.library.summary import unescape_cell
 __all__ = ["read_intervals"]
 
 _ARROW = re.compile(r"\s*(\S+)\s+-->\s+(\S+)")
-_TOKEN = re.compile(r'"((?:[^"]|"")*)"|(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)')
-_INDEX = re.compile(r"\[\d*\]")
+# A string, a number, or the index of an item, such as [1].
+_TOKEN = re.compile(r'"((?:[^"]|"")*)"|(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)|\[\d*\]')
 
 
 def read_intervals(path: Path) -> list[Interval]:
@@ -67,7 +67,8 @@ def _textgrid(text: str) -> Iterator[Interval]:
     """Read the long and the short form, which have the same strings and numbers in one order."""
     tokens = [
         match[2] if match[2] is not None else match[1].replace('""', '"')
-        for match in _TOKEN.finditer(_INDEX.sub("", text))
+        for match in _TOKEN.finditer(text)
+        if match[1] is not None or match[2] is not None
     ]
     if tokens[1] != "TextGrid":
         raise ValueError(tokens[1])

@@ -24,8 +24,11 @@ from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 
 __all__ = [
+    "DIGITS",
     "SECOND_COLUMNS",
     "VALUE_COLUMNS",
+    "blocks",
+    "rounded",
     "second_arrays",
     "second_records",
     "second_values",
@@ -44,8 +47,10 @@ SECOND_COLUMNS: Mapping[str, type] = {
 VALUE_COLUMNS = tuple(SECOND_COLUMNS)[1:]
 """The columns after `second`."""
 
-DIGITS = 6  # after the point: finer differences have no meaning
-BLOCK = 4096  # rows
+DIGITS = 6
+"""Digits after the point: finer differences have no meaning."""
+
+_BLOCK = 4096  # rows
 
 
 def second_values(prediction: Prediction) -> NDArray[np.float32]:
@@ -102,13 +107,16 @@ def write_npy(prediction: Prediction, file: BinaryIO) -> None:
 
 
 def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield an array in blocks of rows; as Python's numbers, it would take ten times the memory."""
-    for first in range(0, len(array), BLOCK):
-        yield array[first : first + BLOCK]
+    """Yield an array, shape (rows, ...), in blocks of at most 4096 rows, shape (rows, ...).
+
+    As Python's numbers, the whole array would take ten times the memory.
+    """
+    for first in range(0, len(array), _BLOCK):
+        yield array[first : first + _BLOCK]
 
 
 def rounded(array: NDArray[Any]) -> list[Any]:
-    """Return numbers as nested lists, rounded to `DIGITS`; flags as they are."""
+    """Return an array of any shape as nested lists, rounded to `DIGITS`; flags as they are."""
     if array.dtype == np.bool_:
         flags: list[Any] = array.tolist()
         return flags

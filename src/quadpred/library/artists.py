@@ -18,13 +18,17 @@ _KEYS = ("TPE1", "\xa9ART", "Author", "artist")
 
 @cache
 def artist_of(file: str) -> str:
-    """Return the first artist in a file's tags, in lower case; empty if there is none."""
+    """Return the first artist in a file's tags, in lower case.
+
+    Empty if there is none, or if the file or its tags cannot be read.
+    """
     try:
         tags = mutagen.File(file)
-    except (mutagen.MutagenError, ValueError, OSError):
+    except Exception:  # a damaged file raises errors of struct, of indexing and more
         return ""
     for key in _KEYS if tags else ():
-        with suppress(KeyError, ValueError, IndexError):  # a key that the format cannot have
+        # A key that the format cannot have, or a value without text.
+        with suppress(KeyError, ValueError, IndexError, TypeError):
             return str(tags[key][0]).casefold()
     return ""
 

@@ -157,6 +157,8 @@ def _sums(values: NDArray[np.floating[Any]], length: int) -> Array:
 def interval_means(prediction: Prediction, intervals: Sequence[Interval]) -> list[Moment]:
     """Average a prediction over intervals; a second counts by how much of it lies inside.
 
+    A rest at the end that has no row of its own, because it is too short, counts as the last row.
+
     Raises:
         IntervalError: an interval is empty, or does not overlap the recording.
     """
@@ -165,12 +167,14 @@ def interval_means(prediction: Prediction, intervals: Sequence[Interval]) -> lis
 
 def _interval_means(prediction: Prediction, intervals: Sequence[Interval]) -> Iterator[Moment]:
     starts = np.arange(len(prediction), dtype=np.float64)
+    ends = starts + 1
+    ends[-1] = max(ends[-1], prediction.duration)
     for interval in intervals:
         end = min(interval.end, prediction.duration)
         where = f"interval {interval.start:g} to {interval.end:g} s"
         if interval.end <= interval.start:
             raise IntervalError(f"{where}: its end must be after its start")
-        overlaps = np.minimum(starts + 1, end) - np.maximum(starts, interval.start)
+        overlaps = np.minimum(ends, end) - np.maximum(starts, interval.start)
         if not (overlaps > 0).any():
             raise IntervalError(f"{where}: outside the recording of {prediction.duration:g} s")
         weights = np.maximum(overlaps, 0)

@@ -101,11 +101,10 @@ def read_options(path: Path) -> dict[str, Any]:
         else:
             line = next(line for line in text.splitlines() if line.startswith(_OPTIONS))
             options = json.loads(line.removeprefix(_OPTIONS))
-    except (ValueError, KeyError, TypeError, StopIteration):
-        options = None
-    if not isinstance(options, dict):
-        raise PlaylistError(f"{path}: quadpred did not make this playlist; make a new one")
-    return _with_names(options, unescape_name)
+        return _with_names(options, unescape_name)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StopIteration):
+        reason = "quadpred did not make this playlist; make a new one"
+        raise PlaylistError(f"{path}: {reason}") from None
 
 
 def _escaped(options: Mapping[str, Any]) -> dict[str, Any]:

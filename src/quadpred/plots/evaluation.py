@@ -22,7 +22,13 @@ from quadpred.plots.style import (
     probability_colours,
 )
 
-__all__ = ["confusion_matrix", "reliability", "save_confusion_matrix", "save_reliability"]
+__all__ = [
+    "Curve",
+    "confusion_matrix",
+    "reliability",
+    "save_confusion_matrix",
+    "save_reliability",
+]
 
 _CELL = 0.85  # inches, side of a confusion matrix's cell
 _TICKS = [0.25, 0.5, 0.75, 1.0]

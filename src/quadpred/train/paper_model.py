@@ -115,7 +115,7 @@ def _example(checkout: Path) -> tuple[Array, Array]:
     windows = frames[: count * FRAMES].reshape(count, FRAMES, FEATURES.mels)
     try:
         expected = np.load(rows, allow_pickle=False)
-    except ValueError:
+    except (ValueError, EOFError):
         expected = np.empty(0)
     if expected.ndim != 2 or expected.shape[1] != len(QUADRANT.classes):
         raise PaperModelError(f"{rows}: is not an array of rows with four quadrants")

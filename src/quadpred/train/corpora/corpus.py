@@ -22,12 +22,14 @@ from quadpred.train.corpora.manifest import (
 )
 from quadpred.train.corpora.quadrants import Scale, Threshold, from_ratings
 
-__all__ = ["Archive", "Corpus", "OnWarning", "RawItem", "read_rows"]
+__all__ = ["MIDI", "Archive", "Corpus", "OnWarning", "RawItem", "number", "read_rows"]
 
 OnWarning = Callable[[str], None]
 """Called with one line: a file and what is wrong with it."""
 
 MIDI = ".mid"
+"""Ending of the files that are rendered before use."""
+
 FOLDS = 5
 
 
