@@ -46,6 +46,11 @@ class Run:
             )
 
     @staticmethod
+    def files(folder: Path) -> list[Path]:
+        """Return the paths of a run's files; some may not exist."""
+        return [folder / name for name in (_DESCRIPTION, _LOG, _CHECKPOINT, _RESULT)]
+
+    @staticmethod
     def describe(folder: Path, *required: str) -> dict[str, Any]:
         """Return the description of a run, with defaults for settings that recipes have gained.
 
