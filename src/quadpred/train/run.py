@@ -107,6 +107,17 @@ class Run:
         with (self.folder / _LOG).open("a") as file:
             file.write(json.dumps(record) + "\n")
 
+    def shorten_log(self, lines: int) -> None:
+        """Keep so many lines of the log: those of the epochs before the checkpoint.
+
+        A killed run may have left more, of which the last may be cut short.
+        """
+        path = self.folder / _LOG
+        found = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        if len(found) > lines:
+            with atomic_write(path) as (file,):
+                file.write(b"".join(found[:lines]))
+
     @staticmethod
     def records(folder: Path) -> list[dict[str, Any]]:
         """Return the lines of a run's log.
