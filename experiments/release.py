@@ -52,6 +52,10 @@ LIMITS = (
     " against two voices and words). A difference between models is no evidence of an effect of"
     " language.",
 )
+EARLY_STOPPING = (
+    "One fold of five of the Mandarin songs was kept for early stopping; the weights in this file"
+    " were trained on the other four."
+)
 
 
 def release(data: Path, runs: Path, speech: str, music: str) -> Path:
@@ -81,7 +85,7 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
         trained_on=(*TRAINED_ON, *([] if english else ["mandarin"])),
         scores=[(title, scores)],
         tables=[("Scores on all sets", markdown_scores(results))] if results else [],
-        notes=LIMITS,
+        notes=LIMITS if english else (*LIMITS, EARLY_STOPPING),
     )
     if results:
         with atomic_write(reliability_path(output)) as (file,):
