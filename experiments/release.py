@@ -94,7 +94,8 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
     if len(folds) == 1:
         music_of += ", one fold of five"
     summary = _summary(results) if results else [_scored(music_of, scores)]
-    _register(
+    register(
+        "models.json",
         name,
         {
             "scores": summary,
@@ -150,11 +151,12 @@ def _scored(music: str, scores: Evaluation) -> dict[str, Any]:
     }
 
 
-def _register(name: str, entry: Mapping[str, Any]) -> None:
-    path = registry.WEIGHTS / "models.json"
-    models = json.loads(path.read_text()) | {name: dict(entry)}
+def register(listed: str, name: str, entry: Mapping[str, Any]) -> None:
+    """Add an entry to one of the package's lists of weights, in place of an older one."""
+    path = registry.WEIGHTS / listed
+    entries = json.loads(path.read_text()) | {name: dict(entry)}
     with atomic_write(path) as (file,):
-        file.write((json.dumps(dict(sorted(models.items())), indent=2) + "\n").encode())
+        file.write((json.dumps(dict(sorted(entries.items())), indent=2) + "\n").encode())
 
 
 def main() -> None:

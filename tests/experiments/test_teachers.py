@@ -11,7 +11,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 pytest.importorskip("sklearn")
 
-from experiments import prepare
 from experiments.data import SOUNDFONTS, LabelledCorpus, emopia, vgmidi
 from experiments.prepare import rows_per_second
 from experiments.scoring import score_set
@@ -19,6 +18,8 @@ from experiments.teacher_regression import TeacherRegression
 from experiments.teachers.__main__ import Teachers, extract, listings
 from experiments.teachers.networks import RATE
 from experiments.test_sets import load_sets
+
+from experiments import prepare
 
 
 @pytest.fixture(scope="session")
