@@ -55,6 +55,7 @@ models: $(VENV)/.dev ## train and release all bundled models: make models DATA=.
 	@test -n "$(DATA)" -a -n "$(RUNS)" -a -n "$(FETCHED)" -a -n "$(NETWORKS)" || \
 	{ echo "usage: make models DATA=FOLDER RUNS=FOLDER FETCHED=FOLDER NETWORKS=FOLDER"; exit 2; }
 	$(PIP) -r experiments/requirements.txt
+	$(BIN)/python -m experiments.release_encoders $(DATA) $(RUNS)
 	$(BIN)/python -m experiments.data.free_music $(RUNS)/audio/free
 	$(BIN)/python -m experiments.prepare audio $(DATA) $(RUNS) --fetched $(FETCHED)
 	$(BIN)/python -m experiments.teachers $(NETWORKS) $(DATA) $(RUNS)

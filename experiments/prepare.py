@@ -8,10 +8,9 @@
 principal components and writes RUNS/teachers/CORPUS.npz. Existing files are kept.
 """
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import soundfile
@@ -51,7 +50,8 @@ def audio(
             _write(excerpt, runs / "audio" / corpus / f"{excerpt.name}.flac", cache)
     if part == 0:
         labels = fetched / "MemoMusic-Dataset/File/CSV File.csv"
-        shutil.copyfile(labels, runs / "audio/memomusic.csv")
+        with atomic_write(runs / "audio/memomusic.csv") as (file,):
+            file.write(labels.read_bytes())
 
 
 def _listed(data: Path, fetched: Path) -> Iterator[tuple[str, Excerpt]]:
@@ -100,7 +100,8 @@ def teachers(
             path.stem: reduce(rows_per_second(np.load(path)), basis)
             for path in sorted(folder.glob("*.npz"))
         }
-        np.savez(output / f"{folder.name}.npz", **reduced)  # type: ignore[arg-type]
+        with atomic_write(output / f"{folder.name}.npz") as (file,):
+            np.savez(file, **reduced)  # type: ignore[arg-type]
         typer.echo(f"{folder.name}: {len(reduced)} clips")
 
 
@@ -109,18 +110,21 @@ def _rows_of(folder: Path) -> Iterator[dict[str, Array]]:
         yield {name: rows[::4] for name, rows in rows_per_second(np.load(path)).items()}
 
 
-def rows_per_second(values: "np.lib.npyio.NpzFile") -> dict[str, Array]:
+def rows_per_second(values: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
     """Bring the values of one clip to one row per second; probabilities become log-odds.
 
     Args:
-        values: arrays `yam` (seconds, 1024), `mus` (patches, 250) and `fcn` (excerpts, 228).
+        values: arrays `yam` (seconds, 1024), `mus` (patches, 250) and `fcn` (excerpts, 228). The
+            excerpts lie in the middle of the clip; the first and the last also serve the seconds
+            before and after them.
     """
     yamnet = values["yam"].astype(np.float32)
     seconds = np.arange(len(yamnet)) + 0.5
     musicnn = _log_odds(values["mus"].astype(np.float32), HIDDEN["mus"])
     centres = PATCH * (np.arange(len(musicnn)) + 0.5)
     taggers = _log_odds(values["fcn"].astype(np.float32), HIDDEN["fcn"])
-    rows = np.minimum((seconds / EXCERPT).astype(int), len(taggers) - 1)
+    first = (len(yamnet) - EXCERPT * len(taggers)) / 2
+    rows = np.clip((seconds - first) // EXCERPT, 0, len(taggers) - 1).astype(int)
     interpolated = np.stack([np.interp(seconds, centres, column) for column in musicnn.T], 1)
     return {"yam": yamnet, "mus": interpolated.astype(np.float32), "fcn": taggers[rows]}
 

@@ -52,6 +52,10 @@ LIMITS = (
     " against two voices and words). A difference between models is no evidence of an effect of"
     " language.",
 )
+EARLY_STOPPING = (
+    "One fold of five of the Mandarin songs was kept for early stopping; the weights in this file"
+    " were trained on the other four."
+)
 
 
 def release(data: Path, runs: Path, speech: str, music: str) -> Path:
@@ -81,7 +85,7 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
         trained_on=(*TRAINED_ON, *([] if english else ["mandarin"])),
         scores=[(title, scores)],
         tables=[("Scores on all sets", markdown_scores(results))] if results else [],
-        notes=LIMITS,
+        notes=LIMITS if english else (*LIMITS, EARLY_STOPPING),
     )
     if results:
         with atomic_write(reliability_path(output)) as (file,):
@@ -90,7 +94,8 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
     if len(folds) == 1:
         music_of += ", one fold of five"
     summary = _summary(results) if results else [_scored(music_of, scores)]
-    _register(
+    register(
+        "models.json",
         name,
         {
             "scores": summary,
@@ -146,11 +151,12 @@ def _scored(music: str, scores: Evaluation) -> dict[str, Any]:
     }
 
 
-def _register(name: str, entry: Mapping[str, Any]) -> None:
-    path = registry.WEIGHTS / "models.json"
-    models = json.loads(path.read_text()) | {name: dict(entry)}
+def register(listed: str, name: str, entry: Mapping[str, Any]) -> None:
+    """Add an entry to one of the package's lists of weights, in place of an older one."""
+    path = registry.WEIGHTS / listed
+    entries = json.loads(path.read_text()) | {name: dict(entry)}
     with atomic_write(path) as (file,):
-        file.write((json.dumps(dict(sorted(models.items())), indent=2) + "\n").encode())
+        file.write((json.dumps(dict(sorted(entries.items())), indent=2) + "\n").encode())
 
 
 def main() -> None:

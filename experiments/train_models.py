@@ -205,7 +205,11 @@ def finetune(
 
 
 def to_mandarin(data: Path, runs: Path, speech: str, fold: int | None, seed: int) -> Path:
-    """Fine-tune the model of English music on Mandarin music, without one fold, or on all."""
+    """Fine-tune the model of English music on Mandarin music, and return the run's folder.
+
+    One fold is held out for early stopping: the one after `fold`, which is left out too, or fold 1
+    where `fold` is `None`. So "all-seed-0" is trained on four folds of five.
+    """
     folder = runs / f"{speech}-to-mandarin" / _run_name(fold, seed)
     transfer(
         replace(Recipe.load("weak-labels"), seed=seed),

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from experiments.markdown import replace_block, table
+from quadpred.files import atomic_write
 
 HEADS = ("quadrant", "arousal", "valence")
 TRANSFERS = ("frozen", "full")
@@ -195,8 +196,10 @@ def write(log: Log, page: Path) -> None:
         "",
         *difference_table(log, [("scae-mandarin", "scae-english")]),
     ]
-    page.write_text(replace_block(page.read_text(), "tables", lines))
-    picture(log).savefig(page.with_suffix(".png"), dpi=130)
+    text = replace_block(page.read_text(), "tables", lines)
+    with atomic_write(page, page.with_suffix(".png")) as (file, image):
+        file.write(text.encode())
+        picture(log).savefig(image, format="png", dpi=130)
 
 
 def _done(log: Log) -> list[str]:

@@ -10,6 +10,7 @@ import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -112,11 +113,10 @@ def digest_of(value: object, digits: int) -> str:
 def csv_rows(file: TextIO) -> "csv.DictReader[str]":
     """Return the rows of a CSV with a header, separated by commas, semicolons or tabs.
 
-    Spreadsheets whose decimal sign is a comma write the latter two.
+    Spreadsheets whose decimal sign is a comma write the latter two. The file may be a pipe.
     """
-    separator = max(",;\t", key=file.readline().count)
-    file.seek(0)
-    return csv.DictReader(file, delimiter=separator)
+    header = file.readline()
+    return csv.DictReader(chain([header], file), delimiter=max(",;\t", key=header.count))
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The result of a prediction: one row of probabilities per second of a recording."""
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -104,29 +105,37 @@ class Prediction:
 
         Raises:
             KeyError: a field is missing.
-            ValueError: the rows are not numbers, or not as many for each field; or the layout is of
-                another version.
+            ValueError: a field has another form; the rows are not finite numbers, or not as many,
+                at least one, for each field; or the layout is of another version.
         """
+        try:
+            return cls._read(document)
+        except (TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"a field has another form ({error})") from None
+
+    @classmethod
+    def _read(cls, document: Mapping[str, Any]) -> "Prediction":
         if document["schema"] != SCHEMA:
             raise ValueError(f"schema {document['schema']!r}: this quadpred reads only {SCHEMA}")
-        model = dict(document["model"])
-        del model["transfer_setting"]
-        rows = {
-            head.name: np.array(document[head.name]["rows"], np.float32).reshape(
-                -1, len(head.classes)
-            )
-            for head in HEADS
-        }
-        silent = np.array(document["silent"], bool)
-        if any(len(each) != len(silent) or not np.isfinite(each).all() for each in rows.values()):
-            raise ValueError("the fields differ in their number of rows, or hold no numbers")
+        model = {each.name: document["model"][each.name] for each in fields(ModelInfo)}
+        duration, damage = document["duration"], document["damage"]
+        if not math.isfinite(duration) or not isinstance(damage, str | None):
+            raise ValueError("duration is no number, or damage no text")
+        silent = np.array(document["silent"])
+        if silent.ndim != 1 or silent.dtype != bool:
+            raise ValueError("silent is not a list, at least one long, of true and false")
+        rows = {head.name: np.array(document[head.name]["rows"], np.float32) for head in HEADS}
+        for head in HEADS:
+            found = rows[head.name]
+            if found.shape != (len(silent), len(head.classes)) or not np.isfinite(found).all():
+                raise ValueError("the fields differ in their number of rows, or hold no numbers")
         return cls(
             **rows,
             silent=silent,
-            duration=document["duration"],
+            duration=duration,
             model=ModelInfo(**model),
             source=unescape_name(document["source"]),
-            damage=document["damage"],
+            damage=damage,
         )
 
     def __len__(self) -> int:

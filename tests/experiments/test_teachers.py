@@ -12,11 +12,14 @@ from onnx import TensorProto, helper, numpy_helper
 pytest.importorskip("sklearn")
 
 from experiments.data import SOUNDFONTS, LabelledCorpus, emopia, vgmidi
+from experiments.prepare import rows_per_second
 from experiments.scoring import score_set
 from experiments.teacher_regression import TeacherRegression
 from experiments.teachers.__main__ import Teachers, extract, listings
 from experiments.teachers.networks import RATE
 from experiments.test_sets import load_sets
+
+from experiments import prepare
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +63,35 @@ def test_values_follow_the_music_in_time(networks: Path) -> None:
     assert (values["mus"][:2, 0] < values["mus"][2:, 0].min()).all()
 
 
+def per_second(length: float) -> list[int]:
+    """Return for each second of a recording the excerpt of the FCN taggers that it gets."""
+    samples = np.zeros(round(length * RATE), np.float32)
+    excerpts = max(1, int(length / 29))
+    hidden = np.repeat(np.arange(excerpts, dtype=np.float16)[:, None], 228, 1)
+    patches = max(1, int(length / 2.992))
+    values = {
+        "yam": np.zeros((1 + max(0, len(samples) - 15_600) // RATE, 1024), np.float16),
+        "mus": np.zeros((patches, 250), np.float16),
+        "fcn": hidden,
+    }
+    rows: list[int] = rows_per_second(values)["fcn"][:, 0].astype(int).tolist()
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("length", "excerpts"),
+    [
+        (10, [0] * 10),  # repeated until it is long enough
+        (29, [0] * 29),
+        (57, [0] * 57),  # one excerpt, from 14 s to 43 s
+        (60, [0] * 30 + [1] * 30),  # from 1 s and from 30 s
+        (115, [0] * 43 + [1] * 29 + [2] * 43),  # from 14 s, 43 s and 72 s
+    ],
+)
+def test_each_second_has_the_excerpt_in_which_it_lies(length: int, excerpts: list[int]) -> None:
+    assert per_second(length) == excerpts
+
+
 def test_an_archive_is_written_once_and_short_sounds_are_left_out(
     networks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +104,35 @@ def test_an_archive_is_written_once_and_short_sounds_are_left_out(
     before = (tmp_path / "long.npz").stat().st_mtime_ns
     extract(teachers, tmp_path / "none.flac", tmp_path / "long.npz")
     assert (tmp_path / "long.npz").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_the_older_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "values/mirex").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "values/mirex/a.npz",
+        yam=rng.random((600, 1024)),
+        mus=rng.random((200, 250)),
+        fcn=rng.random((20, 228)),
+    )
+    prepare.teachers(tmp_path)
+    archive = tmp_path / "teachers/mirex.npz"
+    before = archive.read_bytes()
+    save = np.savez
+
+    def die(*arguments: object, **arrays: np.ndarray) -> None:
+        save(*arguments, **arrays)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", die)
+    archive.write_bytes(before + b"older")
+    with pytest.raises(KeyboardInterrupt):
+        prepare.teachers(tmp_path)
+    assert archive.read_bytes() == before + b"older"
+    assert [path.name for path in archive.parent.iterdir()] == ["mirex.npz"]
 
 
 def rendered(corpus: LabelledCorpus, folder: Path) -> None:

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 pytest.importorskip("scipy")
 
@@ -73,6 +74,25 @@ def test_page_keeps_its_prose_and_takes_new_tables(tmp_path: Path) -> None:
     assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     write(log, page)
     assert page.read_text() == text
+
+
+def test_page_and_picture_are_replaced_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, picture = tmp_path / "page.md", tmp_path / "page.png"
+    page.write_text("<!-- tables -->\noutdated\n<!-- end of tables -->\n")
+    picture.write_bytes(b"older")
+    before = page.read_text()
+    log = read(grid(tmp_path / "log"))
+
+    def die(figure: Figure, *arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", die)
+    with pytest.raises(KeyboardInterrupt):
+        write(log, page)
+    assert page.read_text() == before
+    assert picture.read_bytes() == b"older"
 
 
 def test_round_that_was_stopped_counts_for_nothing(tmp_path: Path) -> None:

@@ -582,6 +582,8 @@ def test_list_shows_all_corpora_and_their_folders(
     found = [line.split()[-2] for line in output.splitlines() if line.endswith("│")]
     assert (found.count("LibriSpeech"), found.count("emopia")) == (1, 1)
     assert found.count("no") == len(CORPORA) - 2
+    kinds = {cells[1]: cells[3] for line in output.splitlines() if len(cells := line.split()) > 3}
+    assert {name: kinds[name] for name in CORPORA} == {c.name: c.kind for c in CORPORA.values()}
     assert "To see which are there" not in output
 
 

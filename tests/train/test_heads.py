@@ -1,5 +1,6 @@
 import csv
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -13,7 +14,8 @@ from quadpred.predictor import ModelError, Predictor
 pytest.importorskip("sklearn")
 pytest.importorskip("torch")
 
-from quadpred.train.adapt import AdaptError
+from quadpred.train.adapt import AdaptError, folds_to_score
+from quadpred.train.corpora import Clip
 from quadpred.train.heads import adapt_heads
 
 RATE = 16_000
@@ -106,6 +108,27 @@ def test_what_cannot_be_adapted(base, tmp_path):
     scores = adapt_heads(listed, tmp_path / "mine.onnx", base, on_warning=warnings.append)
     assert (scores.clips, len(warnings)) == (12, 4)
     assert all(text.endswith("; left out") for text in warnings)
+
+
+@pytest.mark.slow
+def test_two_quadrants_remain_whichever_fold_is_left_out(base, tmp_path):
+    # In three folds, the two artists with clips of Q1 would share one.
+    counts = [("X", "Q4", 10), ("Y", "Q4", 10), ("A", "Q1", 3), ("A", "Q3", 4)]
+    counts += [("B", "Q1", 1), ("B", "Q4", 5)]
+    names = [(a, q, f"{a}{q}{n}.wav") for a, q, count in counts for n in range(count)]
+    for number, (_, quadrant, name) in enumerate(names):
+        samples = tone(1, RATE, hertz=HERTZ[quadrant] * (1 + 0.002 * number))
+        soundfile.write(tmp_path / name, samples, RATE)
+    rows = "".join(f"{name},{quadrant},{artist}\n" for artist, quadrant, name in names)
+    (tmp_path / "songs.csv").write_text("file,quadrant,group\n" + rows)
+    scores = adapt_heads(tmp_path / "songs.csv", tmp_path / "mine.onnx", base)
+    assert (scores.clips, scores.groups) == (33, 4)
+
+
+def test_folds_are_three_where_that_suffices():
+    clips = [Clip(Path(f"{n}.wav"), f"{n // 2}", "", f"Q{1 + n % 2}") for n in range(20)]
+    assert {clip.split for clip in folds_to_score(clips, seed=0)} == {"0", "1", "2"}
+    assert {clip.split for clip in folds_to_score(clips[:4], seed=0)} == {"0", "1"}
 
 
 @pytest.mark.slow

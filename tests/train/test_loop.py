@@ -72,6 +72,45 @@ def test_killed_run_continues_to_the_same_weights(
     ]
 
 
+@pytest.mark.parametrize("killed", [0, 1, 2, 3])
+def test_killed_run_logs_each_epoch_once(
+    killed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit() -> None:
+        model = torch.nn.Linear(1, 1)
+        stages = [
+            Stage(name, 2, 1e-3, "constant", tuple(model.parameters())) for name in ("one", "two")
+        ]
+        Trainer(
+            Run(tmp_path, {}),
+            model,
+            steps=1,
+            losses=lambda _: iter([model(torch.ones(1, 1)).sum()]),
+            validate=None,
+            keep="best",
+            seed=0,
+        ).fit(stages)
+
+    save = Run.save_checkpoint
+    saves = []
+
+    def die(self: Run, state: dict[str, object]) -> None:
+        if len(saves) == killed:
+            raise KeyboardInterrupt
+        saves.append(state["epoch"])
+        save(self, state)
+
+    monkeypatch.setattr(Run, "save_checkpoint", die)
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+    monkeypatch.undo()
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"stage": "on')
+    fit()
+    logged = [(record["stage"], record.get("epoch")) for record in Run.records(tmp_path)]
+    assert logged == [("start", None), ("one", 0), ("one", 1), ("two", 0), ("two", 1)]
+
+
 def test_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     Run(tmp_path, {"seed": 1})
     with pytest.raises(RunError, match="holds a run with other seed"):

@@ -265,6 +265,17 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
             teacher_values([Manifest((clip("a"),), DataSheet("music", teacher=str(path)))])
 
 
+@pytest.mark.parametrize("column", range(4))
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300", "", "loud"])
+def test_dynamics_that_are_no_numbers_are_named(tmp_path: Path, column: int, value: str) -> None:
+    cells = ["0", "1", "0.5", "0.5"]
+    cells[column] = value
+    table = tmp_path / "dynamics.csv"
+    table.write_text(f"file,start,end,arousal,valence\na.mid,{','.join(cells)}\n")
+    with pytest.raises(ManifestError, match=r"dynamics\.csv: line 2: not a number"):
+        read_dynamics(table, 0)
+
+
 def test_dynamics_are_moved_back_by_the_listeners_delay(tmp_path: Path) -> None:
     table = tmp_path / "dynamics.csv"
     rows = [f"piece.mid,{2 * k},{2 * k + 2},{k},{-k}" for k in range(5)]

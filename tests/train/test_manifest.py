@@ -1,9 +1,11 @@
 """Manifests: invalid ones, and the memory that a large one needs."""
 
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,16 @@ def test_folders_are_searched_as_library_runs_do(tmp_path: Path) -> None:
         Clip(tmp_path / name, group, "", name[:2])
         for name, group in zip(found, ["Q1/a.aiff", "band", *found[2:]], strict=True)
     )
+
+
+@pytest.mark.parametrize("read", [Manifest.load, read_labelled])
+def test_a_manifest_may_come_from_a_pipe(read: Callable[[Path], Manifest]) -> None:
+    out, into = os.pipe()
+    with os.fdopen(out):
+        with os.fdopen(into, "w") as file:
+            file.write("path;group;split;quadrant\n/music/a.wav;anna;0;Q1\n")
+        (clip,) = read(Path(f"/dev/fd/{out}")).clips
+    assert clip == Clip(Path("/music/a.wav"), "anna", "0", "Q1")
 
 
 def test_labels_name_files_by_their_path(twins: Path) -> None:

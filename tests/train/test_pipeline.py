@@ -15,6 +15,7 @@ import torch
 from helpers.command import quadpred
 from quadpred.labels import HEADS
 from quadpred.predictor import METADATA_KEY, Predictor
+from quadpred.train.corpora import Clip, DataSheet, Manifest
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +69,32 @@ def test_pretrain_transfer_evaluate_export_predict(
     assert {p.key for p in described.metadata_props} == {METADATA_KEY}
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert {line["stage"] for line in log} == {"start", "frozen", "full"}
+
+
+def test_scores_and_models_replace_no_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quadpred.train.evaluate.evaluate", lambda *_, **__: pytest.fail("late"))
+    music, sheet = tmp_path / "music.csv", tmp_path / "music.json"
+    Manifest((Clip(tmp_path / "a.wav", "a", "0", "Q1"),), DataSheet("mine")).save(music)
+    run, scores = tmp_path / "run", tmp_path / "scores.json"
+    run.mkdir()
+    scores.write_text("{}")
+    described, weights = run / "run.json", run / "model.pt"
+    for path in (described, weights):
+        path.write_text("{}")
+    inputs = [music, sheet, described, weights]
+    before = [path.read_bytes() for path in inputs]
+    for output in inputs:
+        asked = ("train", "evaluate", run, "--manifest", music, "-o", output)
+        assert f"{output}: is an input" in quadpred(*asked, code=2).stderr
+    for output in (scores, described):
+        named = ("-s", "english", "-m", "english", "--scores", scores)
+        done = quadpred("train", "export", run, "-o", output, *named, code=2)
+        assert f"{output}: is an input" in done.stderr
+    assert [path.read_bytes() for path in inputs] == before
+    asked = ("train", "evaluate", run, "--manifest", music, "-o", run)
+    assert "run: is a folder" in quadpred(*asked, code=2).stderr
 
 
 @pytest.fixture(scope="module")

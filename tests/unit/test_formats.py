@@ -85,6 +85,42 @@ def test_json_gives_the_prediction_back(prediction):
             Prediction.from_dict({**document, "arousal": {"rows": few}})
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": None},
+        {"model": []},
+        {"source": None},
+        {"duration": "3"},
+        {"duration": float("inf")},
+        {"damage": 1},
+        {"silent": None},
+        {"silent": [0, 1, 1]},
+        {"silent": [[True], [False], [False]]},
+        {"silent": [], **{head.name: {"rows": []} for head in HEADS}},
+        {"quadrant": None},
+        {"quadrant": {"rows": 0.5}},
+        {"quadrant": {"rows": [[0.5, 0.5]] * 6}},
+        {"quadrant": {"rows": [[0.1] * 12]}},
+        {"quadrant": {"rows": [[0.1] * 4, [0.1] * 4, [0.1] * 3]}},
+        {"quadrant": {"rows": [[10**400] * 4] * 3}},
+        {"quadrant": {"rows": [["a"] * 4] * 3}},
+    ],
+)
+def test_json_of_another_form_is_a_value_error(prediction, changed):
+    with pytest.raises(ValueError, match=r"form|number|silent|convert|sequence"):
+        Prediction.from_dict(to_json(prediction) | changed)
+
+
+def test_fields_that_a_later_version_adds_are_ignored(prediction):
+    document = to_json(prediction)
+    document["model"] = {**document["model"], "later": 1}
+    assert Prediction.from_dict({**document, "later": 1}).model == prediction.model
+    del document["model"]["caveat"]
+    with pytest.raises(KeyError, match="caveat"):
+        Prediction.from_dict(document)
+
+
 @pytest.mark.parametrize("name", [b"caf\xe9.mp3", rb"caf\xe9.mp3", "caf\xe9.mp3".encode()])
 def test_json_gives_names_back(prediction, name):
     model = replace(prediction.model, name=r"caf\xe9")

@@ -44,12 +44,13 @@ def list_corpora(
 
     from quadpred.train.corpora import CORPORA
 
-    columns = ("name", "what", "hours", "language", "labels", "licence", "how to get it", "found")
-    table = Table(*columns, title_justify="left")
+    columns = ("name", "kind", "what", "hours", "language", "labels", "licence", "how to get it")
+    table = Table(*columns, "found", title_justify="left")
     for corpus in CORPORA.values():
         folder = corpus.find(root) if root else None
         table.add_row(
             corpus.name,
+            corpus.kind,
             f"{corpus.title}: {corpus.what}",
             "" if corpus.hours is None else f"{corpus.hours:g}",
             corpus.language.capitalize() or "many",

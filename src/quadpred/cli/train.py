@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,7 @@ from quadpred.cli.console import (
     print_line,
     print_message,
 )
+from quadpred.files import check_target
 
 if TYPE_CHECKING:
     from quadpred.predictor import Predictor
@@ -252,7 +254,8 @@ def evaluate(
     from quadpred.train.evaluate import evaluate as run
 
     if output:
-        check_overwriting(output, manifest, manifest.with_suffix(".json"))
+        _check_run_inputs(output, runs, manifest, manifest.with_suffix(".json"))
+        check_target(output)
     scores = run(runs, Manifest.load(manifest), splits=split or (), cache=cache)
     console = make_console(width=_TABLE_WIDTH)
     console.print(report.score_table(scores), report.class_table(scores))
@@ -337,8 +340,7 @@ def export(
     from quadpred.train.card import export_with_card
     from quadpred.train.evaluate import Evaluation
 
-    for path in output, output.with_suffix(".md"):
-        check_overwriting(path, *(scores or ()))
+    _check_run_inputs(output, [run], *(scores or ()))
     results = [Evaluation.load(path) for path in scores or ()]
     exported = export_with_card(
         run,
@@ -436,6 +438,17 @@ def _adapt_heads(songs: Path, output: Path, base: "Predictor", *, save: bool) ->
     )
     if scores.uncertain:
         print_line("The new heads are no better than chance.")
+
+
+def _check_run_inputs(output: Path, runs: Sequence[Path], *inputs: Path) -> None:
+    """Check that an output would replace neither an input nor a file of a run.
+
+    Raises:
+        UsageError: it would.
+    """
+    from quadpred.train.run import Run
+
+    check_overwriting(output, *inputs, *(path for run in runs for path in Run.files(run)))
 
 
 def _recipe(name: str, seed: int | None) -> "Recipe":

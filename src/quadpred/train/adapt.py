@@ -26,12 +26,12 @@ from quadpred.train.recipe import Recipe
 from quadpred.train.transfer import transfer
 
 __all__ = [
-    "FOLDS",
     "AdaptError",
     "Adapted",
     "adapt",
     "check_labels",
     "check_output",
+    "folds_to_score",
     "without_copies",
 ]
 
@@ -119,8 +119,7 @@ def adapt(
     notes = list(_limitations(manifest))
     for note in notes:
         on_warning(note)
-    groups = len({clip.group for clip in manifest.clips})
-    manifest = replace(manifest, clips=in_folds(manifest.clips, min(FOLDS, groups), loaded.seed))
+    manifest = replace(manifest, clips=folds_to_score(manifest.clips, loaded.seed))
     folder = output.with_suffix(".adapt") / _digest(manifest, loaded, encoder.sha256)
     runs = _train(loaded, manifest, folder, encoder.path, cache, on_progress)
     on_progress("scoring")
@@ -172,6 +171,25 @@ def check_labels(manifest: Manifest, source: Path) -> None:
             f"{source}: two quadrants need clips of two groups each, one to train on and one to"
             " test on"
         )
+
+
+def folds_to_score(clips: Sequence[Clip], seed: int) -> tuple[Clip, ...]:
+    """Assign groups to three folds, or to more where a model could not be trained without one.
+
+    Args:
+        clips: that pass `check_labels`. With each group in a fold of its own, two quadrants remain
+            whichever fold is left out.
+        seed: of the order of groups with as many clips.
+    """
+    groups = len({clip.group for clip in clips})
+    assigned = (in_folds(clips, folds, seed) for folds in range(min(FOLDS, groups), groups + 1))
+    return next(each for each in assigned if _trainable(each))
+
+
+def _trainable(clips: Sequence[Clip]) -> bool:
+    """Return whether two quadrants remain whichever fold is left out."""
+    folds = {clip.split for clip in clips}
+    return all(len({c.quadrant for c in clips if c.split != fold}) > 1 for fold in folds)
 
 
 def _groups(clips: Sequence[Clip]) -> dict[str, set[str]]:

@@ -16,9 +16,11 @@ from torch import Tensor
 from quadpred.files import atomic_write
 from quadpred.train.run import Run, RunError, parse_description
 
-__all__ = ["describe", "pack", "start_weights"]
+__all__ = ["SUFFIX", "describe", "pack", "start_weights"]
 
 SUFFIX = ".safetensors"
+"""How the name of an encoder's file ends."""
+
 _DESCRIPTION = "quadpred"
 
 

@@ -99,7 +99,8 @@ def held_out(
         clips = [c for m in manifests for c in m.subset([split]) if c.quadrant]
         front_end, mels = replace(recipe.features, chroma=True), recipe.features.mels
         tonality = Tonality(front_end.frames_per_row, recipe.network.level)
-        for clip, frames in zip(clips, LogMels(front_end, cache).load(clips), strict=True):
+        for clip, stored in zip(clips, LogMels(front_end, cache).load(clips), strict=True):
+            frames = stored[:]
             rows = clip_logits(model, frames[:, :mels], recipe)[0].softmax(-1)
             chroma = torch.from_numpy(frames[None, :, mels:].astype(np.float32))
             probabilities.append(rows.mean(0))

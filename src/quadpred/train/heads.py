@@ -20,10 +20,10 @@ from quadpred.files import atomic_write
 from quadpred.labels import HEADS, QUADRANT, membership
 from quadpred.prediction import join, margin
 from quadpred.predictor import EMBEDDING, METADATA_KEY, Predictor
-from quadpred.train.adapt import FOLDS, check_labels, check_output, without_copies
+from quadpred.train.adapt import check_labels, check_output, folds_to_score, without_copies
 from quadpred.train.calibration import TARGET_COVERAGE
 from quadpred.train.card import remove_card
-from quadpred.train.corpora import Clip, in_folds
+from quadpred.train.corpora import Clip
 from quadpred.train.corpora.labelled import read_labelled
 from quadpred.train.evaluate import class_report
 from quadpred.train.loop import progress_bar
@@ -131,8 +131,7 @@ def adapt_heads(
     clips, pooled, seconds = _embed(manifest.clips, predictor, on_warning)
     manifest = replace(manifest, clips=tuple(clips))
     check_labels(manifest, source)
-    groups = sorted({clip.group for clip in clips})
-    clips = list(in_folds(clips, min(FOLDS, len(groups)), seed=0))
+    clips = list(folds_to_score(clips, seed=0))
     quadrants = [clip.quadrant for clip in clips]
     probabilities, margins = _held_out(clips, pooled, seconds)
     scores = _score(clips, probabilities)

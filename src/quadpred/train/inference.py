@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quadpred.train.data.log_mels import Half
+from quadpred.train.data.log_mels import Frames
 from quadpred.train.network import Classifier
 from quadpred.train.recipe import Recipe
 from quadpred.train.run import Run, RunError
@@ -32,11 +32,11 @@ def load_classifier(folder: Path) -> tuple[Classifier, Recipe]:
     return model.eval(), recipe
 
 
-def clip_logits(model: Classifier, frames: Half, recipe: Recipe) -> tuple[Tensor, ...]:
+def clip_logits(model: Classifier, frames: Frames, recipe: Recipe) -> tuple[Tensor, ...]:
     """Logits of every whole second of a clip, shape (rows, classes) per head."""
     features = recipe.features
     rows = max(1, len(frames) // features.frames_per_row)
-    whole = np.pad(frames, ((0, max(0, features.frames_per_row - len(frames))), (0, 0)), "edge")
+    whole = np.pad(frames[:], ((0, max(0, features.frames_per_row - len(frames))), (0, 0)), "edge")
     size = features.frames_per_row
     if model.context:
         windows = whole[None, : rows * size]

@@ -169,6 +169,8 @@ class Trainer:
             RunError: the checkpoint is damaged.
         """
         state = self.run.checkpoint() or {"stage": 0, "epoch": 0}
+        epochs = sum(stage.epochs for stage in stages[: state["stage"]]) + state["epoch"]
+        self.run.shorten_log(1 + epochs if "model" in state else 0)
         if "model" in state:
             self.model.load_state_dict(state["model"])
             self.selection.load_state_dict(state["selection"])

@@ -46,6 +46,11 @@ class Run:
             )
 
     @staticmethod
+    def files(folder: Path) -> list[Path]:
+        """Return the paths of a run's files; some may not exist."""
+        return [folder / name for name in (_DESCRIPTION, _LOG, _CHECKPOINT, _RESULT)]
+
+    @staticmethod
     def describe(folder: Path, *required: str) -> dict[str, Any]:
         """Return the description of a run, with defaults for settings that recipes have gained.
 
@@ -101,6 +106,17 @@ class Run:
         """Append one line to the log."""
         with (self.folder / _LOG).open("a") as file:
             file.write(json.dumps(record) + "\n")
+
+    def shorten_log(self, lines: int) -> None:
+        """Keep so many lines of the log: those of the epochs before the checkpoint.
+
+        A killed run may have left more, of which the last may be cut short.
+        """
+        path = self.folder / _LOG
+        found = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        if len(found) > lines:
+            with atomic_write(path) as (file,):
+                file.write(b"".join(found[:lines]))
 
     @staticmethod
     def records(folder: Path) -> list[dict[str, Any]]:

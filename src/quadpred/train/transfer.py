@@ -16,7 +16,7 @@ from quadpred.labels import HEADS
 from quadpred.train.corpora import Clip, Manifest, ManifestError, check_clips, check_splits
 from quadpred.train.data.assembly import Example, TrainingSet, examples_of
 from quadpred.train.data.augment import augment
-from quadpred.train.data.log_mels import Half, LogMels
+from quadpred.train.data.log_mels import Frames, Half, LogMels, Stored
 from quadpred.train.data.noise import noises
 from quadpred.train.data.sampling import Batch, CropSampler, PieceSampler
 from quadpred.train.data.targets import Targets
@@ -97,7 +97,7 @@ def transfer(
         total = len(examples) + len(held) + len(noise_clips)
         task = bar.add_task("log-mels", total=total, note="")
 
-        def load(clips: Sequence[Clip]) -> list[Half]:
+        def load(clips: Sequence[Clip]) -> list[Stored]:
             return log_mels.load(clips, lambda: bar.advance(task))
 
         frames = load([example.clip for example in examples])
@@ -155,10 +155,10 @@ class _Crops:
     def __init__(
         self,
         recipe: Recipe,
-        frames: Sequence[Half],
+        frames: Sequence[Frames],
         crop: int,
         examples: Sequence[Example],
-        outliers: Sequence[Half],
+        outliers: Sequence[Frames],
     ):
         config, features = recipe.transfer, recipe.features
         self.recipe = recipe
@@ -177,9 +177,9 @@ class _Crops:
             self.outliers = CropSampler(clips, crop, few, coverage_of_outliers)
         # Levels are subtracted as over the whole clip, of which a crop is a part.
         mels = features.mels
-        self.levels = [_level(clip[:, :mels], self.level) for clip in self.music.clips]
+        self.levels = [_level(clip[:][:, :mels], self.level) for clip in self.music.clips]
         self.outlier_levels = [
-            _level(clip[:, :mels], self.level)
+            _level(clip[:][:, :mels], self.level)
             for clip in (self.outliers.clips if self.outliers else [])
         ]
 
@@ -228,7 +228,7 @@ def _check(examples: Sequence[Example], manifests: Sequence[Manifest]) -> None:
         raise ManifestError(f"{manifests[0].sheet.name}: needs clips of two quadrants to train on")
 
 
-def _validation(held: Sequence[Clip], frames: Sequence[Half], recipe: Recipe) -> Any:
+def _validation(held: Sequence[Clip], frames: Sequence[Frames], recipe: Recipe) -> Any:
     """Return a function from a model to its loss and accuracies on the `held` clips."""
     targets = Targets.of(held)
 

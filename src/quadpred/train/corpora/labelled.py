@@ -37,7 +37,7 @@ def read_labelled(source: Path) -> Manifest:
     else:
         rows = _rows(source)
         if set(rows[0]) >= _MANIFEST:
-            manifest = Manifest.load(source)
+            manifest = Manifest.from_rows(rows, source)
             clips, sheet = manifest.clips, manifest.sheet
         else:
             clips, sheet = tuple(_from_rows(rows, source)), DataSheet(source.stem)

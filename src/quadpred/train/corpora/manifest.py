@@ -13,7 +13,7 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from io import TextIOWrapper
@@ -21,7 +21,14 @@ from pathlib import Path
 
 from quadpred.audio.folders import recordings
 from quadpred.errors import QuadpredError
-from quadpred.files import add_filename_to_errors, atomic_write, csv_rows, digest_of, sha256_of
+from quadpred.files import (
+    add_filename_to_errors,
+    atomic_write,
+    csv_rows,
+    digest_of,
+    reason_of,
+    sha256_of,
+)
 from quadpred.labels import QUADRANT
 
 __all__ = [
@@ -146,9 +153,18 @@ class Manifest:
                 is listed twice, a group is in two splits, or the data sheet is invalid.
 
         """
+        return cls.from_rows(_rows(path, COLUMNS[:4]), path)
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, str]], path: Path) -> "Manifest":
+        """Return the manifest whose rows were read from `path`, as `load` does.
+
+        Raises:
+            ManifestError: as `load`.
+        """
         interned: dict[str, str] = {}  # equal strings share one object, which saves memory
         clips = []
-        for line, row in enumerate(_rows(path, COLUMNS[:4]), 2):
+        for line, row in enumerate(rows, 2):
             name, group, split = row["path"], row["group"], row["split"]
             if not name or "\0" in name:
                 raise ManifestError(f"{path}: line {line}: no path")
@@ -210,7 +226,7 @@ def _read_sheet(path: Path, name: str) -> DataSheet:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ManifestError(f"{path}: {error.strerror}") from None
+        raise ManifestError(f"{path}: {reason_of(error)}") from None
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: not JSON ({error})") from None
     allowed = [field.name for field in fields(DataSheet)]
@@ -377,7 +393,7 @@ def _rows(path: Path, columns: Iterable[str] = ()) -> Iterator[dict[str, str]]:
                     raise ManifestError(f"{path}: no column {', '.join(sorted(missing))}")
                 yield row
     except OSError as error:
-        raise ManifestError(f"{path}: {error.strerror}") from None
+        raise ManifestError(f"{path}: {reason_of(error)}") from None
     except csv.Error as error:
         raise ManifestError(f"{path}: {error}") from None
     if not count:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from quadpred.train.data.log_mels import Half
+from quadpred.train.data.log_mels import Frames
 
 __all__ = ["Batch", "CropSampler", "PieceSampler"]
 
@@ -36,7 +36,7 @@ class CropSampler:
     """
 
     def __init__(
-        self, clips: Sequence[Half], crop: int, batch: int, coverage: float | Sequence[float]
+        self, clips: Sequence[Frames], crop: int, batch: int, coverage: float | Sequence[float]
     ):
         self.clips = [_at_least(c, crop) for c in clips]
         self.crop, self.batch = crop, batch
@@ -68,7 +68,7 @@ class PieceSampler:
     A run is as long as the piece allows, at most `longest` crops, and starts at a whole second.
     """
 
-    def __init__(self, clips: Sequence[Half], crop: int, longest: int, second: int):
+    def __init__(self, clips: Sequence[Frames], crop: int, longest: int, second: int):
         self.clips = [_at_least(c, crop) for c in clips]
         self.crop, self.longest, self.second = crop, longest, second
 
@@ -85,14 +85,13 @@ class PieceSampler:
                 yield _batch(self.clips, np.full(count, index), starts, self.crop)
 
 
-def _at_least(frames: Half, crop: int) -> Half:
-    return (
-        frames if len(frames) >= crop else np.pad(frames, ((0, crop - len(frames)), (0, 0)), "wrap")
-    )
+def _at_least(frames: Frames, crop: int) -> Frames:
+    missing = crop - len(frames)
+    return np.pad(frames[:], ((0, missing), (0, 0)), "wrap") if missing > 0 else frames
 
 
 def _batch(
-    clips: Sequence[Half], chosen: NDArray[np.int64], starts: NDArray[np.int64], crop: int
+    clips: Sequence[Frames], chosen: NDArray[np.int64], starts: NDArray[np.int64], crop: int
 ) -> Batch:
     crops = [clips[i][s : s + crop] for i, s in zip(chosen, starts, strict=True)]
     frames = torch.from_numpy(np.stack(crops)).float()

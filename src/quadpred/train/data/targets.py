@@ -16,6 +16,7 @@ from quadpred.train.corpora.manifest import read_table
 __all__ = ["Targets", "read_dynamics", "tag_vocabulary", "tags_of"]
 
 MIN_CLIPS = 10  # with a tag, for it to count
+_LIMIT = 1e6  # of ratings and, in seconds, of times: more than eleven days
 
 
 def tag_vocabulary(clips: Sequence[Clip]) -> tuple[str, ...]:
@@ -81,7 +82,8 @@ def read_dynamics(path: Path, delay: float) -> dict[str, NDArray[np.float32]]:
         Arrays of shape (seconds, 2), NaN where unknown, by the stem of the file.
 
     Raises:
-        ManifestError: the file cannot be read, or lacks a column or a number.
+        ManifestError: the file cannot be read, or lacks a column or a number; or a number is not
+            finite, or too large.
     """
     ratings: dict[str, list[tuple[float, ...]]] = {}
     for line, row in enumerate(read_table(path), 2):
@@ -91,6 +93,8 @@ def read_dynamics(path: Path, delay: float) -> dict[str, NDArray[np.float32]]:
             raise ManifestError(f"{path}: no column {error.args[0]}") from None
         except ValueError:
             raise ManifestError(f"{path}: line {line}: not a number") from None
+        if not all(abs(value) < _LIMIT for value in values):  # NaN is not below anything
+            raise ManifestError(f"{path}: line {line}: not a number below {_LIMIT:,.0f}")
         ratings.setdefault(Path(row["file"]).stem, []).append(values)
     return {name: _per_second(np.array(rows), delay) for name, rows in ratings.items()}
 
