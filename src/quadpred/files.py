@@ -41,14 +41,15 @@ _ESCAPED = re.compile(rb"\\x([89a-f][0-9a-f]|5c)")
 
 
 def reason_of(error: OSError) -> str:
-    """Return why a file cannot be used, and if its disk is the reason, what to do.
+    """Return why a file cannot be used, and if its disk is the reason, what to do; and its notes.
 
     >>> reason_of(OSError(errno.ENOSPC, "No space left on device"))
     'No space left on device; free some space or choose another folder'
     """
     reason = error.strerror or str(error)
     remedy = DISK_ERRORS.get(error.errno or 0)
-    return f"{reason}; {remedy}" if remedy else reason
+    parts = [reason, *([remedy] if remedy else []), *getattr(error, "__notes__", ())]
+    return "; ".join(parts)
 
 
 def printable(text: str) -> str:

@@ -205,7 +205,9 @@ def _report(
     for name, task in tasks:
         try:
             outcome = task()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit) as error:
+            for note in getattr(error, "__notes__", ()):
+                print_message(f"{name}: {note}")
             if total := _total(counts):
                 print_message(f"{total}; run the same command again to go on")
             raise

@@ -38,7 +38,8 @@ def write_patches(
 
     Raises:
         ContainerError: something else has changed the file.
-        OSError: it cannot be written.
+        OSError: it cannot be written. This or an interrupt has a note if the file could not be
+            restored either: it says where its bytes are kept.
     """
     try:
         _write_through_copy(path, file, status, patches)
@@ -79,18 +80,14 @@ def _write_in_place(path: Path, file: BinaryIO, patches: Sequence[Patch]) -> Non
     size = file.seek(0, os.SEEK_END)
     result = Patched(file, patches)
     start = min(patch.start for patch in patches)
-    with tempfile.TemporaryFile() as new, _kept(path, file, start) as old:
+    with tempfile.TemporaryFile() as new, path.open("r+b", buffering=0) as target:
         result.seek(start)
         shutil.copyfileobj(result, new, _BLOCK)
         end = start + new.tell()
-        with path.open("r+b", buffering=0) as target:
-            try:
-                if end > size and hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(target.fileno(), 0, end)  # a full disk refuses here
-                _overwrite(target, start, new, end)
-            except BaseException:
-                _overwrite(target, start, old, size)
-                raise
+        with _put_back_after_errors(path, file, target, start):
+            if end > size and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(target.fileno(), 0, end)  # a full disk refuses here
+            _overwrite(target, start, new, end)
 
 
 def _overwrite(target: BinaryIO, start: int, source: BinaryIO, size: int) -> None:
@@ -106,20 +103,37 @@ def _overwrite(target: BinaryIO, start: int, source: BinaryIO, size: int) -> Non
 
 
 @contextmanager
-def _kept(path: Path, file: BinaryIO, start: int) -> Iterator[BinaryIO]:
-    """Keep a file's bytes from `start` on in the system's temporary folder.
+def _put_back_after_errors(
+    path: Path, file: BinaryIO, target: BinaryIO, start: int
+) -> Iterator[None]:
+    """Keep a file's bytes from `start` on, and write them to `target` if the block fails.
 
-    They stay there, under the file's name, if the process is killed.
+    They are kept in the system's temporary folder, under the file's name. They stay there if the
+    process is killed, or if they cannot be put back; a note of the error then names them.
     """
+    size = file.seek(0, os.SEEK_END)
     descriptor, name = tempfile.mkstemp(prefix="quadpred-", suffix=f"-{path.name}"[-100:])
+    needed = False
     try:
         with open(descriptor, "w+b") as old:
             file.seek(start)
             shutil.copyfileobj(file, old, _BLOCK)
             old.flush()
-            yield old
+            needed = True
+            try:
+                yield
+            except BaseException:
+                _overwrite(target, start, old, size)
+                needed = False
+                raise
+            needed = False
+    except BaseException as error:
+        if needed:
+            error.add_note(f"it is incomplete; its old bytes from {start} on are kept in {name}")
+        raise
     finally:
-        os.unlink(name)
+        if not needed:
+            os.unlink(name)
 
 
 def _check_unchanged(path: Path, status: os.stat_result) -> None:
