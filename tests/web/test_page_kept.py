@@ -549,6 +549,18 @@ def test_an_answer_of_another_program_is_none(page: Page, song: Path) -> None:
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
 
 
+def test_whatever_goes_wrong_with_an_offer_is_one_line(page: Page) -> None:
+    visit(page)
+    page.route("**/v1/models", lambda route: route.fulfill(body="<h1>Hello</h1>"))
+    wrong = page.evaluate(
+        """async () => {
+            const {offer} = await import(new URL("static/actions/api.js", document.baseURI));
+            return offer().catch(({status, message}) => [status, message]);
+        }"""
+    )
+    assert wrong == [0, "The server does not answer. Is quadpred serve running?"]
+
+
 @pytest.mark.parametrize("failure", ["reset", "401"])
 def test_a_failed_upload_says_nothing_lasting_of_the_server(
     page: Page, song: Path, failure: str

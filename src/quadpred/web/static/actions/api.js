@@ -130,9 +130,9 @@ export function upload(file, model, client, sent) {
     request.onload = () => {
       if (request.status < 300) {
         try {
-          resolve(JSON.parse(request.responseText));
-        } catch {
-          reject(new Problem(0, NO_ANSWER)); // another program has answered
+          resolve(parsed(request.responseText));
+        } catch (error) {
+          reject(error);
         }
       } else {
         const retry = Number(request.getResponseHeader("Retry-After")) || null;
@@ -148,13 +148,24 @@ export function upload(file, model, client, sent) {
 /** @param {string} address */
 async function get(address) {
   let response;
+  let text;
   try {
     response = await fetch(address);
+    text = await response.text();
   } catch {
     throw new Problem(0, NO_ANSWER);
   }
-  if (!response.ok) throw problem(response.status, await response.text());
-  return response.json();
+  if (!response.ok) throw problem(response.status, text);
+  return parsed(text);
+}
+
+/** @param {string} text */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Problem(0, NO_ANSWER); // another program has answered
+  }
 }
 
 /**
