@@ -24,11 +24,11 @@ const PATIENCE = 10_000; // milliseconds for audio to start, and for the last ro
 export async function record(song, state, ended) {
   const { model } = state;
   const prediction = new Prediction(model);
-  /** @type {Float32Array[]} */
-  const blocks = [];
+  /** @type {Int16Array<ArrayBuffer>[]} */
+  const blocks = []; // in half the memory of what the microphone gives
   const { rate, stop, end } = await listen(model, {
     samples: (block) => {
-      blocks.push(block);
+      blocks.push(Int16Array.from(block, toInt16));
       prediction.progress.seconds += block.length / rate;
       state.changed();
     },
@@ -171,36 +171,32 @@ function connect(model, rate) {
   });
 }
 
+/** @param {number} sample */
+const toInt16 = (sample) => Math.round(32767 * Math.max(-1, Math.min(1, sample)));
+
 /**
  * A WAV file of 16 bits.
- * @param {Float32Array[]} blocks mono samples
+ * @param {Int16Array<ArrayBuffer>[]} blocks mono samples
  * @param {number} rate in Hz
  * @param {string} name
  */
 function wave(blocks, rate, name) {
-  const count = blocks.reduce((sum, block) => sum + block.length, 0);
-  const view = new DataView(new ArrayBuffer(44 + 2 * count));
+  const bytes = blocks.reduce((sum, block) => sum + block.byteLength, 0);
+  const header = new DataView(new ArrayBuffer(44));
   /** @param {number} at @param {string} letters */
   const text = (at, letters) =>
-    new Uint8Array(view.buffer).set(new TextEncoder().encode(letters), at);
+    new Uint8Array(header.buffer).set(new TextEncoder().encode(letters), at);
   text(0, "RIFF");
-  view.setUint32(4, 36 + 2 * count, true);
+  header.setUint32(4, 36 + bytes, true);
   text(8, "WAVEfmt ");
-  view.setUint32(16, 16, true);
-  view.setUint16(20, 1, true); // PCM
-  view.setUint16(22, 1, true); // channels
-  view.setUint32(24, rate, true);
-  view.setUint32(28, 2 * rate, true);
-  view.setUint16(32, 2, true);
-  view.setUint16(34, 16, true);
+  header.setUint32(16, 16, true);
+  header.setUint16(20, 1, true); // PCM
+  header.setUint16(22, 1, true); // channels
+  header.setUint32(24, rate, true);
+  header.setUint32(28, 2 * rate, true);
+  header.setUint16(32, 2, true);
+  header.setUint16(34, 16, true);
   text(36, "data");
-  view.setUint32(40, 2 * count, true);
-  let at = 44;
-  for (const block of blocks) {
-    for (const sample of block) {
-      view.setInt16(at, Math.round(32767 * Math.max(-1, Math.min(1, sample))), true);
-      at += 2;
-    }
-  }
-  return new File([view], name, { type: "audio/wav" });
+  header.setUint32(40, bytes, true);
+  return new File([header, ...blocks], name, { type: "audio/wav" });
 }
