@@ -10,6 +10,18 @@ const AUDIO = new Set(
     .trim()
     .split(/\s+/),
 );
+// Folders in which systems keep thumbnails and what was deleted (audio/folders.py), in lower case.
+const SYSTEM_FOLDERS = new Set([
+  "#recycle",
+  "$recycle.bin",
+  "@eadir",
+  "@recycle",
+  "__macosx",
+  "lost+found",
+  "recycled",
+  "recycler",
+  "system volume information",
+]);
 const BLOCK = 1_048_576; // bytes that a fingerprint reads at once
 
 /** A file, and its path below the folder that was chosen. */
@@ -22,8 +34,20 @@ const BLOCK = 1_048_576; // bytes that a fingerprint reads at once
  */
 export function chosen(files) {
   const all = [...files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
-  return all.filter(({ file, path }) => path === file.name || isAudio(file));
+  return all.filter(({ file, path }) => {
+    const inside = path.split("/").slice(1); // the first folder is the one that was chosen
+    if (!inside.length) return true;
+    return isAudio(file) && !inside.some((name, i) => passedOver(name, i < inside.length - 1));
+  });
 }
+
+/**
+ * Whether a search of folders leaves this out, as a library run does.
+ * @param {string} name
+ * @param {boolean} folder
+ */
+const passedOver = (name, folder) =>
+  name.startsWith(".") || (folder && SYSTEM_FOLDERS.has(name.toLowerCase()));
 
 /**
  * The files of a drop. Folders are searched for audio; other files are taken as they are.
@@ -60,7 +84,8 @@ async function walk(entry, folder, named) {
   all.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
   const found = [];
   for (const each of all) {
-    if (!each.name.startsWith(".")) found.push(...(await walk(each, `${path}/`, false)));
+    if (!passedOver(each.name, each.isDirectory))
+      found.push(...(await walk(each, `${path}/`, false)));
   }
   return found;
 }
