@@ -70,7 +70,7 @@ def test_results_labels_marks_and_settings_outlive_a_reload(page: Page, song: Pa
     expect(other.locator("#sound-missing")).to_be_visible()
     (song.parent / "wrong.wav").write_bytes(b"another")
     other.set_input_files("#attach-file", song.parent / "wrong.wav")
-    expect(other.locator("#message-text")).to_contain_text("is another file")
+    expect(other.locator("#message-text")).to_contain_text("is not the file")
     other.set_input_files("#attach-file", song)
     expect(other.get_by_role("button", name="Play")).to_be_enabled()
 
@@ -437,6 +437,55 @@ def test_a_browser_that_keeps_nothing_says_so(open_page: Any, song: Path) -> Non
     page.close(run_before_unload=True)
     page.wait_for_event("close") if not page.is_closed() else None
     assert asked == ["beforeunload"]
+
+
+def test_data_that_the_user_clears_is_no_longer_kept(page: Page, song: Path, address: str) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    saved(page)
+    expect(page.locator("#not-kept")).to_be_hidden()
+    protocol = page.context.new_cdp_session(page)
+    data = {"origin": address, "storageTypes": "indexeddb"}
+    protocol.send("Storage.clearDataForOrigin", data)
+    expect(page.locator("#not-kept")).to_be_visible()
+
+
+# Where a tab writes, and what others tell it.
+WRITES = """() => {
+    const {put} = IDBObjectStore.prototype;
+    globalThis.writes = [];
+    IDBObjectStore.prototype.put = function (...record) {
+        globalThis.writes.push(this.name);
+        return put.apply(this, record);
+    };
+}"""
+HEARD = """() => {
+    globalThis.heard = 0;
+    new BroadcastChannel("quadpred").onmessage = () => { globalThis.heard += 1; };
+}"""
+
+
+def test_a_position_is_a_small_write_of_one_tab(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    saved(page)
+    other = page.context.new_page()
+    visit(other)
+    other.evaluate(HEARD)
+    page.evaluate(WRITES)
+    page.get_by_role("slider", name="Position in the song").press("PageUp")
+    while not page.evaluate("writes.length"):
+        page.wait_for_timeout(50)
+    assert page.evaluate("writes") == ["settings"]
+    page.get_by_role("button", name="Mark this moment").click()
+    expect(other.get_by_role("button", name="⚑ 0:06")).to_be_visible()
+    assert other.evaluate("heard") == 1  # of the mark
+    page.get_by_role("button", name="Remove", exact=True).click()
+    page.get_by_role("button", name="Undo").click()
+    reload(page)
+    expect(page.locator("#clock")).to_have_text("0:06")
 
 
 def test_the_song_that_was_shown_is_shown_again(page: Page, sound_file: Any) -> None:

@@ -210,7 +210,7 @@ export class Songs {
     const { shown } = this.state;
     if (!shown || shown.live || shown.position === this.player.time) return;
     shown.position = this.player.time;
-    this.storage.update(shown, ["position"]);
+    this.storage.savePosition(shown);
   }
 
   /** @param {Song} song @param {Edit} edit */
