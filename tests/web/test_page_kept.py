@@ -830,9 +830,62 @@ def test_a_song_that_two_tabs_remove_and_bring_back_is_listed_once(page: Page, s
         expect(each.locator("#desk")).to_be_hidden()
     other.locator("#undo").click()
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
-    page.locator("#undo").click()
     expect(page.locator("#removed")).to_be_hidden()
     expect(page.locator("#library")).to_be_hidden()
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()  # it still has the file
+
+
+@pytest.mark.parametrize("removing", ["the same", "another"])
+def test_a_removed_song_comes_back_when_its_file_is_added_again(
+    page: Page, song: Path, removing: str
+) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    saved(page)
+    other = page.context.new_page()
+    visit(other)
+    expect(other.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+    (page if removing == "the same" else other).locator("#remove").click()
+    for each in page, other:
+        expect(each.locator("#desk")).to_be_hidden()
+    page.set_input_files("#files", song)
+    page.get_by_role("button", name="Mark this moment").click()
+    reload(page)
+    for each in page, other:
+        expect(each.get_by_role("button", name="⚑ 0:00")).to_be_visible()
+        expect(each.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+        expect(each.locator("#library")).to_be_hidden()
+        expect(each.locator("#removed")).to_be_hidden()
+
+
+def test_an_undo_brings_back_what_was_not_added_again(
+    page: Page, moods: Any, sound_file: Any
+) -> None:
+    moods(page)
+    names = ["sad.wav", "merry.wav", "gentle.wav", "merrier.wav"]
+    page.locator("#all summary").click()
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#removed-text")).to_have_text("Removed 4 songs.")
+    page.set_input_files("#files", sound_file("merry.wav", music(1, 8000, 2), 8000))
+    expect(page.locator("#song-name")).to_have_text("merry.wav")
+    expect(page.locator("#removed-text")).to_have_text("Removed 3 songs.")
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_label("Sort by").select_option("added")
+    for _ in "shown", "reloaded":
+        expect(page.locator("#songs .name")).to_have_text(names)
+        reload(page)
+
+
+def test_a_file_is_a_new_song_where_the_undo_was_closed(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    page.locator("#remove").click()
+    page.get_by_role("button", name="Close this note").click()
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
 
 
 def test_work_is_found_again_though_the_storage_was_full_at_the_first_visit(
