@@ -70,7 +70,7 @@ def test_results_labels_marks_and_settings_outlive_a_reload(page: Page, song: Pa
     expect(other.locator("#sound-missing")).to_be_visible()
     (song.parent / "wrong.wav").write_bytes(b"another")
     other.set_input_files("#attach-file", song.parent / "wrong.wav")
-    expect(other.locator("#message-text")).to_contain_text("is another file")
+    expect(other.locator("#message-text")).to_contain_text("is not the file")
     other.set_input_files("#attach-file", song)
     expect(other.get_by_role("button", name="Play")).to_be_enabled()
 
@@ -439,6 +439,55 @@ def test_a_browser_that_keeps_nothing_says_so(open_page: Any, song: Path) -> Non
     assert asked == ["beforeunload"]
 
 
+def test_data_that_the_user_clears_is_no_longer_kept(page: Page, song: Path, address: str) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    saved(page)
+    expect(page.locator("#not-kept")).to_be_hidden()
+    protocol = page.context.new_cdp_session(page)
+    data = {"origin": address, "storageTypes": "indexeddb"}
+    protocol.send("Storage.clearDataForOrigin", data)
+    expect(page.locator("#not-kept")).to_be_visible()
+
+
+# Where a tab writes, and what others tell it.
+WRITES = """() => {
+    const {put} = IDBObjectStore.prototype;
+    globalThis.writes = [];
+    IDBObjectStore.prototype.put = function (...record) {
+        globalThis.writes.push(this.name);
+        return put.apply(this, record);
+    };
+}"""
+HEARD = """() => {
+    globalThis.heard = 0;
+    new BroadcastChannel("quadpred").onmessage = () => { globalThis.heard += 1; };
+}"""
+
+
+def test_a_position_is_a_small_write_of_one_tab(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    saved(page)
+    other = page.context.new_page()
+    visit(other)
+    other.evaluate(HEARD)
+    page.evaluate(WRITES)
+    page.get_by_role("slider", name="Position in the song").press("PageUp")
+    while not page.evaluate("writes.length"):
+        page.wait_for_timeout(50)
+    assert page.evaluate("writes") == ["settings"]
+    page.get_by_role("button", name="Mark this moment").click()
+    expect(other.get_by_role("button", name="⚑ 0:06")).to_be_visible()
+    assert other.evaluate("heard") == 1  # of the mark
+    page.get_by_role("button", name="Remove", exact=True).click()
+    page.get_by_role("button", name="Undo").click()
+    reload(page)
+    expect(page.locator("#clock")).to_have_text("0:06")
+
+
 def test_the_song_that_was_shown_is_shown_again(page: Page, sound_file: Any) -> None:
     names = [f"{number}.wav" for number in range(3)]
     StubServer(page, dict.fromkeys(names, prediction(SAD)))
@@ -547,6 +596,18 @@ def test_an_answer_of_another_program_is_none(page: Page, song: Path) -> None:
     page.set_input_files("#files", song)
     expect(page.locator("#work-text")).to_have_text(re.compile(r"Next try in \d s"))
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+
+
+def test_whatever_goes_wrong_with_an_offer_is_one_line(page: Page) -> None:
+    visit(page)
+    page.route("**/v1/models", lambda route: route.fulfill(body="<h1>Hello</h1>"))
+    wrong = page.evaluate(
+        """async () => {
+            const {offer} = await import(new URL("static/actions/api.js", document.baseURI));
+            return offer().catch(({status, message}) => [status, message]);
+        }"""
+    )
+    assert wrong == [0, "The server does not answer. Is quadpred serve running?"]
 
 
 @pytest.mark.parametrize("failure", ["reset", "401"])
@@ -769,9 +830,62 @@ def test_a_song_that_two_tabs_remove_and_bring_back_is_listed_once(page: Page, s
         expect(each.locator("#desk")).to_be_hidden()
     other.locator("#undo").click()
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
-    page.locator("#undo").click()
     expect(page.locator("#removed")).to_be_hidden()
     expect(page.locator("#library")).to_be_hidden()
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()  # it still has the file
+
+
+@pytest.mark.parametrize("removing", ["the same", "another"])
+def test_a_removed_song_comes_back_when_its_file_is_added_again(
+    page: Page, song: Path, removing: str
+) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    saved(page)
+    other = page.context.new_page()
+    visit(other)
+    expect(other.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+    (page if removing == "the same" else other).locator("#remove").click()
+    for each in page, other:
+        expect(each.locator("#desk")).to_be_hidden()
+    page.set_input_files("#files", song)
+    page.get_by_role("button", name="Mark this moment").click()
+    reload(page)
+    for each in page, other:
+        expect(each.get_by_role("button", name="⚑ 0:00")).to_be_visible()
+        expect(each.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+        expect(each.locator("#library")).to_be_hidden()
+        expect(each.locator("#removed")).to_be_hidden()
+
+
+def test_an_undo_brings_back_what_was_not_added_again(
+    page: Page, moods: Any, sound_file: Any
+) -> None:
+    moods(page)
+    names = ["sad.wav", "merry.wav", "gentle.wav", "merrier.wav"]
+    page.locator("#all summary").click()
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#removed-text")).to_have_text("Removed 4 songs.")
+    page.set_input_files("#files", sound_file("merry.wav", music(1, 8000, 2), 8000))
+    expect(page.locator("#song-name")).to_have_text("merry.wav")
+    expect(page.locator("#removed-text")).to_have_text("Removed 3 songs.")
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_label("Sort by").select_option("added")
+    for _ in "shown", "reloaded":
+        expect(page.locator("#songs .name")).to_have_text(names)
+        reload(page)
+
+
+def test_a_file_is_a_new_song_where_the_undo_was_closed(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    page.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    page.locator("#remove").click()
+    page.get_by_role("button", name="Close this note").click()
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
 
 
 def test_work_is_found_again_though_the_storage_was_full_at_the_first_visit(

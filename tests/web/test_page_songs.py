@@ -21,7 +21,7 @@ from playwright.sync_api import Page, WebSocketRoute, expect
 from helpers.page import CALLS_OF_ABS, StubServer, download, prediction, reload, visit
 from helpers.serving import serving
 from helpers.sounds import music
-from quadpred.audio.folders import ENDINGS
+from quadpred.audio.folders import ENDINGS, SYSTEM_FOLDERS
 from quadpred.web.limits import Limits
 
 pytestmark = pytest.mark.slow
@@ -65,12 +65,19 @@ def test_one_click_predicts_the_example(page: Page) -> None:
     expect(page.get_by_role("button", name="Play")).to_be_enabled()
 
 
+PASSED_OVER = "._one.wav", ".Trash/three.wav", "@eaDir/four.wav"
+"""What a library run leaves out of a folder as well."""
+
+
 def test_a_folder_is_searched_for_audio(page: Page, tmp_path: Path, song: Path) -> None:
     folder = tmp_path / "album"
     (folder / "disc 2").mkdir(parents=True)
     shutil.copy(song, folder / "one.wav")
     (folder / "disc 2" / "two.wav").write_bytes(song.read_bytes() + b"\0" * 64)
     (folder / "cover.jpg").write_bytes(b"no audio")
+    for name in PASSED_OVER:
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(song, folder / name)
     StubServer(page)
     page.set_input_files("#folder", folder)
     expect(page.locator("#songs .name")).to_have_text(["one.wav", "two.wav"])
@@ -93,6 +100,22 @@ def test_the_page_takes_the_extensions_of_a_library_run(page: Page) -> None:
     assert set(taken) == ENDINGS
 
 
+def test_the_page_passes_over_the_system_folders_of_a_library_run(page: Page) -> None:
+    visit(page)
+    paths = [f"album/{name.upper()}/song.wav" for name in SYSTEM_FOLDERS]
+    kept = ["album/Recycled.wav", "Recycled/song.wav"]
+    taken = page.evaluate(
+        """async (paths) => {
+            const {chosen} = await import(new URL("static/actions/files.js", document.baseURI));
+            const name = (path) => path.split("/").at(-1);
+            const files = paths.map((path) => ({name: name(path), webkitRelativePath: path}));
+            return chosen(files).map(({path}) => path);
+        }""",
+        [*paths, *kept],
+    )
+    assert taken == kept
+
+
 def drop(page: Page, path: Path) -> None:
     """Drop a file or folder, as from the desktop."""
     protocol = page.context.new_cdp_session(page)
@@ -108,6 +131,9 @@ def test_a_dropped_folder_is_searched_for_audio(page: Page, tmp_path: Path, song
     shutil.copy(song, folder / "one.wav")
     (folder / "disc 2" / "two.wav").write_bytes(song.read_bytes() + b"\0" * 64)
     (folder / "cover.jpg").write_bytes(b"no audio")
+    for name in PASSED_OVER:
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(song, folder / name)
     (tmp_path / "empty").mkdir()
     StubServer(page)
     drop(page, tmp_path / "empty")
@@ -399,7 +425,18 @@ def test_failed_songs_are_tried_again_together(page: Page, tmp_path: Path) -> No
     expect(page.locator("#songs .state")).to_have_text(["Q1 happy · 70 %"] * 2)
 
 
+# The bytes of the parts that the last file was made of.
+PARTS = """
+globalThis.File = class extends File {
+    constructor(parts, ...more) {
+        super(parts, ...more);
+        globalThis.parts = parts.map(({byteLength}) => byteLength);
+    }
+};"""
+
+
 def test_microphone(page: Page, address: str) -> None:
+    page.add_init_script(PARTS)
     visit(page)
     page.context.grant_permissions(["microphone"], origin=address)
     page.get_by_role("button", name="Microphone").click()
@@ -413,6 +450,9 @@ def test_microphone(page: Page, address: str) -> None:
     result = download(page, "JSON")
     assert len(result["times"]) == pytest.approx(len(samples) / rate, abs=0.5)
     assert np.abs(samples).max() > 0.01
+    header, *blocks = page.evaluate("parts")  # nothing is copied into one buffer
+    assert header + sum(blocks) == len(content) == 44 + 2 * len(samples)
+    assert max(blocks) < 10_000
     # The recording is kept, and is a song like others from now on.
     reload(page)
     finished(page)

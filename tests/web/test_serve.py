@@ -120,6 +120,11 @@ def test_address_that_is_taken() -> None:
     assert refusal("--host", "no.example", "--no-auth").startswith("no.example:8000: ")
 
 
+@pytest.mark.parametrize("host", [70 * "a", "a..b"])
+def test_address_that_is_no_name(host: str) -> None:
+    assert refusal("--host", host, "--no-auth") == f"{host}:8000: not a name of a machine"
+
+
 def test_only_this_machine_is_answered(start: Start) -> None:
     server, address = start()
     assert address.startswith("http://127.0.0.1:")

@@ -190,7 +190,13 @@ def test_silent_client_is_sent_away(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [{"Origin": "http://other.example"}, {"Origin": "null"}, {"Host": "rebound.example"}]
+    "header",
+    [
+        {"Origin": "http://other.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Host": "rebound.example"},
+    ],
 )
 def test_other_sites_cannot_listen(client: httpx.Client, header: dict[str, str]) -> None:
     origin = header.pop("Origin", None)

@@ -83,6 +83,20 @@ def test_address_with_the_token_opens_the_page(guarded: httpx.Client) -> None:
     assert "set-cookie" not in guarded.get("/").headers
 
 
+@pytest.mark.parametrize(
+    "other", ['prefs={"a":"b"}', "x=[1,2]", "x=\u00e4", "a b", "=", "x", "x=;;"]
+)
+def test_cookies_of_other_programs_at_this_host_do_no_harm(
+    guarded: httpx.Client, other: str
+) -> None:
+    own = guarded.get(f"/?token={TOKEN}").headers["set-cookie"].partition(";")[0]
+    guarded.cookies.clear()
+    for cookies in f"{other}; {own}", f"{own}; {other}":
+        header = {"Cookie": cookies.encode()}
+        assert guarded.get("/v1/models", headers=header).status_code == 200
+    refused(guarded.get("/v1/models", headers={"Cookie": other.encode()}), 401)
+
+
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
@@ -173,6 +187,8 @@ def test_a_token_allows_any_name(guarded: httpx.Client) -> None:
         {"Origin": "https://other.example"},
         {"Origin": "null"},
         {"Origin": "http://localhost:1"},
+        {"Origin": "http://["},
+        {"Origin": ""},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ],

@@ -31,6 +31,7 @@ class Worker:
     def __init__(self, limits: Limits):
         self._limits = limits
         self._process: Process | None = None
+        self._killing = asyncio.Lock()
 
     async def start(self) -> None:
         """Start the process unless it runs, and wait until it has loaded the default model.
@@ -56,8 +57,12 @@ class Worker:
         try:
             self._process = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            self._process = await starting  # so that `kill` can end it
+            with suppress(OSError):
+                self._process = await starting  # so that `kill` can end it
             raise
+        except OSError as error:  # too many open files or processes, or no memory
+            _LOG.error("cannot start a worker process: %s", error.strerror)
+            raise WorkerLostError from None
         await self._receive()  # ready
 
     async def send(self, kind: str, body: bytes = b"", **fields: Any) -> None:
@@ -99,9 +104,11 @@ class Worker:
             raise WorkerLostError from None
 
     async def kill(self) -> None:
-        """Kill the process and its children. If this is cancelled, call it again."""
-        if process := self._process:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            self._process = None
+        """Kill the process. If this is cancelled, call it again."""
+        async with self._killing:  # only one may read what is left
+            if process := self._process:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                # The process counts as ended once its output is read; `wait` alone reads nothing.
+                await process.communicate()
+                self._process = None

@@ -36,6 +36,8 @@ def listen_at(host: str, port: int) -> socket.socket:
         number = error.errno if not isinstance(error, socket.gaierror) else errno.EADDRNOTAVAIL
         reason = error.strerror or str(error)
         raise OSError(number, reason.partition(" (while")[0], f"{host}:{port}") from None
+    except UnicodeError:
+        raise OSError(errno.EADDRNOTAVAIL, "not a name of a machine", f"{host}:{port}") from None
 
 
 class Server(uvicorn.Server):

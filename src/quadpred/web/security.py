@@ -10,14 +10,13 @@ import socket
 from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from string import Template
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -139,13 +138,13 @@ class SecurityMiddleware:
         """Return the type and the reason of the problem, if the request must be refused."""
         hosts = headers.getlist("host")
         host = hosts[0].lower() if len(hosts) == 1 else ""
-        name = urlsplit(f"//{host}").hostname if _is_valid(host) else None
+        name = _name(host)
         if name is None or not self._policy.allows_host(name):
             return "unknown-host", "unknown Host header"
         # Browsers state where a request comes from; other clients need not.
         if scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS:
             origin = headers.get("origin")
-            other = origin is not None and urlsplit(origin).netloc.lower() != host
+            other = origin is not None and _place(origin) != host
             if other or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
                 return "cross-site", "cross-site request refused"
         if self._policy.token is None or self._is_open(scope) or self._has_token(scope, headers):
@@ -170,11 +169,8 @@ class SecurityMiddleware:
             return True
         if self._token_in_query(scope):
             return True
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
-        except CookieError:
-            return False
-        return cookie is not None and self._policy.accepts_cookie(cookie.value)
+        # Cookies of other programs at this host come along, whatever is in them.
+        return self._policy.accepts_cookie(HTTPConnection(scope).cookies.get(_COOKIE, ""))
 
     def _token_in_query(self, scope: Scope) -> bool:
         """Tell whether the address of the page holds the token."""
@@ -220,8 +216,18 @@ def _path(scope: Scope) -> str:
     return str(scope["path"]).removeprefix(scope["root_path"])
 
 
-def _is_valid(host: str) -> bool:
+def _name(host: str) -> str | None:
+    """Return the name or address in a `Host` header, None if the header is invalid."""
     try:
-        return bool(urlsplit(f"//{host}").hostname) and urlsplit(f"//{host}").port != 0
+        parts = urlsplit(f"//{host}")
+        return parts.hostname if parts.port != 0 else None
     except ValueError:
-        return False
+        return None
+
+
+def _place(origin: str) -> str:
+    """Return the part of an `Origin` header that is the `Host` of its own site, or nothing."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

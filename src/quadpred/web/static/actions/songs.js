@@ -1,7 +1,7 @@
 // What the user does with songs.
 
 /** @import { Correction, Edit, Song } from "../state/song.js" */
-/** @import { Settings, State } from "../state/state.js" */
+/** @import { Removal, Settings, State } from "../state/state.js" */
 /** @import { Database } from "../state/database.js" */
 /** @import { Found } from "./files.js" */
 /** @import { Player } from "./player.js" */
@@ -61,7 +61,7 @@ export class Songs {
 
   /**
    * Add files and predict them. A file that is in the list already is played from now on, and
-   * predicted where it was not.
+   * predicted where it was not. One that was removed and can be brought back is brought back.
    * @param {Found[]} found
    */
   async add(found) {
@@ -92,15 +92,16 @@ export class Songs {
         unreadable.push(file);
         continue;
       }
-      const known = state.songs.find(
-        (song) => song.fingerprint === print && samePlace(song.path, path) && !taken.has(song),
-      );
-      const song = known ?? new NewSong(randomName(), file.name, path, print, this.#now());
-      taken.add(song);
-      if (!known) {
-        state.songs.push(song);
-        this.storage.save(song);
+      /** @param {Song} song */
+      const same = (song) =>
+        song.fingerprint === print && samePlace(song.path, path) && !taken.has(song);
+      let song = state.songs.find(same);
+      if (!song) {
+        song = this.#takeRemoved(same);
+        song ??= new NewSong(randomName(), file.name, path, print, this.#now());
+        this.#list([song]);
       }
+      taken.add(song);
       await this.#give(song, file);
       if (!state.songs.includes(song)) continue; // removed in the meantime
       if (!state.shown || (!first && !state.recording)) this.show(song);
@@ -210,7 +211,7 @@ export class Songs {
     const { shown } = this.state;
     if (!shown || shown.live || shown.position === this.player.time) return;
     shown.position = this.player.time;
-    this.storage.update(shown, ["position"]);
+    this.storage.savePosition(shown);
   }
 
   /** @param {Song} song @param {Edit} edit */
@@ -240,7 +241,6 @@ export class Songs {
     this.#edits += 1;
     this.keepPosition();
     const place = state.songs.indexOf(gone[0]);
-    const before = [...state.songs];
     for (const song of gone) {
       this.queue.drop(song);
       this.storage.remove(song);
@@ -249,24 +249,44 @@ export class Songs {
     if (state.shown && gone.includes(state.shown)) {
       this.show(state.songs[Math.min(place, state.songs.length - 1)] ?? null);
     }
-    const text = gone.length === 1 ? `Removed ${gone[0].name}.` : `Removed ${gone.length} songs.`;
-    state.removals.push({ text, undo: () => this.#restore(gone, before) });
+    /** @type {Removal} */
+    const removal = { songs: gone, undo: () => this.#restore(removal.songs) };
+    state.removals.push(removal);
     state.changed();
   }
 
-  /** @param {Song[]} gone @param {Song[]} before */
-  #restore(gone, before) {
+  /** @param {Song[]} songs */
+  #restore(songs) {
+    this.#list(songs);
+    for (const song of songs) this.predict(song);
+    this.show(songs[0]);
+    this.state.changed();
+  }
+
+  /** Put new or removed songs into the list, in the order in which songs were added. @param {Song[]} songs */
+  #list(songs) {
     const { state } = this;
     this.#edits += 1;
-    const ids = gone.map(({ id }) => id); // one that another tab has brought back is there already
-    const added = state.songs.filter((song) => !before.includes(song) && !ids.includes(song.id));
-    state.songs = [...before.filter((s) => gone.includes(s) || state.songs.includes(s)), ...added];
-    for (const song of gone) {
-      this.storage.save(song);
-      this.predict(song);
+    state.songs = [...state.songs, ...songs].sort((one, other) => one.added - other.added);
+    for (const song of songs) this.storage.save(song);
+  }
+
+  /**
+   * The song that this or another tab has removed, if it can be brought back. From now on, no
+   * `Undo` brings it back a second time.
+   * @param {(song: Song) => boolean} is
+   */
+  #takeRemoved(is) {
+    const { state } = this;
+    const removed = [...this.#removed.values(), ...state.removals.flatMap(({ songs }) => songs)];
+    const found = removed.find(is);
+    if (!found) return;
+    this.#removed.delete(found.id);
+    for (const removal of state.removals) {
+      removal.songs = removal.songs.filter((song) => song !== found);
     }
-    this.show(gone[0]);
-    state.changed();
+    state.removals = state.removals.filter(({ songs }) => songs.length);
+    return found;
   }
 
   /**
@@ -284,8 +304,7 @@ export class Songs {
     if (this.storage.owes(id)) return;
     let here = state.song(id);
     if (saved && !here) {
-      here = this.#removed.get(id) ?? saved;
-      this.#removed.delete(id);
+      here = this.#takeRemoved((song) => song.id === id) ?? saved;
       state.songs.push(here);
       this.storage.resume(here);
       if (!state.shown) this.show(here);

@@ -29,6 +29,10 @@ export class Storage {
     this.state = state;
     this.database = database;
     state.kept = database !== null;
+    database?.onClose(() => {
+      state.kept = false; // for good: from now on, every write is refused
+      state.changed();
+    });
   }
 
   /** A song that is not there, with its predictions. @param {Song} song */
@@ -52,6 +56,10 @@ export class Storage {
   /** What has changed of a song. @param {Song} song @param {(keyof SongRecord)[]} what */
   update = (song, what) =>
     this.#try(`${song.id} ${what}`, (database) => database.update(song, what));
+
+  /** Where a song was played last. @param {Song} song */
+  savePosition = (song) =>
+    this.#try(`${song.id} position`, (database) => database.savePosition(song));
 
   /** Change marks or labels of a song, here and in the database. @param {Song} song @param {Edit} edit */
   edit(song, edit) {

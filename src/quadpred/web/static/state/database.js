@@ -18,7 +18,6 @@ const VERSION = 1;
  * @property {string} path
  * @property {string} fingerprint
  * @property {number} added
- * @property {number} position
  * @property {number[]} marks
  * @property {Correction[]} corrections
  * @property {number} perSecond
@@ -42,6 +41,12 @@ const VERSION = 1;
  * @property {number} [width] of the embeddings; not in records of earlier versions
  * @property {Int8Array<ArrayBuffer>} [embeddings]
  */
+
+/** Where a song was played last; `settings` holds it under `positionKey`. */
+/** @typedef {{song: string, position: number}} PositionRecord */
+
+/** @param {string} id */
+const positionKey = (id) => ["position", id];
 
 /** The song was removed, perhaps by another tab, which may bring it back. */
 export class Removed extends Error {}
@@ -67,6 +72,14 @@ export class Database {
   }
 
   /**
+   * Call `act` when the browser has closed the database, as where the user clears its data.
+   * @param {() => void} act
+   */
+  onClose(act) {
+    this.#base.onclose = act;
+  }
+
+  /**
    * Call `act` with the id of a song that another tab has saved or removed.
    * @param {(id: string) => void} act
    */
@@ -76,8 +89,9 @@ export class Database {
 
   /** Save a song that is not there, with its predictions. @param {Song} song */
   async save(song) {
-    await this.#write(["songs", "predictions"], (store) => {
+    await this.#write(["songs", "predictions", "settings"], (store) => {
       store("songs").put(recordOf(song));
+      putPosition(store("settings"), song);
       for (const prediction of song.predictions.values()) {
         store("predictions").put(predictionRecord(song, prediction, prediction.job));
       }
@@ -94,6 +108,21 @@ export class Database {
     const now = recordOf(song);
     const changes = Object.fromEntries(what.map((name) => [name, now[name]]));
     return this.#change(song, () => changes);
+  }
+
+  /**
+   * Save where a song was played last. No other tab needs to know.
+   * @param {Song} song
+   */
+  async savePosition(song) {
+    let kept = 0;
+    await this.#write(["songs", "settings"], (store) =>
+      read(store("songs").count(song.id), (count) => {
+        kept = count;
+        if (kept) putPosition(store("settings"), song);
+      }),
+    );
+    if (!kept) throw new Removed();
   }
 
   /** Edit what is saved, which another tab may have edited too. @param {Song} song @param {Edit[]} edits */
@@ -141,8 +170,9 @@ export class Database {
 
   /** @param {string} id */
   async remove(id) {
-    await this.#write(["songs", "predictions"], (store) => {
+    await this.#write(["songs", "predictions", "settings"], (store) => {
       store("songs").delete(id);
+      store("settings").delete(positionKey(id));
       store("predictions").delete(IDBKeyRange.bound([id], [id, []]));
     });
     this.#channel.postMessage(id);
@@ -154,10 +184,15 @@ export class Database {
     const songs = await this.#read("songs", (store) => store.getAll());
     /** @type {PredictionRecord[]} */
     const predictions = await this.#read("predictions", (store) => store.getAll());
+    /** @type {PositionRecord[]} */
+    const positions = await this.#read("settings", (store) =>
+      store.getAll(IDBKeyRange.bound(["position"], ["position", []])),
+    );
     const bySong = Map.groupBy(predictions, ({ song }) => song);
+    const at = new Map(positions.map(({ song, position }) => [song, position]));
     return songs
       .sort((a, b) => a.added - b.added)
-      .map((record) => revive(record, bySong.get(record.id) ?? []));
+      .map((record) => revive(record, bySong.get(record.id) ?? [], at.get(record.id)));
   }
 
   /**
@@ -171,12 +206,14 @@ export class Database {
     const predictions = await this.#read("predictions", (store) =>
       store.getAll(IDBKeyRange.bound([id], [id, []])),
     );
-    return song ? revive(song, predictions) : null;
+    /** @type {PositionRecord|undefined} */
+    const at = await this.setting(positionKey(id));
+    return song ? revive(song, predictions, at?.position) : null;
   }
 
   /**
    * A value of `settings`, undefined if it was never saved.
-   * @param {string} name
+   * @param {IDBValidKey} name
    */
   setting(name) {
     return this.#read("settings", (store) => store.get(name));
@@ -234,7 +271,6 @@ function recordOf(song) {
     path: song.path,
     fingerprint: song.fingerprint,
     added: song.added,
-    position: song.position,
     marks: song.marks,
     corrections: song.corrections,
     perSecond: song.peaks.perSecond,
@@ -242,6 +278,10 @@ function recordOf(song) {
     sound: song.recorded ? song.file : null,
   };
 }
+
+/** @param {IDBObjectStore} settings @param {Song} song */
+const putPosition = (settings, { id, position }) =>
+  settings.put({ song: id, position }, positionKey(id));
 
 /**
  * @param {Song} song
@@ -290,10 +330,11 @@ function answer(request) {
 /**
  * @param {SongRecord} record
  * @param {PredictionRecord[]} predictions
+ * @param {number} position
  */
-function revive(record, predictions) {
+function revive(record, predictions, position = 0) {
   const song = new Song(record.id, record.name, record.path, record.fingerprint, record.added);
-  song.position = record.position;
+  song.position = position;
   song.marks = record.marks;
   song.corrections = record.corrections;
   song.peaks = new Peaks(record.perSecond, record.pairs);

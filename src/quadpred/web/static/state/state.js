@@ -35,7 +35,7 @@ const DEFAULTS = {
 
 /** @typedef {{text: string, error: boolean}} Message */
 
-/** Songs that the user removed; `undo` brings them back. @typedef {{text: string, undo: () => void}} Removal */
+/** Songs that the user removed; `undo` brings them back. @typedef {{songs: Song[], undo: () => void}} Removal */
 
 /** @typedef {{from: number, to: number}} Range */
 

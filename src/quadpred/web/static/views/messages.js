@@ -1,5 +1,6 @@
 // Messages, the state of the connection, and what a screen reader speaks of the work.
 
+/** @import { Song } from "../state/song.js" */
 /** @import { State } from "../state/state.js" */
 
 import { el, write } from "../dom.js";
@@ -38,7 +39,7 @@ export class Messages {
     write(el("message-text"), message?.text ?? "");
     const removal = removals.at(-1);
     el("removed").hidden = !removal;
-    write(el("removed-text"), removal?.text ?? "");
+    write(el("removed-text"), removal ? removedText(removal.songs) : "");
     write(el("spoken"), this.#spoken());
   }
 
@@ -61,3 +62,7 @@ export class Messages {
     return `${shown.name}: ${texts.join(". ")}`;
   }
 }
+
+/** @param {Song[]} songs */
+const removedText = (songs) =>
+  songs.length === 1 ? `Removed ${songs[0].name}.` : `Removed ${songs.length} songs.`;
