@@ -10,9 +10,8 @@ import soundfile
 
 from helpers.decoded import RATE, assert_tone, id3, read
 from helpers.sounds import music, tone
-from quadpred.audio import probe, read_blocks
+from quadpred.audio import playback_differences, probe, read_blocks
 from quadpred.audio import stream as audio_stream
-from quadpred.audio.decode import playback_differences
 
 
 @pytest.mark.parametrize("rate", [1_000, 8_000, 11_025, 16_000, 44_100, 96_000, 384_000])

@@ -223,21 +223,7 @@ def announced_seconds(path: str | os.PathLike[str]) -> float | None:
 
 
 def playback_differences(path: str | os.PathLike[str], seconds: float) -> list[str]:
-    """Name what makes a browser play another second or track than was decoded.
-
-    Args:
-        path: of a recording that was decoded.
-        seconds: that were decoded.
-
-    Returns:
-        Any of "tracks": it has several audio tracks; "late": its audio does not begin at 0, and a
-        browser waits for it; "header": the header of an mp3 states another length, as of joined
-        files, and a browser jumps by it; "variable": it is an mp3 of variable bit rate, in which
-        a browser jumps by a coarse table.
-
-    Raises:
-        AudioError: the file cannot be read or has no audio track.
-    """
+    """Do the work of `quadpred.audio.playback_differences`."""
     path = os.fspath(path)
     found = []
     with open_regular(path) as file:

@@ -303,6 +303,27 @@ def probe(path: str | os.PathLike[str]) -> float | None:
     return announced_seconds(path)
 
 
+def playback_differences(path: str | os.PathLike[str], seconds: float) -> list[str]:
+    """Name what makes a browser play another second or track than was decoded.
+
+    Args:
+        path: of a recording that was decoded.
+        seconds: that were decoded.
+
+    Returns:
+        Any of "tracks": it has several audio tracks; "late": its audio does not begin at 0, and a
+        browser waits for it; "header": the header of an mp3 states another length, as of joined
+        files, and a browser jumps by it; "variable": it is an mp3 of variable bit rate, in which
+        a browser jumps by a coarse table.
+
+    Raises:
+        AudioError: the file cannot be read or has no audio track.
+    """
+    from quadpred.audio import decode
+
+    return decode.playback_differences(path, seconds)
+
+
 def at_most(
     seconds: float, blocks: Iterable[Array], sample_rate: int, path: str
 ) -> Iterator[Array]:

@@ -21,8 +21,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from quadpred.audio import AudioError, AudioReader, TooLongError, at_most, probe
-from quadpred.audio.decode import playback_differences
+from quadpred.audio import (
+    AudioError,
+    AudioReader,
+    TooLongError,
+    at_most,
+    playback_differences,
+    probe,
+)
 from quadpred.formats.documents import json_line, to_json
 from quadpred.formats.moments import moment_document
 from quadpred.labels import HEADS
