@@ -24,9 +24,9 @@ pytestmark = [
 def outcomes(tmp_path):
     """Process recordings of these names, made here; return outcomes by name."""
 
-    def process(*names, count=2, timeout=60.0, kind=Unreliable, seconds=1.0):
+    def process(*names, count=2, timeout=60.0, kind=Unreliable):
         settings = settings_of(tmp_path / "out", kind=kind)
-        paths = {name: record(tmp_path / f"{name}.wav", seconds) for name in names}
+        paths = {name: record(tmp_path / f"{name}.wav") for name in names}
         tasks = [Task(Recording(name, str(path))) for name, path in paths.items()]
         with Workers(count, settings, timeout=timeout) as workers:
             groups = list(workers.run(iter(tasks)))
@@ -49,8 +49,8 @@ def test_a_worker_that_is_killed_costs_one_line(outcomes):
     }
 
 
-def test_a_worker_that_is_terminated_while_ffmpeg_reads_ends(outcomes):
-    (failed,) = outcomes("terminate", count=1, seconds=60.0).values()
+def test_a_worker_that_is_terminated_in_a_callback_of_pyav_ends(outcomes):
+    (failed,) = outcomes("terminate", count=1).values()
     assert failed.reason == "the process that read it ended with code 0, 2 times"
 
 

@@ -1,27 +1,23 @@
 """Settings whose predictor fails as a recording's name demands. Workers import it too."""
 
-import io
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from quadpred.audio import decode
 from quadpred.audio.source import FilePart
 from quadpred.batch.recording import Settings
 from quadpred.predictor import Predictor
 
+_tell = FilePart.tell
 
-class _Terminating(io.FileIO):
-    """A file whose process is terminated while FFmpeg reads the middle of it."""
 
-    def read(self, size=-1):
-        middle = self.tell() > os.fstat(self.fileno()).st_size // 2
-        if middle and sys._getframe(1).f_code is FilePart.read.__code__:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return super().read(size)
+def _terminated(part):
+    """Be terminated in a callback of PyAV, which loses exceptions there."""
+    FilePart.tell = _tell  # once
+    os.kill(os.getpid(), signal.SIGTERM)
+    return _tell(part)
 
 
 class _Unreliable(Predictor):
@@ -43,7 +39,7 @@ class _Unreliable(Predictor):
         if name == "threads":
             raise RuntimeError(os.environ["OPENBLAS_NUM_THREADS"])
         if name == "terminate":
-            decode.open_regular = _Terminating
+            FilePart.tell = _terminated
         if name.startswith("slow"):
             time.sleep(1.5 if name == "slower" else 0.2)
         return super().stream(path, **options)
