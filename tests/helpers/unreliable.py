@@ -6,18 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from quadpred.audio.source import FilePart
 from quadpred.batch.recording import Settings
 from quadpred.predictor import Predictor
-
-_tell = FilePart.tell
-
-
-def _terminated(part):
-    """Be terminated in a callback of PyAV, which loses exceptions there."""
-    FilePart.tell = _tell  # once
-    os.kill(os.getpid(), signal.SIGTERM)
-    return _tell(part)
 
 
 class _Unreliable(Predictor):
@@ -38,8 +28,6 @@ class _Unreliable(Predictor):
             raise RuntimeError("a fault")
         if name == "threads":
             raise RuntimeError(os.environ["OPENBLAS_NUM_THREADS"])
-        if name == "terminate":
-            FilePart.tell = _terminated
         if name.startswith("slow"):
             time.sleep(1.5 if name == "slower" else 0.2)
         return super().stream(path, **options)
