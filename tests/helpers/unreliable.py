@@ -1,27 +1,13 @@
 """Settings whose predictor fails as a recording's name demands. Workers import it too."""
 
-import io
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from quadpred.audio import decode
-from quadpred.audio.source import FilePart
 from quadpred.batch.recording import Settings
 from quadpred.predictor import Predictor
-
-
-class _Terminating(io.FileIO):
-    """A file whose process is terminated while FFmpeg reads the middle of it."""
-
-    def read(self, size=-1):
-        middle = self.tell() > os.fstat(self.fileno()).st_size // 2
-        if middle and sys._getframe(1).f_code is FilePart.read.__code__:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return super().read(size)
 
 
 class _Unreliable(Predictor):
@@ -42,8 +28,6 @@ class _Unreliable(Predictor):
             raise RuntimeError("a fault")
         if name == "threads":
             raise RuntimeError(os.environ["OPENBLAS_NUM_THREADS"])
-        if name == "terminate":
-            decode.open_regular = _Terminating
         if name.startswith("slow"):
             time.sleep(1.5 if name == "slower" else 0.2)
         return super().stream(path, **options)

@@ -24,6 +24,7 @@ from quadpred.labels import AROUSAL, QUADRANT, VALENCE
 from quadpred.prediction import Prediction
 
 __all__ = [
+    "BLOCK",
     "DIGITS",
     "SECOND_COLUMNS",
     "VALUE_COLUMNS",
@@ -50,7 +51,8 @@ VALUE_COLUMNS = tuple(SECOND_COLUMNS)[1:]
 DIGITS = 6
 """Digits after the point: finer differences have no meaning."""
 
-_BLOCK = 4096  # rows
+BLOCK = 4096
+"""Rows that are converted at once."""
 
 
 def second_values(prediction: Prediction) -> NDArray[np.float32]:
@@ -107,12 +109,12 @@ def write_npy(prediction: Prediction, file: BinaryIO) -> None:
 
 
 def blocks(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield an array, shape (rows, ...), in blocks of at most 4096 rows, shape (rows, ...).
+    """Yield an array, shape (rows, ...), in blocks of at most `BLOCK` rows, shape (rows, ...).
 
     As Python's numbers, the whole array would take ten times the memory.
     """
-    for first in range(0, len(array), _BLOCK):
-        yield array[first : first + _BLOCK]
+    for first in range(0, len(array), BLOCK):
+        yield array[first : first + BLOCK]
 
 
 def rounded(array: NDArray[Any]) -> list[Any]:
