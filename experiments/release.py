@@ -74,6 +74,13 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
     results = {}
     if english and (path := storage.FOLDER / f"{speech}.json").is_file():
         results = storage.load(path)
+    notes = [*LIMITS, *([] if english else [EARLY_STOPPING])]
+    if english and len(folds) == 1:
+        same = evaluate([runs / "english-key" / folds[0].name], manifest, calibrate_on=further)
+        f1 = same.heads[QUADRANT.name].clip.macro_f1.value
+        notes.append(
+            f"On the same fold, the macro F1 of quadrants of `english-to-english` is {f1:.3f}."
+        )
     output = registry.WEIGHTS / f"{name}.onnx"
     export_with_card(
         folder / "all-seed-0",
@@ -85,7 +92,7 @@ def release(data: Path, runs: Path, speech: str, music: str) -> Path:
         trained_on=(*TRAINED_ON, *([] if english else ["mandarin"])),
         scores=[(title, scores)],
         tables=[("Scores on all sets", markdown_scores(results))] if results else [],
-        notes=LIMITS if english else (*LIMITS, EARLY_STOPPING),
+        notes=notes,
     )
     if results:
         with atomic_write(reliability_path(output)) as (file,):
