@@ -835,10 +835,7 @@ def test_a_song_that_two_tabs_remove_and_bring_back_is_listed_once(page: Page, s
     expect(page.get_by_role("button", name="Play")).to_be_enabled()  # it still has the file
 
 
-@pytest.mark.parametrize("removing", ["the same", "another"])
-def test_a_removed_song_comes_back_when_its_file_is_added_again(
-    page: Page, song: Path, removing: str
-) -> None:
+def test_a_removed_song_comes_back_when_its_file_is_added_again(page: Page, song: Path) -> None:
     StubServer(page, {"song.wav": prediction(SAD)})
     page.set_input_files("#files", song)
     expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
@@ -847,7 +844,7 @@ def test_a_removed_song_comes_back_when_its_file_is_added_again(
     other = page.context.new_page()
     visit(other)
     expect(other.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
-    (page if removing == "the same" else other).locator("#remove").click()
+    page.locator("#remove").click()
     for each in page, other:
         expect(each.locator("#desk")).to_be_hidden()
     page.set_input_files("#files", song)
@@ -858,6 +855,44 @@ def test_a_removed_song_comes_back_when_its_file_is_added_again(
         expect(each.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
         expect(each.locator("#library")).to_be_hidden()
         expect(each.locator("#removed")).to_be_hidden()
+
+
+def test_of_two_removed_songs_of_a_file_the_last_one_comes_back(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    other = page.context.new_page()
+    visit(other)
+    page.set_input_files("#files", song)
+    page.locator("#correct-choices").get_by_role("button", name="Q1 happy").click()
+    page.locator("#remove").click()
+    # In another tab, which does not know what was known of the song, it is a new one.
+    expect(other.locator("#desk")).to_be_hidden()
+    other.set_input_files("#files", song)
+    other.locator("#correct-choices").get_by_role("button", name="Q4 calm").click()
+    expect(page.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+    page.locator("#remove").click()
+    page.set_input_files("#files", song)
+    expect(page.locator(".verdict")).to_contain_text("Q4 calm, corrected", use_inner_text=True)
+    page.get_by_role("button", name="Undo").click()
+    labelled = page.locator("#songs .state")
+    expect(labelled).to_have_count(2)
+    expect(labelled.first).to_contain_text("Q1 happy, corrected")
+    expect(labelled.last).to_contain_text("Q4 calm, corrected")
+    reload(page)
+    expect(labelled.first).to_contain_text("Q1 happy, corrected")
+
+
+def test_a_path_gets_the_folder_that_is_chosen_later(page: Page, song: Path) -> None:
+    StubServer(page, {"song.wav": prediction(SAD)})
+    page.set_input_files("#files", song)
+    page.locator("#correct-choices").get_by_role("button", name="Q1 happy").click()
+    saved(page)
+    page.locator("#folder").set_input_files(song.parent)
+    path = f"{song.parent.name}/song.wav"
+    for _ in "shown", "reloaded":
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download labels").click()
+        assert path in Path(download.value.path()).read_text()
+        reload(page)
 
 
 def test_an_undo_brings_back_what_was_not_added_again(

@@ -24,7 +24,7 @@ export class Songs {
   #starting = false; // a recording
   #edits = 0; // what the user has changed in this tab
   /**
-   * Songs that another tab has removed, and may bring back.
+   * Songs that another tab has removed, and may bring back: as they were when this tab learned of it.
    * @type {Map<string, Song>}
    */
   #removed = new Map();
@@ -61,7 +61,7 @@ export class Songs {
 
   /**
    * Add files and predict them. A file that is in the list already is played from now on, and
-   * predicted where it was not. One that was removed and can be brought back is brought back.
+   * predicted where it was not. One that *Undo* can bring back is brought back.
    * @param {Found[]} found
    */
   async add(found) {
@@ -102,6 +102,10 @@ export class Songs {
         this.#list([song]);
       }
       taken.add(song);
+      if (path.length > song.path.length) {
+        song.path = path; // below a folder that was chosen now
+        this.storage.update(song, ["path"]);
+      }
       await this.#give(song, file);
       if (!state.songs.includes(song)) continue; // removed in the meantime
       if (!state.shown || (!first && !state.recording)) this.show(song);
@@ -272,16 +276,14 @@ export class Songs {
   }
 
   /**
-   * The song that this or another tab has removed, if it can be brought back. From now on, no
-   * `Undo` brings it back a second time.
+   * The song that was removed last of those that *Undo* can bring back, if there is one. From now on,
+   * *Undo* does not bring it back a second time.
    * @param {(song: Song) => boolean} is
    */
   #takeRemoved(is) {
     const { state } = this;
-    const removed = [...this.#removed.values(), ...state.removals.flatMap(({ songs }) => songs)];
+    const removed = state.removals.toReversed().flatMap(({ songs }) => songs);
     const found = removed.find(is);
-    if (!found) return;
-    this.#removed.delete(found.id);
     for (const removal of state.removals) {
       removal.songs = removal.songs.filter((song) => song !== found);
     }
@@ -304,7 +306,9 @@ export class Songs {
     if (this.storage.owes(id)) return;
     let here = state.song(id);
     if (saved && !here) {
-      here = this.#takeRemoved((song) => song.id === id) ?? saved;
+      const mine = this.#takeRemoved((song) => song.id === id);
+      here = mine ?? this.#removed.get(id) ?? saved;
+      this.#removed.delete(id);
       state.songs.push(here);
       this.storage.resume(here);
       if (!state.shown) this.show(here);
@@ -315,6 +319,7 @@ export class Songs {
       state.songs = state.songs.filter((song) => song !== here);
       if (state.shown === here) this.show(state.songs[0] ?? null);
     } else if (saved && here) {
+      here.path = saved.path;
       Object.assign(here, edited(saved, here.edits));
       if (saved.peaks.seconds > here.peaks.seconds) here.peaks = saved.peaks;
       for (const [key, prediction] of saved.predictions) {

@@ -98,7 +98,7 @@ export class Library {
       if (!summary) return [Infinity];
       if (summary.winner === null && ["arousal", "valence", "probability"].includes(sort))
         return [Infinity];
-      if (sort === "mood") return [summary.winner ?? 4, -summary.confidence];
+      if (sort === "mood") return [song.corrected ?? summary.winner ?? 4, -summary.confidence];
       if (sort === "length") return [-(prediction.duration ?? 0)];
       if (sort === "arousal") return [-summary.arousal];
       if (sort === "valence") return [-summary.valence];
