@@ -297,6 +297,23 @@ def test_a_restarted_server_gets_the_file_again(page: Page, song: Path) -> None:
     assert stub.uploads == 2
 
 
+def test_a_restarted_server_with_another_model_file_predicts_with_that(
+    page: Page, song: Path
+) -> None:
+    stub = StubServer(page)
+    page.set_input_files("#files", song)
+    expect(page.locator("#work-text")).to_have_text("Waiting for the first second")
+    stub.sha256 = 64 * "1"
+    stub.forget()
+    job = stub.job("song.wav")
+    assert stub.uploads == 2
+    job.rows(prediction(SAD), 0, 3)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    reload(page)
+    expect(page.locator(".verdict")).to_contain_text("Q3 sad", use_inner_text=True)
+    expect(page.locator("#notes")).to_be_hidden()
+
+
 def test_a_lost_job_without_its_file_says_what_to_do(page: Page, song: Path) -> None:
     stub = StubServer(page)
     page.set_input_files("#files", song)

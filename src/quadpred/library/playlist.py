@@ -1,7 +1,7 @@
 """Playlists of a predicted library: one mood, or small steps from one mood to another."""
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ Array = NDArray[np.float64]
 
 _STOPS = 80  # points along the path
 _NEAREST = 5  # songs considered at each of them
-_HALVINGS = 30  # of the range of prices
-_ROUNDING = 1e-9  # relative error of sums, at most
+_UNITS = 3600  # into which the time limit is divided, at most; durations are rounded up to one
 
 
 def mood_playlist(
@@ -78,7 +77,7 @@ def path_playlist(
     end than the one before it. Among all such sequences that fit, the sum of squared steps in the
     plane of arousal and valence is the smallest. It includes the steps from the centre of `start`
     and to the centre of `end`. Only songs near the straight line between the centres are
-    considered.
+    considered. Durations are rounded up to whole seconds, or to 1/3600 of a limit of hours.
 
     Args:
         songs: a library.
@@ -111,124 +110,36 @@ def _smallest_steps(
 ) -> list[SummaryRow]:
     """Search all sequences of songs, which are in order of progress, for the best that fits.
 
-    A price per second is added to the steps first: it is raised until what is then cheapest fits.
-    This gives a sequence that is nearly the best, and a lower bound on the steps of every other.
-    Only the few that the bound does not rule out are compared.
+    Dynamic programming: `costs[i, t]` is the smallest sum of a sequence that ends with song i and
+    lasts t units, `before[i, t]` the song before the last one, or -1.
     """
-    graph = _Graph.of(songs, points, start, end)
-    path = graph.cheapest(0)[0]
-    if graph.duration(path) > seconds:
-        best = graph.pair(seconds)
-        if best is None:
-            limit = f"{seconds / 60:g} min; raise --max-minutes"
-            raise SummaryError(f"no playlist from {start} to {end} fits in {limit}")
-        low, high = 0.0, 1.0
-        for _ in range(_HALVINGS):
-            price = (low + high) / 2
-            path = graph.cheapest(price)[0]
-            if graph.duration(path) > seconds:
-                low = price
-            else:
-                high = price
-                best = min(best, path, key=graph.cost)
-        path = graph.best_within(seconds, high, graph.cost(best))
-    return [songs[index] for index in path]
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """Songs in order of progress, and the squares of the steps between them.
-
-    Attributes:
-        durations: of the songs in seconds, shape (songs,).
-        first: square of the step from the centre to each song, shape (songs,); infinite where no
-            sequence can begin.
-        steps: from a row's song to a column's, shape (songs, songs).
-        last: like `first`, to the other centre.
-    """
-
-    durations: Array
-    first: Array
-    steps: Array
-    last: Array
-
-    @classmethod
-    def of(cls, songs: Sequence[SummaryRow], points: Array, start: str, end: str) -> "_Graph":
-        """Return the graph of songs at points, shape (songs, 2)."""
-        first, last = (
-            np.where(
-                [song.quadrant == quadrant for song in songs],
-                ((points - _centre(quadrant)) ** 2).sum(axis=1),
-                np.inf,
-            )
-            for quadrant in (start, end)
-        )
-        steps = ((points[:, None] - points[None]) ** 2).sum(axis=2)
-        return cls(np.array([song.duration for song in songs]), first, steps, last)
-
-    def duration(self, path: Sequence[int]) -> float:
-        """Return the sum of durations in seconds."""
-        return float(self.durations[path].sum())
-
-    def cost(self, path: Sequence[int]) -> float:
-        """Return the sum of squared steps."""
-        between = self.steps[path[:-1], path[1:]].sum()
-        return float(self.first[path[0]] + between + self.last[path[-1]])
-
-    def pair(self, seconds: float) -> list[int] | None:
-        """Return the two songs of the smallest sum that fit: if none do, no sequence does."""
-        costs = self.first[:, None] + self.steps + self.last
-        costs[self.durations[:, None] + self.durations > seconds] = np.inf
-        costs[np.tril_indices(len(costs))] = np.inf
-        at = np.unravel_index(costs.argmin(), costs.shape)
-        return [int(index) for index in at] if costs[at] < np.inf else None
-
-    def cheapest(self, price: float) -> tuple[list[int], Array]:
-        """Return the sequence of the smallest sum if each second has a price.
-
-        Also returns the smallest sum of what can follow each song, shape (songs,).
-        """
-        rest = self.last.copy()
-        following = np.full(len(rest), -1)
-        for index in range(len(rest) - 2, -1, -1):
-            later = slice(index + 1, None)
-            sums = self.steps[index, later] + price * self.durations[later] + rest[later]
-            least = int(sums.argmin())
-            if sums[least] < rest[index]:
-                rest[index], following[index] = sums[least], index + 1 + least
-        path = [int((self.first + price * self.durations + rest).argmin())]
-        while following[path[-1]] >= 0:
-            path.append(int(following[path[-1]]))
-        return path, rest
-
-    def best_within(self, seconds: float, price: float, enough: float) -> list[int]:
-        """Return the sequence of the smallest sum that fits.
-
-        Of the sequences up to each song, those are kept that no other is better than in both sum
-        and duration, and which, by the bound of `price`, can have a sum of at most `enough`.
-        """
-        rest = self.cheapest(price)[1]
-        most = (enough + price * seconds) * (1 + _ROUNDING)
-        song, parent = np.empty(0, np.intp), np.empty(0, np.intp)
-        cost, length = np.empty(0), np.empty(0)
-        for index, duration in enumerate(self.durations):
-            origins = np.arange(-1, len(song))  # -1: a sequence begins here
-            costs = np.append(self.first[index], cost + self.steps[song, index])
-            lengths = np.append(0.0, length) + duration
-            possible = (lengths <= seconds) & (costs + price * lengths + rest[index] <= most)
-            order = np.flatnonzero(possible)
-            order = order[np.lexsort((costs[order], lengths[order]))]
-            least = np.minimum.accumulate(np.append(np.inf, costs[order]))
-            kept = order[costs[order] < least[:-1]]
-            song = np.append(song, np.full(len(kept), index))
-            parent = np.append(parent, origins[kept])
-            cost, length = np.append(cost, costs[kept]), np.append(length, lengths[kept])
-        at = int((cost + self.last[song]).argmin())
-        path = []
-        while at >= 0:
-            path.append(int(song[at]))
-            at = int(parent[at])
-        return path[::-1]
+    unit = max(1, math.ceil(min(seconds, sum(song.duration for song in songs)) / _UNITS))
+    lengths = [max(1, math.ceil(song.duration / unit)) for song in songs]
+    longest = int(min(seconds / unit, sum(lengths)))
+    squares = ((points[:, None] - points[None]) ** 2).sum(axis=2)
+    from_start = ((points - _centre(start)) ** 2).sum(axis=1)
+    to_end = ((points - _centre(end)) ** 2).sum(axis=1)
+    costs = np.full((len(songs), longest + 1), np.inf)
+    before = np.full(costs.shape, -1)
+    for index, (song, length) in enumerate(zip(songs, lengths, strict=True)):
+        if length > longest:
+            continue
+        if index:
+            sums = costs[:index, : longest + 1 - length] + squares[:index, index, None]
+            costs[index, length:] = sums.min(axis=0)
+            before[index, length:] = sums.argmin(axis=0)
+        if song.quadrant == start:  # alone, it is the only sequence of its length
+            costs[index, length], before[index, length] = from_start[index], -1
+    totals = costs + np.where([song.quadrant == end for song in songs], to_end, np.inf)[:, None]
+    index, left = (int(k) for k in np.unravel_index(totals.argmin(), totals.shape))
+    if totals[index, left] == np.inf:
+        limit = f"{seconds / 60:g} min; raise --max-minutes"
+        raise SummaryError(f"no playlist from {start} to {end} fits in {limit}")
+    path = []
+    while index >= 0:
+        path.append(songs[index])
+        index, left = int(before[index, left]), left - lengths[index]
+    return path[::-1]
 
 
 def _near_line(

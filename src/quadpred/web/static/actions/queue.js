@@ -49,8 +49,8 @@ export class Queue {
     this.storage = storage;
     this.client = client;
     this.events = new Events(client, {
-      jobs: (known, asked) => {
-        this.#refresh();
+      jobs: async (known, asked) => {
+        await this.#refresh(); // what is repeated is predicted by the models that there are now
         this.#compare(new Set(known.map(({ id }) => id)), asked);
       },
       progress: (data) => {
@@ -285,11 +285,15 @@ export class Queue {
         if (prediction.status !== "running" || known.has(prediction.job ?? "")) continue;
         if (prediction.answered > asked) continue;
         prediction.job = null;
-        if (song.file) this.#enqueue(song, new NewPrediction(prediction.model));
-        else {
-          prediction.status = "missing";
-          prediction.note = LOST;
-          this.storage.savePrediction(song, prediction);
+        if (song.file && !this.state.outdated(prediction)) {
+          this.#enqueue(song, new NewPrediction(prediction.model));
+          continue;
+        }
+        prediction.status = "missing";
+        if (!song.file) prediction.note = LOST;
+        this.storage.savePrediction(song, prediction);
+        for (const model of [this.state.model, this.state.other]) {
+          if (model?.name === prediction.model.name) this.predict(song, model);
         }
       }
     }
