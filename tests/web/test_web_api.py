@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -23,7 +22,7 @@ import soundfile
 from helpers.full_disk import large_files_refused
 from helpers.serving import children, serving, until
 from helpers.sounds import music
-from helpers.sse import parse
+from helpers.sse import parse, parse_lines
 from quadpred import registry
 from quadpred.formats.documents import to_json
 from quadpred.formats.moments import moment_document
@@ -456,13 +455,12 @@ def test_full_queue(busy: Callable[..., tuple[httpx.Client, str]], temporary: Pa
 
 def test_a_deleted_job_ends_its_events(busy: Callable[..., tuple[httpx.Client, str]]) -> None:
     client, where = busy()
-    received: list[tuple[str, dict]] = []
-    follower = threading.Thread(target=lambda: received.extend(events(client, where)))
-    follower.start()
-    client.delete(where)
-    follower.join()
-    assert received[-1][0] == "failed"
-    assert received[-1][1]["error"]["status"] == 404
+    with client.stream("GET", f"{where}/events") as answer:
+        assert answer.status_code == 200  # it follows before the job is deleted
+        client.delete(where)
+        *_, last = parse_lines(answer.iter_lines())
+    assert last.name == "failed"
+    assert last.data["error"]["status"] == 404
 
 
 def test_work_without_end(busy: Callable[..., tuple[httpx.Client, str]], temporary: Path) -> None:
